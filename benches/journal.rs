@@ -118,7 +118,13 @@ fn requests(folder: &Path) {
     let dataflow = Arc::new(dataflow);
     let rate = |journal: Arc<Journal>| {
         let count = |number| NonZero::new(number).expect("more than none");
-        let settings = EngineSettings { workers: count(1), lanes: count(64), memory: u64::MAX, mesh: None };
+        let settings = EngineSettings {
+            workers: count(1),
+            lanes: count(64),
+            memory: u64::MAX,
+            mesh: None,
+            ..EngineSettings::default()
+        };
         let source = |queue: &RequestQueue| {
             std::thread::scope(|scope| {
                 for thread in 0..64 {

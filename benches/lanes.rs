@@ -183,8 +183,13 @@ fn flow(lanes: usize, workers: usize) -> Measured {
     let store = Arc::new(Store::at(&folder).expect("a folder for the store"));
     let journal = Arc::new(Journal::none(store));
     let count = |number| NonZero::new(number).expect("more than none");
-    let settings =
-        EngineSettings { workers: count(workers), lanes: count(lanes), memory: u64::MAX, mesh: None };
+    let settings = EngineSettings {
+        workers: count(workers),
+        lanes: count(lanes),
+        memory: u64::MAX,
+        mesh: None,
+        ..EngineSettings::default()
+    };
     let before = resident_kib();
     let requests: Vec<Receipt> = (0..lanes.max(CYCLES)).map(request).collect();
     let counted = Count::default();

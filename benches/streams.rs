@@ -6,11 +6,15 @@
 //! * `plain`: the same as `flat` with steps that know nothing of streams;
 //! * `small`: a request of one item, the median of many;
 //! * `calls`: batches of 100 items, each asked about in 5 ms, 8 at once, beside the time that they take at least;
-//! * `memory`: items of 100 bytes, and the memory at the end.
+//! * `memory`: items of 100 bytes, and the memory at the end;
+//! * `busy`: items that each take a processor 20 µs, in batches on one thread and on two;
+//! * beside them Bytewax and Celery, where `python3` has them (`pip install bytewax celery`), by the scripts in
+//!   `benches/peers`.
 //!
 //! Two requests at once show what two cores give. `cargo bench --bench streams [-- ITEMS]`
 
 use std::num::NonZero;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -49,6 +53,43 @@ fn main() {
     let took = run(&dataflow(WIDE, items), 1, 0);
     let peak = peak_kib();
     println!("{items} items of 100 bytes: {took:.1?}, {before} KiB before, {peak} KiB at most");
+    let on = |threads: usize| {
+        let dataflow = dataflow(&BUSY.replace("THREADS", &threads.to_string()), BUSY_ITEMS);
+        (0..ROUNDS).map(|round| run(&dataflow, 1, round)).min().expect("a round")
+    };
+    let (one, two) = (on(1), on(2));
+    let speed_up = one.as_secs_f64() / two.as_secs_f64();
+    println!(
+        "{BUSY_ITEMS} busy items: {one:.1?} on one thread, {two:.1?} on two: {speed_up:.2} times as fast"
+    );
+    peer("bytewax", "bytewax_items.py", items / 10);
+    peer("celery", "celery_items.py", 1_000);
+}
+
+/// Prints what the script of a peer says, if `python3` has its module.
+fn peer(module: &str, script: &str, items: usize) {
+    let path = format!("{}/benches/peers/{script}", env!("CARGO_MANIFEST_DIR"));
+    let has = Command::new("python3").args(["-c", &format!("import {module}")]).output();
+    if !has.is_ok_and(|tried| tried.status.success()) {
+        return println!("{module}: python3 does not have it");
+    }
+    let said = Command::new("python3").arg(path).arg(items.to_string()).output().expect("python3 starts");
+    print!("{}", String::from_utf8_lossy(&said.stdout));
+    if !said.status.success() {
+        println!("{module}: {}", String::from_utf8_lossy(&said.stderr).trim());
+    }
+}
+
+const BUSY_ITEMS: usize = 50_000;
+
+const BUSY: &str = "
+  one: {step: compute, needs: {item: made}, batch: {size: 100}, limits: {max: THREADS}}
+  sum: {step: add-up, needs: {all: one}}
+";
+
+/// About 20 µs of a processor.
+fn computed(hit: Hit) -> Hit {
+    (0..20_000).fold(hit, |hit, _| changed(std::hint::black_box(hit)))
 }
 
 /// Items of the calls, and the time of each call.
@@ -158,6 +199,9 @@ fn table() -> StepTable {
         std::thread::sleep(CALL);
         Ok(hits.into_iter().map(Ok).collect())
     });
+    let compute = Step::new("compute", 1, "Computes.").takes::<Hit>("item").gives::<Hit>("item");
+    let compute =
+        compute.runs_batch(|hits: Vec<Hit>, _| Ok(hits.into_iter().map(|hit| Ok(computed(hit))).collect()));
     let write = |hit: Hit| Text(format!("{} {}", hit.id, hit.weight));
     let read = |text: Text| {
         let (id, weight) = text.0.split_once(' ').expect("two numbers");
@@ -167,6 +211,7 @@ fn table() -> StepTable {
     StepTable::default()
         .with(make)
         .with(ask)
+        .with(compute)
         .with(thin)
         .with(plain)
         .with(sum)
@@ -203,7 +248,13 @@ fn run(dataflow: &Arc<Dataflow>, requests: usize, round: usize) -> Duration {
     let folder = std::env::temp_dir().join(format!("flow-bench-{}", std::process::id()));
     let journal = Arc::new(Journal::none(Arc::new(Store::at(&folder).expect("a folder for the store"))));
     let count = |number| NonZero::new(number).expect("more than none");
-    let settings = EngineSettings { workers: count(1), lanes: count(2), memory: u64::MAX, mesh: None };
+    let settings = EngineSettings {
+        workers: count(1),
+        lanes: count(2),
+        memory: u64::MAX,
+        mesh: None,
+        ..EngineSettings::default()
+    };
     let counted = Count::default();
     let mut took = Duration::ZERO;
     let source = |queue: &RequestQueue| {

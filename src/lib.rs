@@ -22,6 +22,7 @@
 //! | [`cluster`] | several processes as one: how they meet |
 //! | [`tls`] | encrypted connections; the only folder that opens certificates and keys |
 //! | [`audit`] | who sent what about whom where, told to the audit repository |
+//! | [`tokens`] | small files that move through a row of directories, safe for many processes |
 //! | [`site`] | a site's file: general settings, rules from requests to dataflows, and sections that their owners read |
 //! | [`outbox`] | the way of responses to their destinations: when each is tried, and what became of it |
 //! | [`dicom_file`] | DICOM files as bytes: the one reader of their elements |
@@ -31,6 +32,7 @@
 //! | [`json`] | JSON values as items of streams, and steps over them |
 //! | [`tally`] | the sample of streams and calls: jobs, the services that they ask, the true total |
 //! | [`calls`] | calls to services over HTTP as a step; the only folder that names the HTTP client |
+//! | [`books`] | tokens of books through their stages: directories as source, destination and journal of the engine |
 //! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE and DICOMweb |
 //! | [`files`] | plain files as requests; the folder of responses |
 //! | [`replay`] | a past request run again, compared with what was recorded, and packed into one file |
@@ -46,6 +48,7 @@
 #[deny(missing_docs)]
 pub mod admission;
 pub mod audit;
+pub mod books;
 pub mod calls;
 pub mod cli;
 pub mod cluster;
@@ -73,5 +76,6 @@ pub mod step;
 pub mod store;
 pub mod tally;
 pub mod tls;
+pub mod tokens;
 #[deny(missing_docs)]
 pub mod yaml;

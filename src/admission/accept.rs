@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
-use crate::dataflow::{Dataflow, Response, ResponseVerdict, RevisionPolicy};
+use crate::dataflow::{Dataflow, RequestPriority, Response, ResponseVerdict, RevisionPolicy};
 use crate::engine::{RequestDeadline, RequestSubmission};
 use crate::journal::{
     JournalEntry, JournalError, Receipt, RequestArrival, RequestHistory, RequestRow, RequestStanding,
 };
 use crate::step::{Digest, Request};
 
+use super::left_requests::DeferredRequest;
 use super::{Admission, AdmissionEvent, Intake, StopSignal};
 
 /// The verdict on a request at its acceptance.
@@ -99,8 +100,17 @@ impl Admission<'_> {
         earlier: Option<&RequestHistory>,
     ) -> Result<Accepted, JournalError> {
         match (receipt.standing(), receipt.number()) {
-            (RequestStanding::New, _) | (_, None) => {
-                self.queue.resume(submission(receipt, dataflow), earlier);
+            (RequestStanding::New, number) => {
+                let priority = self.dataflows.priority(receipt.request(), dataflow);
+                match number.filter(|_| self.defers(dataflow, priority)) {
+                    Some(number) => self.defer(number, priority)?,
+                    None => self.queue.resume(submission(receipt, dataflow, priority), earlier),
+                }
+                Ok(Accepted::New)
+            }
+            (_, None) => {
+                let priority = self.dataflows.priority(receipt.request(), dataflow);
+                self.queue.resume(submission(receipt, dataflow, priority), earlier);
                 Ok(Accepted::New)
             }
             (RequestStanding::InWork, _) => {
@@ -112,6 +122,13 @@ impl Admission<'_> {
                 Ok(Accepted::Answered)
             }
         }
+    }
+
+    fn defer(&self, number: i64, priority: RequestPriority) -> Result<(), JournalError> {
+        if let Some(history) = self.journal.history(number)? {
+            self.left.defer(DeferredRequest { row: history.row, priority });
+        }
+        Ok(())
     }
 
     /// Whether the request has late items for an answered one, and the dataflow ignores those.
@@ -149,7 +166,8 @@ impl Admission<'_> {
             None => {
                 drop(held);
                 let receipt = self.journal.receipt(&history)?;
-                self.queue.resume(again(receipt, dataflow, &history), reusable);
+                let priority = self.dataflows.priority(receipt.request(), dataflow);
+                self.queue.resume(again(receipt, dataflow, &history, priority), reusable);
             }
         }
         Ok(())
@@ -234,8 +252,8 @@ fn claims(request: &Request) -> BTreeSet<String> {
 }
 
 /// The submission of a new request to the engine.
-fn submission(receipt: Receipt, dataflow: &Arc<Dataflow>) -> RequestSubmission {
-    RequestSubmission::from(receipt).under(dataflow.digest())
+fn submission(receipt: Receipt, dataflow: &Arc<Dataflow>, priority: RequestPriority) -> RequestSubmission {
+    RequestSubmission { priority, ..RequestSubmission::from(receipt).under(dataflow.digest()) }
 }
 
 /// The submission of a request of an earlier process, with the time left until its deadline.
@@ -243,6 +261,7 @@ pub(super) fn again(
     receipt: Receipt,
     dataflow: &Arc<Dataflow>,
     history: &RequestHistory,
+    priority: RequestPriority,
 ) -> RequestSubmission {
     let interim = history.interim().map(Response::digest);
     let rejected = history.response().filter(|_| history.rejected() > 0).map(Response::digest);
@@ -251,5 +270,9 @@ pub(super) fn again(
         (None, Some(deadline)) => RequestDeadline::Within(deadline.saturating_sub(history.waited())),
         (None, None) => RequestDeadline::OfDataflow,
     };
-    RequestSubmission { deadline, supersedes: interim.or(rejected), ..submission(receipt, dataflow) }
+    RequestSubmission {
+        deadline,
+        supersedes: interim.or(rejected),
+        ..submission(receipt, dataflow, priority)
+    }
 }

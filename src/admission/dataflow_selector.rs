@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::dataflow::Dataflow;
+use crate::dataflow::{Dataflow, RequestPriority};
 use crate::engine::DataflowSet;
 use crate::step::{Digest, Request};
 
 /// The dataflows of a process, and the rule that chooses one of them for a new request.
 ///
 /// A request that was accepted keeps the version of its dataflow: an earlier version that unanswered
-/// requests have is added by [`DataflowSelector::with_version`], and chosen for no others. Dataflows and rule
+/// requests have is added by [`DataflowSelector::add_version`], and chosen for no others. Dataflows and rule
 /// can be replaced while requests come in ([`DataflowSelector::replace`]).
 ///
 /// ```
@@ -36,12 +36,16 @@ struct DataflowSelection {
     /// Dataflows that new requests go through.
     dataflows: Vec<Arc<Dataflow>>,
     choose: Arc<SelectDataflow>,
+    prioritise: Arc<SelectPriority>,
     /// Earlier versions.
     versions: Vec<Arc<Dataflow>>,
 }
 
 /// Gives the place of a dataflow in the list.
 type SelectDataflow = dyn Fn(&Request) -> usize + Send + Sync;
+
+/// Gives the priority of a request, where it is not left to its dataflow.
+type SelectPriority = dyn Fn(&Request) -> Option<RequestPriority> + Send + Sync;
 
 impl DataflowSelector {
     /// A selector of one dataflow for every request.
@@ -61,22 +65,42 @@ impl DataflowSelector {
     ) -> DataflowSelector {
         let dataflows = dataflows.into();
         assert!(!dataflows.is_empty(), "a request needs a dataflow to go through");
-        let selection = DataflowSelection { dataflows, choose: Arc::new(choose), versions: Vec::new() };
+        let (choose, prioritise) = (Arc::new(choose), Arc::new(|_: &Request| None));
+        let selection = DataflowSelection { dataflows, choose, prioritise, versions: Vec::new() };
         DataflowSelector(RwLock::new(Arc::new(selection)))
     }
 
-    /// Adds an earlier version of a dataflow, for the requests that were accepted under it.
+    /// Chooses priorities of requests, too: where this gives none, the dataflow says it.
     #[must_use]
-    pub fn with_version(self, dataflow: impl Into<Arc<Dataflow>>) -> DataflowSelector {
+    pub fn with_priorities(
+        self,
+        prioritise: impl Fn(&Request) -> Option<RequestPriority> + Send + Sync + 'static,
+    ) -> DataflowSelector {
         let now = self.now();
-        let mut versions = now.versions.clone();
-        versions.push(dataflow.into());
         self.set_now(DataflowSelection {
             dataflows: now.dataflows.clone(),
             choose: Arc::clone(&now.choose),
-            versions,
+            prioritise: Arc::new(prioritise),
+            versions: now.versions.clone(),
         });
         self
+    }
+
+    /// Adds an earlier version of a dataflow, for the requests that were accepted under it. A version that is
+    /// there already is not added again.
+    pub fn add_version(&self, dataflow: impl Into<Arc<Dataflow>>) {
+        let (now, dataflow) = (self.now(), dataflow.into());
+        if self.has(dataflow.digest()) {
+            return;
+        }
+        let mut versions = now.versions.clone();
+        versions.push(dataflow);
+        self.set_now(DataflowSelection {
+            dataflows: now.dataflows.clone(),
+            choose: Arc::clone(&now.choose),
+            prioritise: Arc::clone(&now.prioritise),
+            versions,
+        });
     }
 
     /// Selects as `new` does for requests from now on. The dataflows of before stay as earlier versions.
@@ -87,6 +111,7 @@ impl DataflowSelector {
         self.set_now(DataflowSelection {
             dataflows: new.dataflows.clone(),
             choose: Arc::clone(&new.choose),
+            prioritise: Arc::clone(&new.prioritise),
             versions: new.versions.iter().chain(before).cloned().collect(),
         });
     }
@@ -104,9 +129,17 @@ impl DataflowSelector {
 
     /// The same for the engine.
     pub fn set(&self) -> DataflowSet {
-        let now = self.now();
-        let set = DataflowSet::new(Arc::clone(&now.dataflows[0]));
-        now.all().skip(1).cloned().fold(set, DataflowSet::with)
+        set_of(self.now().all())
+    }
+
+    /// The dataflows that new requests go through, for the engine.
+    pub fn current_set(&self) -> DataflowSet {
+        set_of(self.now().dataflows.iter())
+    }
+
+    /// The earlier versions of dataflows.
+    pub fn earlier_versions(&self) -> Vec<Arc<Dataflow>> {
+        self.now().versions.clone()
     }
 
     /// Whether this version of a dataflow is known here.
@@ -119,6 +152,12 @@ impl DataflowSelector {
         let now = self.now();
         let place = (now.choose)(request).min(now.dataflows.len() - 1);
         Arc::clone(&now.dataflows[place])
+    }
+
+    /// The priority of a request that goes through a dataflow.
+    pub fn priority(&self, request: &Request, dataflow: &Dataflow) -> RequestPriority {
+        let said = (self.now().prioritise)(request);
+        said.or(dataflow.priority()).unwrap_or_default()
     }
 
     /// The dataflow of an accepted request: its version if that is known here, else the current one of its
@@ -143,4 +182,9 @@ impl DataflowSelection {
     fn all(&self) -> impl Iterator<Item = &Arc<Dataflow>> {
         self.dataflows.iter().chain(&self.versions)
     }
+}
+
+fn set_of<'a>(mut dataflows: impl Iterator<Item = &'a Arc<Dataflow>>) -> DataflowSet {
+    let first = dataflows.next().expect("a selector has a dataflow");
+    dataflows.cloned().fold(DataflowSet::new(Arc::clone(first)), DataflowSet::with)
 }

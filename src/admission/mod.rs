@@ -9,6 +9,7 @@
 //! | `source` | the trait [`Source`] and the table of those that are known |
 //! | `accept` | one request recorded and handed to the engine, or found to be known |
 //! | `resume` | what an earlier process left unanswered |
+//! | `deferred`, `left_requests`, `pauses` | accepted requests that wait on the disk; what is paused |
 //! | `dataflow_selector`, `dataflow_updates` | which dataflow a request goes through; new ones while requests come in |
 //! | `service`, `operator` | a source, a sink and the engine together; what operators ask for meanwhile |
 //! | `lookup`, `operator_request` | one request found, and asked something of, beside the process that runs it |
@@ -19,6 +20,7 @@
 mod accept;
 mod dataflow_selector;
 mod dataflow_updates;
+mod deferred;
 mod delivery;
 mod destination;
 mod event;
@@ -27,6 +29,7 @@ mod lookup;
 mod operator;
 mod operator_request;
 mod part_answer;
+mod pauses;
 mod resume;
 mod service;
 mod source;
@@ -46,6 +49,7 @@ pub use left_requests::LeftRequests;
 pub use lookup::find_requests;
 pub use operator_request::{WishError, note_wish};
 pub use part_answer::{PartAnswer, PartOutcome};
+pub use pauses::{PauseRecord, pause_part, pause_records, resume_part};
 pub use service::{Service, ServiceError, ServiceSettings};
 pub use source::{Admission, BuiltInSource, Intake, Source, SourceTable};
 pub use state::{StateError, StateFolder};

@@ -33,7 +33,13 @@ pub(super) fn maintain<'scope>(
 ) {
     let UpkeepSettings { sink, retention, updates } = upkeep;
     let mut next = Instant::now();
+    let mut seen = 0;
     loop {
+        let changes = admission.queue.control().pauses.changes();
+        if std::mem::replace(&mut seen, changes) != changes {
+            admission.queue.notice_pauses();
+        }
+        admission.take_up(scope);
         if let Err(error) = serve_operator_requests(scope, admission, sink) {
             tracing::error!(%error, "operator requests cannot be read");
         }
@@ -91,7 +97,7 @@ fn serve_operator_requests<'scope>(
     Ok(())
 }
 
-fn resume(admission: &Admission, row: &RequestRow) {
+pub(super) fn resume(admission: &Admission, row: &RequestRow) {
     if let Err(error) = admission.resume(row) {
         tracing::error!(%error, request = row.name, "the request could not be resumed; the next start resumes it");
     }

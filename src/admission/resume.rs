@@ -3,11 +3,13 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::dataflow::RequestPriority;
 use crate::engine::RequestSubmission;
-use crate::journal::{JournalError, RequestRow};
+use crate::journal::{JournalError, RequestHistory, RequestRow};
 use crate::step::Fault;
 
 use super::accept::again;
+use super::left_requests::DeferredRequest;
 use super::{Admission, AdmissionEvent};
 
 /// The number of starts in a row after which a request is no longer run. Counted are starts after which the
@@ -46,7 +48,15 @@ impl Admission<'_> {
     pub fn resume_all(&self, unanswered: &[RequestRow]) -> Result<(), JournalError> {
         let left = self.left;
         let mut suspects = Vec::new();
+        let mut rows = Vec::new();
         for row in unanswered {
+            match self.waiting(row)? {
+                Some(deferred) if left.take(row.number) => left.defer(deferred),
+                _ => rows.push((self.priority(row)?, row)),
+            }
+        }
+        rows.sort_by_key(|(priority, row)| (*priority, row.number));
+        for (_, row) in rows {
             match self.is_suspect(row)? {
                 true => suspects.push(row),
                 false if left.take(row.number) => self.resume(row)?,
@@ -65,6 +75,26 @@ impl Admission<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The request, if it waits on the disk. A cancelled one does not.
+    fn waiting(&self, row: &RequestRow) -> Result<Option<DeferredRequest>, JournalError> {
+        let Some(dataflow) = self.dataflows.accepted(&row.dataflow, None) else { return Ok(None) };
+        let priority = self.priority(row)?;
+        let is_open = |history: &RequestHistory| !history.is_cancelled() && history.response().is_none();
+        let waits = self.defers(&dataflow, priority)
+            && self.journal.history(row.number)?.as_ref().is_some_and(is_open);
+        Ok(waits.then(|| DeferredRequest { row: row.clone(), priority }))
+    }
+
+    fn priority(&self, row: &RequestRow) -> Result<RequestPriority, JournalError> {
+        let history = self.journal.history(row.number)?;
+        let request = history.as_ref().and_then(|history| history.request().ok());
+        let dataflow = self.dataflows.accepted(&row.dataflow, None);
+        let both = request.zip(dataflow);
+        Ok(both
+            .map(|((request, _), dataflow)| self.dataflows.priority(request, &dataflow))
+            .unwrap_or_default())
     }
 
     /// Whether the request may be the one that ended the process. A cancelled one is not run, so it is not.
@@ -96,7 +126,8 @@ impl Admission<'_> {
             return Ok(());
         }
         drop(held);
-        let submission = again(receipt, &dataflow, &history);
+        let priority = self.dataflows.priority(receipt.request(), &dataflow);
+        let submission = again(receipt, &dataflow, &history, priority);
         let starts = history.futile_starts();
         let refused = match starts {
             _ if history.is_cancelled() => Some(Fault::cancelled()),

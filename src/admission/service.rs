@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::dataflow::Dataflow;
 use crate::engine::{
-    self, EngineError, EngineSettings, EventObserver, NullObserver, RequestQueue, ResponseSink,
+    self, EngineControl, EngineError, EngineSettings, EventObserver, NullObserver, RequestQueue, ResponseSink,
 };
 use crate::journal::{Journal, JournalError, JournalReader, RequestRow, RetentionLimits};
 use crate::step::{Digest, Digester, StepTable};
@@ -15,10 +15,14 @@ use crate::store::{Store, StoreError};
 
 use super::left_requests::LeftRequests;
 use super::operator::{UpkeepSettings, collect, maintain};
+use super::pauses::{read_pauses, watch_pauses};
 use super::{
     Admission, AdmissionObserver, DataflowSelector, DataflowUpdates, Intake, Source, SourceTable, StateError,
     StateFolder, StopSignal, UnobservedAdmission,
 };
+
+/// The time between two looks whether deferred requests are left.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The place of a service's records, and how much of them is kept.
 #[derive(Clone, Debug)]
@@ -155,7 +159,7 @@ impl Service {
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub fn with_earlier_versions(mut self, table: &StepTable) -> Result<Service, ServiceError> {
+    pub fn with_earlier_versions(self, table: &StepTable) -> Result<Service, ServiceError> {
         if !self.journal.keeps() {
             return Ok(self);
         }
@@ -168,7 +172,7 @@ impl Service {
             let Some((name, text)) = reader.dataflow(version)? else { continue };
             match Dataflow::parse(&name, &text, table) {
                 Ok(dataflow) if dataflow.digest() == version => {
-                    self.dataflows = self.dataflows.with_version(dataflow);
+                    self.dataflows.add_version(dataflow);
                 }
                 Ok(_) | Err(_) => {
                     tracing::warn!(request = row.name, %version, "the dataflow version of a request no longer fits the steps; the current version runs it");
@@ -176,25 +180,6 @@ impl Service {
             }
         }
         Ok(self)
-    }
-
-    /// Warns of unanswered requests that were accepted under earlier versions of dataflows, and that a cluster runs
-    /// under the current ones. Every process of a cluster would need the earlier versions, and only the first one
-    /// has the journal with their texts.
-    ///
-    /// # Errors
-    /// If the journal cannot be read.
-    pub fn warn_of_earlier_versions(&self) -> Result<(), ServiceError> {
-        let requests = self.of_earlier_versions()?.len();
-        if requests > 0 {
-            tracing::warn!(
-                requests,
-                "requests that were accepted under an earlier version of their dataflow run under the current one, \
-                 because a cluster loads the current dataflows only; to run them under their own versions, start \
-                 a single process on this state first"
-            );
-        }
-        Ok(())
     }
 
     /// The unanswered requests that were accepted under versions of dataflows that are not here.
@@ -223,8 +208,9 @@ impl Service {
         source: impl Source + 'static,
         sink: &dyn ResponseSink,
     ) -> Result<Intake, ServiceError> {
-        let intake =
-            self.run_all(vec![Arc::new(source)], sink, EngineSettings::default(), Arc::new(NullObserver))?;
+        let control = Arc::new(EngineControl::at(&self.settings.state));
+        let settings = EngineSettings { control, ..EngineSettings::default() };
+        let intake = self.run_all(vec![Arc::new(source)], sink, settings, Arc::new(NullObserver))?;
         Ok(intake.unwrap_or(Intake::Whole))
     }
 
@@ -259,7 +245,19 @@ impl Service {
         };
         let journal = Arc::clone(&self.journal);
         let dataflows = self.dataflows.set();
-        let intake = engine::run(dataflows, journal, settings, observer, feed, sink)?.transpose()?;
+        let (state, control, end) =
+            (&self.settings.state, Arc::clone(&settings.control), StopSignal::default());
+        // Before anything begins.
+        if let Err(error) = read_pauses(state, &control.pauses) {
+            tracing::error!(%error, "what is paused cannot be read");
+        }
+        let ended = std::thread::scope(|scope| {
+            scope.spawn(|| watch_pauses(state, &control.pauses, &end));
+            let ended = engine::run(dataflows, journal, settings, observer, feed, sink);
+            end.request();
+            ended
+        });
+        let intake = ended?.transpose()?;
         sink.drain();
         // A step that never returns keeps the journal open, so that dropping it would not write the last
         // records.
@@ -286,13 +284,27 @@ fn feed(
         let brought = brought.fold(Intake::Whole, Intake::and);
         let resumed = resuming.join();
         // Operator requests are served until the last request is answered.
-        admission.queue.settle();
+        settle(admission);
         upkeep.sink.drain();
         end.request();
         resumed.unwrap_or(Ok(())).map(|()| brought)
     });
     collect(admission, upkeep.retention);
     brought
+}
+
+/// Waits until all requests are answered. Those that are paused wait for the next start if an end was asked for.
+fn settle(admission: &Admission) {
+    loop {
+        if admission.stop.is_requested() {
+            return admission.queue.settle_but_paused();
+        }
+        admission.queue.settle();
+        if !admission.left.has_deferred() {
+            return;
+        }
+        admission.stop.wait(LOOK);
+    }
 }
 
 /// The digest of this program.

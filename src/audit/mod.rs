@@ -20,5 +20,6 @@ pub use message::{
     EventOutcome, SecurityAlert, TransferInitiator,
 };
 pub use record::record;
+pub use timestamp::timestamp;
 pub use trail::{AuditTrail, TrailSettings};
 pub use transport::{AuditTransport, ConnectFunction, awake, dial, tcp, udp};

@@ -1,5 +1,6 @@
 //! The HTTP client: one attempt at one POST.
 
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,11 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 const IDLE_MAX: usize = 64;
 
 static CIRCUITS: ServiceCircuits = ServiceCircuits::new();
+
+/// Notes the services that are left alone in the state folder, as those of the process with this index.
+pub fn note_circuits_in(state: &Path, process: usize) {
+    CIRCUITS.note_in(state, process);
+}
 
 /// A POST of JSON.
 pub struct ServicePost<'a> {
@@ -33,8 +39,11 @@ impl ServicePost<'_> {
         CIRCUITS.enter(service, Instant::now())?;
         let answered = self.exchange(attempt);
         match &answered {
-            Ok(PostAnswer { status: 500.., .. }) | Err(_) => CIRCUITS.failed(service, Instant::now()),
-            Ok(_) => CIRCUITS.succeeded(service),
+            Ok(PostAnswer { status: status @ 500.., .. }) => {
+                CIRCUITS.failed(service, &format!("it answered with status {status}"), Instant::now());
+            }
+            Err(error) => CIRCUITS.failed(service, &error.to_string(), Instant::now()),
+            Ok(_) => CIRCUITS.succeeded(service, Instant::now()),
         }
         let PostAnswer { status, retry_after, body } =
             answered.map_err(|error| unanswered(service, &error))?;
@@ -73,7 +82,7 @@ struct PostAnswer {
     body: Vec<u8>,
 }
 
-fn agent() -> &'static ureq::Agent {
+pub fn agent() -> &'static ureq::Agent {
     static AGENT: OnceLock<ureq::Agent> = OnceLock::new();
     AGENT.get_or_init(|| {
         let config = ureq::Agent::config_builder().http_status_as_error(false);
@@ -84,13 +93,13 @@ fn agent() -> &'static ureq::Agent {
 }
 
 /// Host and port, as the address has them. A name and password before them are left out: this stands in messages.
-fn service(url: &str) -> &str {
+pub fn service(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     authority.rsplit_once('@').map_or(authority, |(_, service)| service)
 }
 
-fn unanswered(service: &str, error: &ureq::Error) -> CallFault {
+pub fn unanswered(service: &str, error: &ureq::Error) -> CallFault {
     let remedy = "See to the service and the network, and send the request again.";
     let kind = match error {
         ureq::Error::Timeout(_) => FaultKind::TimedOut,

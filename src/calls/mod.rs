@@ -4,3 +4,9 @@
 mod call_http;
 mod circuit;
 mod client;
+mod download;
+mod open_circuits;
+
+pub use client::note_circuits_in;
+pub use download::{DownloadEnd, FileDownload};
+pub use open_circuits::{OpenCircuit, open_circuits};

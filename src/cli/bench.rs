@@ -217,11 +217,13 @@ impl BenchSetup<'_> {
             destinations: vec![DestinationService {
                 destination: Arc::new(folder),
                 policy: DeliveryPolicy::default(),
+                alias: None,
             }],
             waits: Vec::new(),
             journal: Arc::clone(&journal),
             clock: DeliveryClock::usual(),
             tell: Arc::new(count),
+            control: Arc::default(),
         })?;
         let times = Arc::new(StepTimes::default());
         let observer = Arc::clone(&times);
@@ -261,7 +263,7 @@ impl BenchSetup<'_> {
             workers: self.args.workers.unwrap_or(cores),
             lanes: self.args.lanes,
             memory,
-            mesh: None,
+            ..EngineSettings::default()
         }
     }
 }

@@ -29,7 +29,10 @@ impl DestinationSetup<'_> {
         for name in named.into_iter().chain(to) {
             let ready = self.site.site.as_ref().and_then(|site| site.destination(name));
             all.push(match ready {
-                Some(destination) => DestinationService { destination, policy: self.policy.clone() },
+                Some(destination) => {
+                    let (policy, alias) = (self.policy.clone(), Some(name.clone()));
+                    DestinationService { destination, policy, alias }
+                }
                 None => self.forward(name)?,
             });
         }
@@ -47,7 +50,7 @@ impl DestinationSetup<'_> {
             };
             let (policy, delivered) = (self.policy.clone(), Arc::clone(self.delivered));
             let destination = Arc::new(ObjectDestination { target, verifier: None, delivered });
-            all.push(DestinationService { destination, policy });
+            all.push(DestinationService { destination, policy, alias: Some(SENDER.to_owned()) });
         }
         Ok(all)
     }
@@ -62,7 +65,7 @@ impl DestinationSetup<'_> {
         let verifier = self.verifier(how, &peer);
         let (target, delivered) = (ObjectTarget::Peer(peer), Arc::clone(self.delivered));
         let destination = Arc::new(ObjectDestination { target, verifier, delivered });
-        Ok(DestinationService { destination, policy })
+        Ok(DestinationService { destination, policy, alias: Some(name.to_owned()) })
     }
 
     fn verifier(&self, how: VerifyMethod, peer: &PeerAddress) -> Option<ObjectVerifier> {

@@ -1,6 +1,7 @@
 //! The command line: parsed to plain values first, then one file per subcommand acts on them.
 
 mod audit;
+mod backlog;
 mod bench;
 mod bind;
 pub mod check;
@@ -23,6 +24,7 @@ mod monitor;
 mod noted_states;
 mod operator;
 mod output;
+mod pause;
 mod peer;
 mod processes;
 mod progress;
@@ -31,8 +33,11 @@ mod reload;
 mod replay;
 mod reporter;
 mod request_progress;
+mod row_display;
 mod run;
+mod run_row;
 mod run_settings;
+mod run_values;
 pub mod sample;
 mod schema;
 mod signals;
@@ -69,12 +74,15 @@ struct CommandLine {
 #[derive(Debug, clap::Subcommand)]
 enum FlowCommand {
     Run(Box<run::RunArguments>),
+    Backlog(backlog::BacklogArguments),
     Status(status::StatusArguments),
     Explain(explain::ExplainArguments),
     Replay(replay::ReplayArguments),
     Cancel(operator::CancelArguments),
     Retry(operator::RetryArguments),
     Keep(operator::KeepArguments),
+    Pause(pause::PauseArguments),
+    Resume(pause::ResumeArguments),
     Complete(complete::CompleteArguments),
     Pull(pull::PullArguments),
     Echo(peer::EchoArguments),
@@ -119,12 +127,15 @@ impl FlowCommand {
     fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
         match self {
             FlowCommand::Run(run) => run.run(table),
+            FlowCommand::Backlog(backlog) => backlog.run(table),
             FlowCommand::Status(status) => status.run(table),
             FlowCommand::Explain(explain) => explain.run(table),
             FlowCommand::Replay(replay) => replay.run(table),
             FlowCommand::Cancel(cancel) => cancel.run(),
             FlowCommand::Retry(retry) => retry.run(),
             FlowCommand::Keep(keep) => keep.run(),
+            FlowCommand::Pause(pause) => pause.run(table),
+            FlowCommand::Resume(resume) => resume.run(),
             FlowCommand::Complete(complete) => complete.run(),
             FlowCommand::Pull(pull) => pull.run(),
             FlowCommand::Echo(echo) => echo.run(),

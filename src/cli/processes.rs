@@ -2,10 +2,14 @@
 
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cluster::{self, ClusterAgreement, ClusterSecret, HostList};
-use crate::engine::{DataflowSet, ProcessMesh};
+use crate::admission::DataflowSelector;
+use crate::cluster::{ClusterAgreement, ClusterMember, ClusterSecret, HostList};
+use crate::dataflow::Dataflow;
+use crate::engine::ProcessMesh;
+use crate::step::{Digest, StepTable};
 
 use super::exit::{CommandError, CommandErrorKind};
 use super::output;
@@ -55,16 +59,11 @@ impl ProcessArguments {
         hosts.filter(HostList::are_loopback).map_or(1, |_| self.processes.get() as u64)
     }
 
-    /// Connects to the other processes; `None` if there is only one.
-    pub fn mesh(
-        &self,
-        dataflows: &DataflowSet,
-        workers: NonZero<usize>,
-        lanes: NonZero<usize>,
-    ) -> Result<Option<ProcessMesh>, CommandError> {
-        let processes = self.processes.get();
-        if self.process >= processes {
-            let text = format!("-p {} is not below -n {processes}", self.process);
+    /// The cluster that this process is to join; `None` if it is alone.
+    pub fn cluster(&self) -> Result<Option<ClusterPlace>, CommandError> {
+        let (index, processes) = (self.process, self.processes.get());
+        if index >= processes {
+            let text = format!("-p {index} is not below -n {processes}");
             return Err(CommandError::new(CommandErrorKind::Usage, text).hint("processes count from 0"));
         }
         if processes == 1 {
@@ -72,13 +71,7 @@ impl ProcessArguments {
         }
         let hosts = self.hosts()?;
         let secret = self.secret(&hosts)?;
-        let (workers, lanes) = (workers.get(), lanes.get());
-        let agreement = ClusterAgreement { dataflow: dataflows.digest(), lanes, workers, processes };
-        let others = processes - 1;
-        let seconds = PATIENCE.as_secs();
-        output::tell_line(format_args!("waiting up to {seconds} s for {others} other processes"));
-        let mesh = cluster::meet(self.process, &hosts, &secret, &agreement, PATIENCE);
-        mesh.map(Some).map_err(CommandError::of(CommandErrorKind::Engine))
+        Ok(Some(ClusterPlace { index, processes, hosts, secret }))
     }
 
     fn hosts(&self) -> Result<HostList, CommandError> {
@@ -105,4 +98,74 @@ impl ProcessArguments {
             }
         }
     }
+}
+
+/// The place of this process among those of its cluster.
+pub struct ClusterPlace {
+    index: usize,
+    processes: usize,
+    hosts: HostList,
+    secret: ClusterSecret,
+}
+
+impl ClusterPlace {
+    /// Connects to the other processes. The earlier versions of dataflows, which process 0 knows from its
+    /// journal, are afterwards known to all of them.
+    pub fn meet(
+        &self,
+        dataflows: &DataflowSelector,
+        table: &StepTable,
+        workers: NonZero<usize>,
+        lanes: NonZero<usize>,
+    ) -> Result<ProcessMesh, CommandError> {
+        let (index, hosts, secret, processes) = (self.index, &self.hosts, &self.secret, self.processes);
+        let (workers, lanes) = (workers.get(), lanes.get());
+        let dataflow = dataflows.current_set().digest();
+        let agreement = &ClusterAgreement { dataflow, lanes, workers, processes };
+        let (others, seconds) = (processes - 1, PATIENCE.as_secs());
+        output::tell_line(format_args!("waiting up to {seconds} s for {others} other processes"));
+        let member = ClusterMember { index, hosts, secret, agreement, patience: PATIENCE };
+        let met = member.meet(&announcement(&dataflows.earlier_versions()));
+        let (mesh, announced) = met.map_err(CommandError::of(CommandErrorKind::Engine))?;
+        for dataflow in announced_versions(&announced, table)? {
+            dataflows.add_version(dataflow);
+        }
+        Ok(mesh)
+    }
+}
+
+/// A version of a dataflow as process 0 sends it to the others.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct AnnouncedVersion {
+    name: String,
+    text: String,
+    version: Digest,
+}
+
+fn announcement(versions: &[Arc<Dataflow>]) -> Vec<u8> {
+    let announced = versions.iter().map(|dataflow| AnnouncedVersion {
+        name: dataflow.name().to_owned(),
+        text: dataflow.text().to_owned(),
+        version: dataflow.digest(),
+    });
+    serde_json::to_vec(&announced.collect::<Vec<_>>()).expect("texts are written as JSON")
+}
+
+/// The dataflows of an announcement.
+fn announced_versions(announced: &[u8], table: &StepTable) -> Result<Vec<Dataflow>, CommandError> {
+    let versions: Vec<AnnouncedVersion> =
+        serde_json::from_slice(announced).map_err(CommandError::of(CommandErrorKind::Engine))?;
+    let read = |announced: AnnouncedVersion| {
+        let AnnouncedVersion { name, text, version } = announced;
+        let dataflow = Dataflow::parse(&name, &text, table).ok();
+        dataflow.filter(|dataflow| dataflow.digest() == version).ok_or_else(|| {
+            let text = format!(
+                "this process cannot run version {} of {name}, which unanswered requests were accepted under",
+                version.short()
+            );
+            CommandError::new(CommandErrorKind::Engine, text)
+                .hint("use the same flow and the same programs as process 0")
+        })
+    };
+    versions.into_iter().map(read).collect()
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::admission::DataflowUpdates;
+use crate::dataflow::RequestPriority;
 use crate::printable::PrintableLines;
 use crate::site::{GeneralSettings, Site};
 use crate::step::StepTable;
@@ -18,6 +19,8 @@ pub struct RunReload {
     pub site: SiteArguments,
     /// The dataflow that the command line names.
     pub dataflow: Option<String>,
+    /// The priority that the command line gives all requests.
+    pub priority: Option<RequestPriority>,
     pub table: StepTable,
     /// The site's file at the start. Everything in it except rules and dataflows stays in force.
     pub at_start: Option<Arc<Site>>,
@@ -48,7 +51,7 @@ impl RunReload {
         let site = self.site.load()?;
         let general = GeneralSettings { dataflow: self.dataflow.clone(), ..GeneralSettings::default() };
         let chosen = RunSettings::choose(GivenSettings { general, output: None }, &site, false)?;
-        self.updates.give(chosen.dataflow.load(&self.table)?);
+        self.updates.give(chosen.with_priority(self.priority).load(&self.table)?);
         let (Some(before), Some(now)) = (&self.at_start, &site.site) else { return Ok(Vec::new()) };
         let mut differing = before.differing_keys(now);
         differing.retain(|key| !RELOADED.contains(&key.as_str()));

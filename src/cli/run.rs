@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admission::{DataflowSelector, Intake, Service, ServiceSettings, Source};
+use crate::calls::note_circuits_in;
+use crate::dataflow::RequestPriority;
 use crate::dicom::deliver::NotedDestination;
 use crate::dicom::{DeliveredObjects, StudyReceiver};
-use crate::engine::{DataflowSet, EngineSettings};
+use crate::engine::{EngineControl, EngineSettings};
 use crate::files::{OutputSetting, ResponseFolder};
 use crate::journal::{Journal, RetentionLimits};
 use crate::outbox::{DeliveryClock, DeliveryPolicy, DestinationService, Outbox, OutboxObserver, OutboxSetup};
@@ -29,11 +31,13 @@ use super::memory;
 use super::monitor::{MonitorSetup, RunMonitor};
 use super::noted_states;
 use super::output::{self, LogFormat};
-use super::processes::ProcessArguments;
+use super::processes::{ClusterPlace, ProcessArguments};
 use super::progress::ProgressDisplay;
 use super::reload::{self, RunReload};
 use super::reporter::ResponseReporter;
+use super::run_row::{RowArguments, RowSettings, row_of};
 use super::run_settings::{GivenSettings, RunSettings};
+use super::run_values;
 use super::signals;
 use super::site::{self, SiteArguments};
 use super::source::Input;
@@ -53,6 +57,8 @@ Examples:
   flow run --listen 11112 --to ORTHANC@127.0.0.1:4242
                                                  receive studies, send results to a PACS
   flow run tally                                 sample jobs through calls to sample services
+  flow run books                                 sample books through a row of directories
+  flow run books --only decrypt                  one stage of it, as a process of its own
   flow run my-dataflow.yaml --input study        a dataflow of your own
 
 While it receives requests, SIGINT or SIGTERM ends receiving, and what is complete is still answered; a
@@ -63,11 +69,11 @@ pub struct RunArguments {
     dataflow: Option<String>,
 
     /// Worker threads of this process [default: one per core]
-    #[arg(short, long, value_name = "N", value_parser = count)]
+    #[arg(short, long, value_name = "N", value_parser = run_values::count)]
     workers: Option<NonZero<usize>>,
 
     /// Requests in work at once, in all processes together [default: 4]
-    #[arg(long, value_name = "N", value_parser = count)]
+    #[arg(long, value_name = "N", value_parser = run_values::count)]
     lanes: Option<NonZero<usize>>,
 
     /// Memory that requests in work may take in this process, for example 4GiB [default: half of the machine's, shared by the processes on it]
@@ -103,7 +109,7 @@ pub struct RunArguments {
     retry: Option<Vec<Duration>>,
 
     /// So long after the first try a destination is tried again every few minutes, as long as studies are received; a number alone is in hours [default: 12]
-    #[arg(long, value_name = "TIME", value_parser = hours)]
+    #[arg(long, value_name = "TIME", value_parser = run_values::hours)]
     keep_trying: Option<Duration>,
 
     /// Where the journal, received studies and results lie [default: flow-state]
@@ -115,7 +121,7 @@ pub struct RunArguments {
     free_min: Option<u64>,
 
     /// How long answered requests are remembered, with what was received and the results [default: 7]
-    #[arg(long, value_name = "DAYS", value_parser = days)]
+    #[arg(long, value_name = "DAYS", value_parser = run_values::days)]
     keep_days: Option<f64>,
 
     /// How much is remembered of answered requests [default: a tenth of the disk]
@@ -125,6 +131,10 @@ pub struct RunArguments {
     /// Serve a status page, /metrics, /health and /ready at this port; loopback only, unless an address is given
     #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = listen::address)]
     page: Option<SocketAddr>,
+
+    /// The priority of all requests of this run: urgent, normal or off-peak [default: as the rules and the dataflow say]
+    #[arg(long, value_name = "PRIORITY", value_parser = run_values::priority)]
+    priority: Option<RequestPriority>,
 
     /// Print a line of JSON for each response
     #[arg(long)]
@@ -142,6 +152,9 @@ pub struct RunArguments {
 
     #[command(flatten)]
     processes: ProcessArguments,
+
+    #[command(flatten)]
+    row: RowArguments,
 }
 
 /// A run: its settings, and what the command line and the site's file say of sources and destinations.
@@ -155,8 +168,10 @@ struct Run {
     page: Option<SocketAddr>,
     listen: ListenArguments,
     processes: ProcessArguments,
+    /// What may begin.
+    control: Arc<EngineControl>,
     /// The files that a reload reads again.
-    reloaded: (SiteArguments, Option<String>),
+    reloaded: (SiteArguments, Option<String>, Option<RequestPriority>),
 }
 
 impl RunArguments {
@@ -165,8 +180,12 @@ impl RunArguments {
     }
 
     pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
+        let (workers, lanes, free_min) = (self.workers, self.lanes, self.free_min);
+        if let Some(row) = row_of(self.dataflow.as_deref(), self.output.as_deref(), table)? {
+            return self.row.run(row, RowSettings { workers, lanes, free_min });
+        }
         let site = self.site.load()?;
-        let reloaded = (self.site.clone(), self.dataflow.clone());
+        let reloaded = (self.site.clone(), self.dataflow.clone(), self.priority);
         let output = if self.no_output { Some(OutputSetting::Nowhere) } else { None };
         let given = GivenSettings {
             output: output.or(self.output.map(OutputSetting::Folder)),
@@ -187,23 +206,26 @@ impl RunArguments {
         };
         // What the command line names to be received goes before files that the site's file names.
         let receives = self.listen.is_given() || !self.files.is_empty();
-        let chosen = RunSettings::choose(given, &site, receives)?;
+        let chosen = RunSettings::choose(given, &site, receives)?.with_priority(self.priority);
         let RunArguments { files, to, back_to, json, page, listen, processes, .. } = self;
-        Run { chosen, site, files, to, back_to, json, page, listen, processes, reloaded }.run(table)
+        let control = Arc::new(EngineControl::at(&chosen.state));
+        Run { chosen, site, files, to, back_to, json, page, listen, processes, control, reloaded }.run(table)
     }
 }
 
 impl Run {
     fn run(&self, table: &StepTable) -> Result<CommandExit, CommandError> {
         let (chosen, site) = (&self.chosen, &self.site);
-        let dataflows = chosen.dataflow.load(table)?;
+        let dataflows = chosen.load(table)?;
         let progress = Arc::new(ProgressDisplay::new());
-        let settings = self.settings(&dataflows.set())?;
+        let cluster = self.processes.cluster()?;
         file_access::restrict(chosen.readers);
         file_access::claim_folder(&chosen.state, chosen.readers)?;
         let service = self.service(dataflows, table, &progress)?;
+        let settings = self.settings(cluster.as_ref(), &service.dataflows, table)?;
         self.note_state(&progress);
         keep_step_folders(&chosen.state, self.processes.index())?;
+        note_circuits_in(&chosen.state, self.processes.index());
         let folder = self.folder()?;
         let monitor = self.monitor(&service, table, &progress)?;
         let links = self.dicom_links(&service)?;
@@ -269,13 +291,8 @@ impl Run {
     ) -> Result<Service, CommandError> {
         let state = &self.chosen.state;
         let settings = ServiceSettings { free_bytes_min: self.chosen.free_min, ..ServiceSettings::at(state) };
-        let mut service = if self.processes.is_alone() {
+        let mut service = if self.processes.is_first() {
             Service::open(settings, dataflows)?.with_earlier_versions(table)?
-        } else if self.processes.is_first() {
-            // Every process of a cluster has the same dataflows, and only this one reads the journal.
-            let service = Service::open(settings, dataflows)?;
-            service.warn_of_earlier_versions()?;
-            service
         } else {
             // The other processes of a cluster use the folder of the first one.
             let store =
@@ -339,7 +356,8 @@ impl Run {
         let policy = ways.policy.clone();
         let folder = folder.map(|folder| {
             let (inner, delivered) = (Arc::new(folder), Arc::clone(&links.delivered));
-            DestinationService { destination: Arc::new(NotedDestination { inner, delivered }), policy }
+            let destination = Arc::new(NotedDestination { inner, delivered });
+            DestinationService { destination, policy, alias: Some("output".to_owned()) }
         });
         let mut destinations: Vec<DestinationService> = folder.into_iter().collect();
         destinations.extend(ways.all(&self.to, &self.back_to)?);
@@ -356,6 +374,7 @@ impl Run {
             journal: Arc::clone(journal),
             clock: DeliveryClock::usual(),
             tell,
+            control: Arc::clone(&self.control),
         };
         Ok(Outbox::open(setup)?)
     }
@@ -367,17 +386,21 @@ impl Run {
         RetentionLimits { age_max, bytes_max }
     }
 
-    fn settings(&self, dataflows: &DataflowSet) -> Result<EngineSettings, CommandError> {
+    /// Settings of the engine, with connections to the other processes of a cluster.
+    fn settings(
+        &self,
+        cluster: Option<&ClusterPlace>,
+        dataflows: &DataflowSelector,
+        table: &StepTable,
+    ) -> Result<EngineSettings, CommandError> {
         let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let (workers, lanes) = (self.chosen.workers.unwrap_or(cores), self.chosen.lanes);
         let budget = self.chosen.memory;
         let budget = budget.unwrap_or_else(|| memory::default_budget() / self.processes.on_this_machine());
-        Ok(EngineSettings {
-            workers,
-            lanes,
-            memory: budget - memory::keep_for_inflating(budget),
-            mesh: self.processes.mesh(dataflows, workers, lanes)?,
-        })
+        let mesh = cluster.map(|cluster| cluster.meet(dataflows, table, workers, lanes)).transpose()?;
+        let control = Arc::clone(&self.control);
+        let memory = budget - memory::keep_for_inflating(budget);
+        Ok(EngineSettings { workers, lanes, memory, mesh, control })
     }
 
     /// Whether nothing is given that a sample could get in the way of: no site, no destination, and no open
@@ -399,10 +422,14 @@ impl Run {
         }
         let chosen = &self.chosen;
         if !chosen.input.is_empty() {
-            return first_left(Input::studies(&chosen.input, &links.delivered, progress), service, progress);
+            return Input::after_left(
+                Input::studies(&chosen.input, &links.delivered, progress),
+                service,
+                progress,
+            );
         }
         if !self.files.is_empty() {
-            return first_left(Input::files(&self.files), service, progress);
+            return Input::after_left(Input::files(&self.files), service, progress);
         }
         if !self.is_service() {
             return match self.is_bare(service)? {
@@ -440,9 +467,9 @@ impl Run {
         if !self.is_service() {
             return Ok(());
         }
-        let (site, dataflow) = self.reloaded.clone();
+        let (site, dataflow, priority) = self.reloaded.clone();
         let (at_start, updates) = (self.site.site.clone(), Arc::clone(&service.updates));
-        let reload = RunReload { site, dataflow, table: table.clone(), at_start, updates };
+        let reload = RunReload { site, dataflow, priority, table: table.clone(), at_start, updates };
         signals::handle(&service.stop, move || if is_alone { reload.reload() } else { reload::refuse() })
     }
 
@@ -457,39 +484,4 @@ impl Run {
         let inbox = InboxPlace { folder, known, free_bytes_min: self.chosen.free_min };
         self.listen.open(&self.site, inbox, links, auditor)
     }
-}
-
-/// An input that is missing ends the command only when the requests that an earlier process left are answered.
-fn first_left(
-    found: Result<Input, CommandError>,
-    service: &Service,
-    progress: &ProgressDisplay,
-) -> Result<Input, CommandError> {
-    let missing = match found {
-        Ok(input) => return Ok(input),
-        Err(missing) => missing,
-    };
-    match service.journal.open_requests()?.len() {
-        0 => Err(missing),
-        left => {
-            let then =
-                format_args!("  first, the requests that are not answered yet go on: {left}").to_string();
-            progress.say(&missing.lines().line(then));
-            Ok(Input::missing(missing))
-        }
-    }
-}
-
-fn count(text: &str) -> Result<NonZero<usize>, String> {
-    text.parse().map_err(|_| "a whole number of at least 1 is needed".to_owned())
-}
-
-fn hours(text: &str) -> Result<Duration, String> {
-    yaml::duration::parse_in(text, "h")
-        .ok_or_else(|| "write a number of hours, or a time, for example 2 or 90 min".to_owned())
-}
-
-fn days(text: &str) -> Result<f64, String> {
-    let days = text.parse().ok().filter(|days| *days >= 0.0);
-    days.ok_or_else(|| "write a number of days, for example 30".to_owned())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admission::DataflowSelector;
-use crate::dataflow::Dataflow;
+use crate::dataflow::{Dataflow, RequestPriority};
 use crate::files::{FilesSite, OutputSetting};
 use crate::site::{DataflowRules, FileReaders, GeneralSettings};
 use crate::step::{Request, StepTable};
@@ -54,17 +54,21 @@ fn by_rules(rules: DataflowRules, table: &StepTable) -> Result<DataflowSelector,
         }
         dataflows.push(Arc::new(dataflow));
     }
+    let priorities = rules.clone();
     let choose = move |request: &Request| {
         let chosen = rules.choose(request).dataflow;
         names.iter().position(|name| name == chosen).expect("the rules name no other dataflow")
     };
-    Ok(DataflowSelector::by(dataflows, choose))
+    let prioritise = move |request: &Request| priorities.choose(request).priority;
+    Ok(DataflowSelector::by(dataflows, choose).with_priorities(prioritise))
 }
 
 /// The settings of a run, chosen from the command line, the site's file and the defaults.
 #[derive(Debug)]
 pub struct RunSettings {
     pub dataflow: ChosenDataflow,
+    /// The priority of all requests, if the command line says one.
+    pub priority: Option<RequestPriority>,
     pub state: PathBuf,
     /// The folder of responses; `None`: there are other destinations only.
     pub output: Option<PathBuf>,
@@ -93,6 +97,21 @@ const RETRY_S: [u64; 3] = [1, 5, 15];
 const KEEP_TRYING: Duration = Duration::from_secs(12 * 60 * 60);
 
 impl RunSettings {
+    /// With this priority for all requests, if there is one.
+    #[must_use]
+    pub fn with_priority(self, priority: Option<RequestPriority>) -> RunSettings {
+        RunSettings { priority, ..self }
+    }
+
+    /// Loads and checks the dataflows.
+    pub fn load(&self, table: &StepTable) -> Result<DataflowSelector, CommandError> {
+        let dataflows = self.dataflow.load(table)?;
+        Ok(match self.priority {
+            Some(priority) => dataflows.with_priorities(move |_| Some(priority)),
+            None => dataflows,
+        })
+    }
+
     /// Settings in force: the command line takes precedence over the site's file. With `receives`, requests
     /// are received, and input files that the site's file names are ignored.
     pub fn choose(
@@ -115,6 +134,7 @@ impl RunSettings {
                     None => ChosenDataflow::One(DATAFLOW.to_owned()),
                 },
             },
+            priority: None,
             state: given.state.or(said.state).unwrap_or_else(|| STATE.into()),
             output: match output.unwrap_or_else(|| OutputSetting::Folder(OUTPUT.into())) {
                 OutputSetting::Folder(folder) => Some(folder),

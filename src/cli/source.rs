@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::admission::Source;
+use crate::admission::{Service, Source};
 use crate::dicom::folder::SkippedPath;
 use crate::dicom::{DeliveredObjects, StudyFiles};
 use crate::files::PlainFiles;
@@ -120,6 +120,27 @@ impl Input {
             match truth {
                 SampleTruth::Chest(chest) => truth::compare(&chest.truth(), &place),
                 SampleTruth::Tally(truth) => truth::compare_totals(truth, &place),
+            }
+        }
+    }
+
+    /// An input that is missing ends the command only when the requests that an earlier process left are answered.
+    pub fn after_left(
+        found: Result<Input, CommandError>,
+        service: &Service,
+        progress: &ProgressDisplay,
+    ) -> Result<Input, CommandError> {
+        let missing = match found {
+            Ok(input) => return Ok(input),
+            Err(missing) => missing,
+        };
+        match service.journal.open_requests()?.len() {
+            0 => Err(missing),
+            left => {
+                let then =
+                    format_args!("  first, the requests that are not answered yet go on: {left}").to_string();
+                progress.say(&missing.lines().line(then));
+                Ok(Input::missing(missing))
             }
         }
     }

@@ -6,9 +6,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use indicatif::{HumanBytes, HumanDuration};
 use serde::Serialize;
 
-use crate::admission::StateFolder;
+use crate::admission::{PauseRecord, StateFolder, pause_records};
+use crate::calls::{OpenCircuit, open_circuits};
 use crate::dataflow::Dataflow;
+
 use crate::dicom::{self, ArchiveTrouble, WaitingStudy};
+use crate::engine::PausablePart;
 use crate::journal::{
     AnswerKind, JournalReader, OperatorRequest, RequestRow, RequestState, StandingCounts, StandingKey,
 };
@@ -20,7 +23,7 @@ use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::lookup;
 use super::output::{json, print, print_line};
 use super::state_arguments::StateArguments;
-use super::waiting::{TroubledDestination, since_ms, troubled_destinations, waits_for};
+use super::waiting::{ITS_TURN, TroubledDestination, since_ms, troubled_destinations, waits_for};
 
 /// Show the requests by where they stand, and what each one waits for
 ///
@@ -34,7 +37,7 @@ pub struct StatusArguments {
     #[arg(long, value_name = "N", default_value_t = 5)]
     answered: usize,
 
-    /// Print a line of JSON for each request, and for each archive that fails
+    /// Print a line of JSON for each request, and for each archive or service that fails
     #[arg(long)]
     json: bool,
 
@@ -80,7 +83,8 @@ impl StatusArguments {
         let ended = if self.json { usize::MAX } else { self.answered };
         let overview = reader.overview(ended).map_err(&failed)?;
         let shown = overview.open.iter().chain(&overview.ended);
-        let lines = shown.map(|row| line(row, &reader, table)).collect::<Result<Vec<_>, _>>()?;
+        let pauses = pauses(&state);
+        let lines = shown.map(|row| line(row, &reader, table, &pauses)).collect::<Result<Vec<_>, _>>()?;
         if self.check {
             return check(&state, &lines);
         }
@@ -89,6 +93,8 @@ impl StatusArguments {
                 lines.iter().try_for_each(|line| print_line(json(line)))?;
                 let troubles = dicom::archive_troubles(&state.join("inbox"));
                 troubles.iter().try_for_each(|trouble| print_line(json(trouble)))?;
+                circuits(&state).iter().try_for_each(|circuit| print_line(json(circuit)))?;
+                pauses.iter().try_for_each(|paused| print_line(json(paused)))?;
             }
             false => {
                 let claims = reader.claims().map_err(&failed)?;
@@ -127,6 +133,12 @@ fn text(
     for trouble in dicom::archive_troubles(&state.join("inbox")) {
         text.push(format_args!("TROUBLE  {}", of_archive(&trouble)));
     }
+    for circuit in circuits(state) {
+        text.push(format_args!("TROUBLE  {}", of_circuit(&circuit)));
+    }
+    for PauseRecord { paused, since_ms, who } in pauses(state) {
+        text.push(format_args!(" PAUSED  {paused}, since {}, by {who}", ago(since_ms)));
+    }
     lines.iter().fold(text, shown)
 }
 
@@ -144,6 +156,7 @@ fn check(state: &Path, lines: &[StatusLine]) -> Result<CommandExit, CommandError
     for trouble in dicom::archive_troubles(&state.join("inbox")) {
         troubles.push(of_archive(&trouble));
     }
+    circuits(state).iter().for_each(|circuit| troubles.push(of_circuit(circuit)));
     for line in lines.iter().filter(|line| line.trouble) {
         let name = line.name;
         let error = if line.error_response { "its error response" } else { "its response" };
@@ -166,6 +179,21 @@ fn of_archive(ArchiveTrouble { archive, reason, since_ms, given_up }: &ArchiveTr
     };
     let reason = reason.trim_end_matches('.');
     format!("fetching from {archive} fails, since {}: {reason}; {fate}", ago(*since_ms))
+}
+
+/// What is paused. What cannot be read is nothing here; a running flow tells of it.
+fn pauses(state: &Path) -> Vec<PauseRecord> {
+    pause_records(state).unwrap_or_default()
+}
+
+/// The services that a running flow leaves alone.
+fn circuits(state: &Path) -> Vec<OpenCircuit> {
+    StateFolder::holder(state).map(|_| open_circuits(state)).unwrap_or_default()
+}
+
+fn of_circuit(OpenCircuit { service, reason, since_ms, next_ms, .. }: &OpenCircuit) -> String {
+    let left = HumanDuration(until(*next_ms));
+    format!("{service} does not answer, since {}: {reason}; it is tried again in {left}", ago(*since_ms))
 }
 
 fn counts(standing: &StandingCounts) -> [(&'static str, i64); 7] {
@@ -193,8 +221,9 @@ fn line<'a>(
     row: &'a RequestRow,
     reader: &JournalReader,
     table: &StepTable,
+    pauses: &[PauseRecord],
 ) -> Result<StatusLine<'a>, CommandError> {
-    let open = row.is_open().then(|| open_request(row, reader, table)).transpose()?;
+    let open = row.is_open().then(|| open_request(row, reader, table, pauses)).transpose()?;
     let since_ms = open.as_ref().map_or(row.changed_ms, |open| open.since_ms);
     let cancelled = open.as_ref().is_some_and(|open| open.cancelled);
     let (waits_for, troubles) = open.map(|open| (open.waits_for, open.troubles)).unzip();
@@ -233,6 +262,7 @@ fn open_request(
     row: &RequestRow,
     reader: &JournalReader,
     table: &StepTable,
+    pauses: &[PauseRecord],
 ) -> Result<OpenRequest, CommandError> {
     let failed = CommandError::of(CommandErrorKind::InputOutput);
     let history = reader.history(row.number).map_err(&failed)?;
@@ -247,7 +277,22 @@ fn open_request(
     // The steps of a program of one's own may not be known here.
     let dataflow = recorded.and_then(|(name, text)| Dataflow::parse(&name, &text, table).ok());
     let cancelled = row.state == RequestState::Accepted && history.is_cancelled();
-    Ok(OpenRequest { cancelled, waits_for: waits_for(&history, dataflow.as_ref()), troubles, since_ms })
+    let waits_for = with_pauses(waits_for(&history, dataflow.as_ref()), &row.dataflow, pauses);
+    Ok(OpenRequest { cancelled, waits_for, troubles, since_ms })
+}
+
+/// What a request waits for, where that is paused.
+fn with_pauses(waits_for: String, dataflow: &str, pauses: &[PauseRecord]) -> String {
+    let is_paused = |part: PausablePart| pauses.iter().any(|record| record.paused == part);
+    let of_dataflow = || is_paused(PausablePart::Dataflow(dataflow.to_owned()));
+    let step = waits_for.strip_prefix("the step ");
+    let of_step =
+        |step: &str| is_paused(PausablePart::Step { dataflow: dataflow.to_owned(), step: step.to_owned() });
+    match step {
+        Some(step) if of_step(step) => format!("{waits_for}, which is paused"),
+        None if waits_for == ITS_TURN && of_dataflow() => "its dataflow, which is paused".to_owned(),
+        Some(_) | None => waits_for,
+    }
 }
 
 fn shown(text: PrintableLines, line: &StatusLine) -> PrintableLines {
@@ -269,6 +314,12 @@ fn shown(text: PrintableLines, line: &StatusLine) -> PrintableLines {
     line.troubles.iter().fold(text, |text, TroubledDestination { destination, since_ms, .. }| {
         text.line(format_args!("  {destination} does not take it, since {}", ago(*since_ms)))
     })
+}
+
+/// The time until then, by the clock on the wall.
+fn until(then_ms: i64) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Duration::from_millis(then_ms.unsigned_abs()).saturating_sub(now)
 }
 
 /// By the clock on the wall, which may have been set since.

@@ -7,13 +7,16 @@ use crate::dataflow::{Dataflow, InputWire, NodePhase};
 use crate::journal::{JournalEntry, RequestHistory, RequestState};
 use crate::step::Request;
 
+/// What a request waits for that has not begun.
+pub const ITS_TURN: &str = "its turn: others are in work";
+
 /// A fragment that fits after "waits for".
 pub fn waits_for(history: &RequestHistory, dataflow: Option<&Dataflow>) -> String {
     match history.row.state {
         RequestState::Accepted if history.is_cancelled() => {
             "its error response, which is being made".to_owned()
         }
-        RequestState::Accepted if !has_begun(history) => "its turn: others are in work".to_owned(),
+        RequestState::Accepted if !has_begun(history) => ITS_TURN.to_owned(),
         RequestState::Accepted => match (dataflow, history.request()) {
             (Some(dataflow), Ok((request, _))) => steps(history, dataflow, request),
             _ => "its steps".to_owned(),

@@ -1,7 +1,7 @@
 //! The handshake of two processes of a cluster.
 //!
 //! Each process sends a nonce, its number and its settings, and answers with a BLAKE3 hash of the other's
-//! nonce and both numbers, keyed with the shared secret.
+//! nonce and both numbers, keyed with the shared secret. Both then have a key for this connection alone.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -30,6 +30,16 @@ impl ClusterSecret {
     /// The file cannot be read.
     pub fn read(path: &Path) -> io::Result<ClusterSecret> {
         Ok(ClusterSecret::new(std::fs::read(path)?.trim_ascii()))
+    }
+}
+
+/// The key of one connection, which both of its processes know after their handshake.
+pub struct ConnectionKey([u8; 32]);
+
+impl ConnectionKey {
+    /// The proof that a message was written by a process with this key.
+    pub fn proof_of(&self, message: &[u8]) -> blake3::Hash {
+        blake3::keyed_hash(&self.0, message)
     }
 }
 
@@ -65,20 +75,20 @@ pub fn introduce(
     peer: usize,
     secret: &ClusterSecret,
     agreement: &ClusterAgreement,
-) -> Result<(), HandshakeError> {
+) -> Result<ConnectionKey, HandshakeError> {
     match exchange(socket, me, secret, agreement)? {
-        theirs if theirs == peer => Ok(()),
-        theirs => Err(HandshakeError::Number { theirs, expected: peer }),
+        (theirs, key) if theirs == peer => Ok(key),
+        (theirs, _) => Err(HandshakeError::Number { theirs, expected: peer }),
     }
 }
 
-/// The handshake of the accepting side; returns the number of the peer.
+/// The handshake of the accepting side; returns the number of the peer as well.
 pub fn welcome(
     socket: &mut TcpStream,
     me: usize,
     secret: &ClusterSecret,
     agreement: &ClusterAgreement,
-) -> Result<usize, HandshakeError> {
+) -> Result<(usize, ConnectionKey), HandshakeError> {
     socket.set_nonblocking(false)?;
     exchange(socket, me, secret, agreement)
 }
@@ -88,7 +98,7 @@ fn exchange(
     me: usize,
     secret: &ClusterSecret,
     agreement: &ClusterAgreement,
-) -> Result<usize, HandshakeError> {
+) -> Result<(usize, ConnectionKey), HandshakeError> {
     let until = Instant::now() + HANDSHAKE_MAX;
     socket.set_nodelay(true)?;
     socket.set_write_timeout(Some(HANDSHAKE_MAX))?;
@@ -110,11 +120,11 @@ fn exchange(
     }
     socket.set_read_timeout(None)?;
     socket.set_write_timeout(None)?;
-    Ok(theirs.number as usize)
+    Ok((theirs.number as usize, connection_key(secret, &mine, &theirs)))
 }
 
 /// Fills a buffer, all of it before a time.
-fn read_until(socket: &mut TcpStream, mut buffer: &mut [u8], until: Instant) -> io::Result<()> {
+pub(super) fn read_until(socket: &mut TcpStream, mut buffer: &mut [u8], until: Instant) -> io::Result<()> {
     while !buffer.is_empty() {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -172,6 +182,13 @@ fn proof(secret: &ClusterSecret, challenge: &HelloMessage, speaker: &HelloMessag
     blake3::keyed_hash(&secret.0, &[challenge.bytes(), speaker.bytes()].concat())
 }
 
+/// A key of both nonces, the same on both sides. A proof is of a longer text, so that none is a key.
+fn connection_key(secret: &ClusterSecret, mine: &HelloMessage, theirs: &HelloMessage) -> ConnectionKey {
+    let (low, high) = if mine.number < theirs.number { (mine, theirs) } else { (theirs, mine) };
+    let nonces = [low.nonce, high.nonce].concat();
+    ConnectionKey(*blake3::keyed_hash(&secret.0, &nonces).as_bytes())
+}
+
 fn describe(agreement: &ClusterAgreement) -> String {
     let ClusterAgreement { dataflow, lanes, workers, processes } = agreement;
     format!("dataflow {} with -w {workers}, -n {processes} and {lanes} lanes", dataflow.short())
@@ -196,7 +213,7 @@ mod tests {
     fn meet(
         first: (&str, ClusterAgreement),
         second: (&str, ClusterAgreement),
-    ) -> (Result<usize, HandshakeError>, Result<(), HandshakeError>) {
+    ) -> (Result<(usize, ConnectionKey), HandshakeError>, Result<ConnectionKey, HandshakeError>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let second = (ClusterSecret::new(second.0.as_bytes()), second.1);
@@ -211,8 +228,9 @@ mod tests {
     #[test]
     fn two_that_agree_meet() {
         let (welcomed, introduced) = meet(("s", agreement()), ("s", agreement()));
-        assert_eq!(welcomed.unwrap(), 1);
-        introduced.unwrap();
+        let (number, key) = welcomed.unwrap();
+        assert_eq!(number, 1);
+        assert_eq!(introduced.unwrap().proof_of(b"a"), key.proof_of(b"a"));
     }
 
     #[test]
@@ -226,7 +244,7 @@ mod tests {
     fn another_number_of_lanes_is_named() {
         let other = ClusterAgreement { lanes: 5, ..agreement() };
         let (welcomed, _) = meet(("s", agreement()), ("s", other));
-        assert!(welcomed.unwrap_err().to_string().contains("5 lanes"));
+        assert!(welcomed.err().unwrap().to_string().contains("5 lanes"));
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //!
 //! Process `i` listens at the `i`-th address and connects to all processes before it. Before any byte
 //! reaches the engine, both sides prove that they know the same secret and run the same dataflow with the
-//! same number of lanes and workers. Connections from anyone else are refused.
+//! same number of lanes and workers. Connections from anyone else are refused. When all have met, process 0
+//! tells the others what only it knows: the announcement.
 
+mod announcement;
 mod handshake;
 mod hosts;
 
@@ -13,6 +15,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use crate::engine::ProcessMesh;
+
+use handshake::ConnectionKey;
 
 pub use handshake::{ClusterAgreement, ClusterSecret, HandshakeError};
 pub use hosts::{HostList, HostsError};
@@ -33,47 +37,58 @@ pub enum ClusterError {
     Missing { missing: Vec<usize>, waited_s: u64 },
     #[error("could not complete the handshake with the process at {address}")]
     Handshake { address: String, source: HandshakeError },
+    #[error("could not exchange the earlier versions of dataflows with the process at {address}")]
+    Announcement { address: String, source: io::Error },
 }
 
-/// Connects to all other processes.
-///
-/// # Errors
-/// A process does not connect within `patience`, or fails the handshake.
-pub fn meet(
-    index: usize,
-    hosts: &HostList,
-    secret: &ClusterSecret,
-    agreement: &ClusterAgreement,
-    patience: Duration,
-) -> Result<ProcessMesh, ClusterError> {
-    let address = &hosts.addresses()[index];
-    let listen = |source| ClusterError::Listen { address: address.clone(), source };
-    let listener = TcpListener::bind(address).map_err(listen)?;
-    let setup = ClusterSetup { index, hosts, secret, agreement, patience, until: Instant::now() + patience };
-    let mut sockets: Vec<Option<TcpStream>> = hosts.addresses().iter().map(|_| None).collect();
-    for (peer, socket) in sockets.iter_mut().enumerate().take(index) {
-        *socket = Some(setup.connect(peer)?);
+/// One process of a cluster, and whom it is to meet.
+pub struct ClusterMember<'a> {
+    pub index: usize,
+    pub hosts: &'a HostList,
+    pub secret: &'a ClusterSecret,
+    pub agreement: &'a ClusterAgreement,
+    /// The longest wait for the other processes.
+    pub patience: Duration,
+}
+
+impl ClusterMember<'_> {
+    /// Connects to all other processes. Returns the announcement of process 0, which the others learn from it.
+    ///
+    /// # Errors
+    /// A process does not connect in time, or fails the handshake.
+    pub fn meet(&self, announcement: &[u8]) -> Result<(ProcessMesh, Vec<u8>), ClusterError> {
+        let address = &self.hosts.addresses()[self.index];
+        let listen = |source| ClusterError::Listen { address: address.clone(), source };
+        let listener = TcpListener::bind(address).map_err(listen)?;
+        let meeting = ClusterMeeting { member: self, until: Instant::now() + self.patience };
+        let mut connections: Vec<Option<Connection>> = self.hosts.addresses().iter().map(|_| None).collect();
+        for (peer, connection) in connections.iter_mut().enumerate().take(self.index) {
+            *connection = Some(meeting.connect(peer)?);
+        }
+        meeting.accept(&listener, &mut connections)?;
+        let announced = meeting.announce(announcement, &mut connections)?;
+        let sockets =
+            connections.into_iter().map(|connection| connection.map(|(socket, _)| socket)).collect();
+        Ok((ProcessMesh::new(self.index, sockets), announced))
     }
-    setup.accept(&listener, &mut sockets)?;
-    Ok(ProcessMesh::new(index, sockets))
 }
 
-struct ClusterSetup<'a> {
-    index: usize,
-    hosts: &'a HostList,
-    secret: &'a ClusterSecret,
-    agreement: &'a ClusterAgreement,
-    patience: Duration,
+/// A connection after its handshake.
+type Connection = (TcpStream, ConnectionKey);
+
+struct ClusterMeeting<'a> {
+    member: &'a ClusterMember<'a>,
     until: Instant,
 }
 
-impl ClusterSetup<'_> {
-    fn connect(&self, peer: usize) -> Result<TcpStream, ClusterError> {
-        let address = &self.hosts.addresses()[peer];
+impl ClusterMeeting<'_> {
+    fn connect(&self, peer: usize) -> Result<Connection, ClusterError> {
+        let address = &self.member.hosts.addresses()[peer];
         loop {
             if let Ok(mut socket) = TcpStream::connect(address) {
-                match handshake::introduce(&mut socket, self.index, peer, self.secret, self.agreement) {
-                    Ok(()) => return Ok(socket),
+                let ClusterMember { index, secret, agreement, .. } = *self.member;
+                match handshake::introduce(&mut socket, index, peer, secret, agreement) {
+                    Ok(key) => return Ok((socket, key)),
                     // The other process may still be busy starting.
                     Err(HandshakeError::Silent(_)) if Instant::now() < self.until => {}
                     Err(source) => {
@@ -82,7 +97,7 @@ impl ClusterSetup<'_> {
                 }
             }
             if Instant::now() > self.until {
-                let waited_s = self.patience.as_secs();
+                let waited_s = self.member.patience.as_secs();
                 return Err(ClusterError::Absent { peer, address: address.clone(), waited_s });
             }
             std::thread::sleep(RETRY);
@@ -91,9 +106,15 @@ impl ClusterSetup<'_> {
 
     /// Accepts connections from the processes after this one in the hosts file. Handshakes run side by side:
     /// a connection from outside the cluster delays none of them.
-    fn accept(&self, listener: &TcpListener, sockets: &mut [Option<TcpStream>]) -> Result<(), ClusterError> {
-        let listen =
-            |source| ClusterError::Listen { address: self.hosts.addresses()[self.index].clone(), source };
+    fn accept(
+        &self,
+        listener: &TcpListener,
+        connections: &mut [Option<Connection>],
+    ) -> Result<(), ClusterError> {
+        let listen = |source| ClusterError::Listen {
+            address: self.member.hosts.addresses()[self.member.index].clone(),
+            source,
+        };
         listener.set_nonblocking(true).map_err(listen)?;
         let (tell, told) = channel::<HandshakeEnd>();
         std::thread::scope(|scope| {
@@ -101,13 +122,13 @@ impl ClusterSetup<'_> {
             let mut accept_all = || loop {
                 for end in told.try_iter() {
                     begun.retain(|(from, _)| *from != end.from);
-                    self.place(end, sockets)?;
+                    self.place(end, connections)?;
                 }
-                if sockets.iter().skip(self.index + 1).all(Option::is_some) {
+                if connections.iter().skip(self.member.index + 1).all(Option::is_some) {
                     return Ok(());
                 }
                 if Instant::now() > self.until {
-                    return Err(self.missing(sockets));
+                    return Err(self.missing(connections));
                 }
                 if begun.len() >= HANDSHAKES_MAX {
                     std::thread::sleep(RETRY);
@@ -135,23 +156,26 @@ impl ClusterSetup<'_> {
         })
     }
 
-    fn missing(&self, sockets: &[Option<TcpStream>]) -> ClusterError {
-        let absent = sockets.iter().enumerate().skip(self.index + 1);
-        let missing = absent.filter(|(_, socket)| socket.is_none()).map(|(peer, _)| peer).collect();
-        ClusterError::Missing { missing, waited_s: self.patience.as_secs() }
+    fn missing(&self, connections: &[Option<Connection>]) -> ClusterError {
+        let absent = connections.iter().enumerate().skip(self.member.index + 1);
+        let missing = absent.filter(|(_, connection)| connection.is_none()).map(|(peer, _)| peer).collect();
+        ClusterError::Missing { missing, waited_s: self.member.patience.as_secs() }
     }
 
     fn welcome(&self, mut socket: TcpStream, from: SocketAddr, tell: &Sender<HandshakeEnd>) {
-        let met = handshake::welcome(&mut socket, self.index, self.secret, self.agreement);
+        let met =
+            handshake::welcome(&mut socket, self.member.index, self.member.secret, self.member.agreement);
         // All processes may have met in the meantime.
         let _ = tell.send(HandshakeEnd { socket, from, met });
     }
 
-    fn place(&self, end: HandshakeEnd, sockets: &mut [Option<TcpStream>]) -> Result<(), ClusterError> {
+    fn place(&self, end: HandshakeEnd, connections: &mut [Option<Connection>]) -> Result<(), ClusterError> {
         let HandshakeEnd { socket, from, met } = end;
         match met {
-            Ok(peer) if peer > self.index && peer < sockets.len() && sockets[peer].is_none() => {
-                sockets[peer] = Some(socket);
+            Ok((peer, key))
+                if peer > self.member.index && peer < connections.len() && connections[peer].is_none() =>
+            {
+                connections[peer] = Some((socket, key));
                 Ok(())
             }
             // A process of this cluster with other settings: waiting does not help.
@@ -164,13 +188,33 @@ impl ClusterSetup<'_> {
             }
         }
     }
+
+    /// Tells the announcement to the other processes, or learns it from process 0.
+    fn announce(
+        &self,
+        announcement: &[u8],
+        connections: &mut [Option<Connection>],
+    ) -> Result<Vec<u8>, ClusterError> {
+        let addresses = self.member.hosts.addresses();
+        if self.member.index > 0 {
+            let (socket, key) = connections[0].as_mut().expect("all processes have connected");
+            return announcement::receive(socket, key, self.until)
+                .map_err(|source| ClusterError::Announcement { address: addresses[0].clone(), source });
+        }
+        for (connection, address) in connections.iter_mut().zip(addresses) {
+            let Some((socket, key)) = connection else { continue };
+            announcement::send(socket, key, announcement, self.until)
+                .map_err(|source| ClusterError::Announcement { address: address.clone(), source })?;
+        }
+        Ok(announcement.to_vec())
+    }
 }
 
 /// The end of a handshake with a process that connected.
 struct HandshakeEnd {
     socket: TcpStream,
     from: SocketAddr,
-    met: Result<usize, HandshakeError>,
+    met: Result<(usize, ConnectionKey), HandshakeError>,
 }
 
 #[cfg(test)]
@@ -190,7 +234,14 @@ mod tests {
         let agreement = ClusterAgreement { dataflow: Digest::of(b"a"), lanes: 4, workers: 2, processes: 2 };
         let process = |index: usize| {
             let secret = ClusterSecret::new(b"s");
-            meet(index, &hosts, &secret, &agreement, Duration::from_secs(60)).map(drop)
+            let (hosts, secret, agreement) = (&hosts, &secret, &agreement);
+            let patience = Duration::from_secs(60);
+            let met = ClusterMember { index, hosts, secret, agreement, patience }.meet(if index == 0 {
+                b"all"
+            } else {
+                b""
+            });
+            met.map(|(_, announced)| assert_eq!(announced, b"all"))
         };
         std::thread::scope(|scope| {
             let first = scope.spawn(|| process(0));

@@ -82,8 +82,17 @@ struct CheckedParts<'a> {
 
 impl CheckedParts<'_> {
     fn assemble(&self) -> Dataflow {
-        let DataflowDraft { name, about, limits, on_failure, on_item_failure, revisions, .. } =
-            self.plan.draft;
+        let DataflowDraft {
+            name,
+            about,
+            limits,
+            on_failure,
+            on_item_failure,
+            revisions,
+            priority,
+            share,
+            ..
+        } = self.plan.draft;
         let nodes: Vec<DataflowNode> = self.order.iter().map(|index| self.node(*index)).collect();
         let name = name.as_ref().expect(KNOWN).value.clone();
         let response: Vec<OutputPort> = self.response.iter().map(|port| self.moved(port)).collect();
@@ -100,6 +109,8 @@ impl CheckedParts<'_> {
             on_item_failure: *on_item_failure,
             revisions: *revisions,
             memory: limits.memory,
+            priority: *priority,
+            share: *share,
             deadline: limits.deadline,
             written: None,
             overlay: None,
@@ -122,6 +133,7 @@ impl CheckedParts<'_> {
             enabled: draft.enabled,
             when: draft.when.clone(),
             max: draft.max,
+            rate: draft.rate,
             timeout: draft.timeout,
             retry: draft.retry.clone(),
             runs: self.runs[index].expect(KNOWN),

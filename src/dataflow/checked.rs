@@ -9,6 +9,7 @@ use super::memory_estimate::MemoryEstimate;
 use super::node::{DataflowNode, NodePhase, OutputPort};
 use super::overlay_origin::OverlayOrigin;
 use super::policy::{FailurePolicy, ItemFailurePolicy, RevisionPolicy};
+use super::priority::RequestPriority;
 
 /// A checked dataflow: every need names an earlier node of the right type, and every parameter is in range.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct Dataflow {
     pub(crate) on_item_failure: ItemFailurePolicy,
     pub(crate) revisions: RevisionPolicy,
     pub(crate) memory: MemoryEstimate,
+    pub(crate) priority: Option<RequestPriority>,
+    pub(crate) share: u32,
     /// The time from the acceptance of a request to its first answer, at most.
     pub(crate) deadline: Option<Duration>,
     /// The dataflow as the file has it, if steps are connected by streams: here such steps are one node.
@@ -56,6 +59,21 @@ impl Dataflow {
     /// The time from the acceptance of a request to its first answer, at most.
     pub fn deadline(&self) -> Option<Duration> {
         self.deadline
+    }
+
+    /// The priority of requests that go through it, where nothing else says one.
+    pub fn priority(&self) -> Option<RequestPriority> {
+        self.priority
+    }
+
+    /// The account to which beginnings of requests are counted: that of the customer, or of the dataflow.
+    pub fn account(&self) -> &str {
+        self.overlay.as_ref().map_or(&self.name, |overlay| &overlay.customer)
+    }
+
+    /// The share of the account among others with waiting requests.
+    pub fn share(&self) -> u32 {
+        self.share
     }
 
     /// The description in the file; empty if there is none.
@@ -91,6 +109,11 @@ impl Dataflow {
     /// The step that a node runs, by the node's name.
     pub fn step(&self, node: &str) -> Option<&Step> {
         self.as_written().nodes.iter().find(|known| *known.name == *node).map(|node| &node.step)
+    }
+
+    /// The names of the steps, as the file has them.
+    pub fn step_names(&self) -> impl Iterator<Item = &str> {
+        self.as_written().nodes.iter().map(|node| &*node.name)
     }
 
     /// The number of steps, those of the failure part included.

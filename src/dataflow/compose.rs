@@ -228,6 +228,7 @@ fn composed(first: &DataflowNode, section: StreamSection, border: SectionBorder)
         enabled: true,
         when: None,
         max: None,
+        rate: None,
         timeout: None,
         retry: None,
         runs: RunFrequency::Once,

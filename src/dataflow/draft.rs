@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use super::condition::StepCondition;
 use super::limits::{self, RequestLimits};
-use super::{FailurePolicy, ItemFailurePolicy, NodePhase, RetryRule, RevisionPolicy, programs};
-use crate::step::{BatchSize, StepTable};
+use super::{
+    FailurePolicy, ItemFailurePolicy, NodePhase, RequestPriority, RetryRule, RevisionPolicy, programs,
+};
+use crate::step::{BatchSize, RateLimit, StepTable};
 use crate::yaml::{MapFields, entries, flag, list, text};
 use crate::yaml::{PlacedValue, ProblemCollector, SourcePlace};
 use crate::yaml::{YamlEntry, YamlShape, YamlTree};
@@ -20,6 +22,8 @@ pub(super) struct DataflowDraft {
     pub on_failure: FailurePolicy,
     pub on_item_failure: ItemFailurePolicy,
     pub revisions: RevisionPolicy,
+    pub priority: Option<RequestPriority>,
+    pub share: u32,
     /// The nodes: first those of the work, then those of the failure part, each in the order of the file.
     pub nodes: Vec<DraftNode>,
     pub response: Vec<PlacedValue<String>>,
@@ -34,6 +38,7 @@ pub(super) struct DraftNode {
     pub when: Option<StepCondition>,
     pub enabled: bool,
     pub max: Option<usize>,
+    pub rate: Option<RateLimit>,
     pub timeout: Option<Duration>,
     pub retry: Option<RetryRule>,
     pub batch: Option<BatchSize>,
@@ -55,7 +60,7 @@ pub(super) struct DraftAgain {
     pub max: u32,
 }
 
-const FILE_KEYS: [&str; 10] = [
+const FILE_KEYS: [&str; 12] = [
     "dataflow",
     "about",
     "limits",
@@ -66,9 +71,11 @@ const FILE_KEYS: [&str; 10] = [
     "on_item_failure",
     "failure",
     "revisions",
+    "priority",
+    "share",
 ];
-const NODE_KEYS: [&str; 10] =
-    ["step", "needs", "with", "when", "enabled", "limits", "timeout", "retry", "batch", "again"];
+const NODE_KEYS: [&str; 11] =
+    ["step", "needs", "with", "when", "enabled", "limits", "rate", "timeout", "retry", "batch", "again"];
 
 impl DataflowDraft {
     /// Reads the tree of a file, and returns the table with the steps of the file's programs, too.
@@ -89,6 +96,8 @@ impl DataflowDraft {
         let on_item_failure =
             fields.take("on_item_failure").and_then(|(_, tree)| on_item_failure(tree, collector));
         let revisions = fields.take("revisions").and_then(|(_, tree)| revisions(tree, collector));
+        let priority = fields.take("priority").and_then(|(_, tree)| limits::priority(tree, collector));
+        let share = fields.take("share").and_then(|(_, tree)| limits::share(tree, collector));
         let steps = fields.take_required("steps", collector);
         let failure = fields.take("failure");
         let response = fields.take_required("response", collector);
@@ -101,6 +110,8 @@ impl DataflowDraft {
             on_failure: on_failure.unwrap_or_default(),
             on_item_failure: on_item_failure.unwrap_or_default(),
             revisions: revisions.unwrap_or_default(),
+            priority,
+            share: share.unwrap_or(1),
             nodes: all,
             response: response.map(|entry| names(entry, collector)).unwrap_or_default(),
         };
@@ -153,6 +164,7 @@ impl DraftNode {
             fields.take("when").and_then(|(_, tree)| StepCondition::read(tree, &what, table, collector));
         let enabled = fields.take("enabled").and_then(|(_, tree)| enabled(tree, &what, collector));
         let max = fields.take("limits").and_then(|(_, tree)| limits::max(tree, &what, collector));
+        let rate = fields.take("rate").and_then(|(_, tree)| limits::rate(tree, &what, collector));
         let timeout = fields.take("timeout").and_then(|(_, tree)| limits::timeout(tree, &what, collector));
         let retry = fields.take("retry").and_then(|(_, tree)| limits::retry(tree, &what, collector));
         let batch = fields.take("batch").map(|(_, tree)| limits::batch(tree, &what, collector));
@@ -165,6 +177,7 @@ impl DraftNode {
             when,
             enabled: enabled.unwrap_or(true),
             max,
+            rate,
             timeout,
             retry,
             batch,

@@ -9,7 +9,8 @@ use crate::step::StepTable;
 use crate::yaml::Problems;
 
 /// The files in the folder `dataflows`, by name.
-const BUILT_IN: [(&str, &str); 3] = [
+const BUILT_IN: [(&str, &str); 4] = [
+    ("books", include_str!("../../dataflows/books.yaml")),
     ("ct-lung", include_str!("../../dataflows/ct-lung.yaml")),
     ("study-report", include_str!("../../dataflows/study-report.yaml")),
     ("tally", include_str!("../../dataflows/tally.yaml")),

@@ -5,8 +5,8 @@ use crate::yaml;
 use crate::yaml::duration;
 use std::time::Duration;
 
-use super::{DataflowNode, MemoryEstimate, RetryRule};
-use crate::step::{BatchSize, FaultKind};
+use super::{DataflowNode, MemoryEstimate, RequestPriority, RetryRule};
+use crate::step::{BatchSize, FaultKind, RateLimit};
 use crate::yaml::ProblemCollector;
 use crate::yaml::YamlTree;
 use crate::yaml::{MapFields, list, number, text, value};
@@ -61,6 +61,27 @@ fn memory(tree: YamlTree, collector: &mut ProblemCollector) -> MemoryEstimate {
     }
 }
 
+/// Reads `priority` of the dataflow.
+pub(super) fn priority(tree: YamlTree, collector: &mut ProblemCollector) -> Option<RequestPriority> {
+    let written = text(tree, "\"priority\"", collector)?;
+    let found = RequestPriority::named(&written.value);
+    if found.is_none() {
+        let message = format!("\"priority\" is urgent, normal or off-peak, not \"{}\"", written.value);
+        let near = yaml::meant(&written.value, RequestPriority::ALL.map(RequestPriority::name));
+        let meaning = "it says which of the waiting requests begins first";
+        collector.add(written.place, message).hint(near.unwrap_or_else(|| meaning.to_owned()));
+    }
+    found
+}
+
+/// Reads `share` of the dataflow.
+pub(super) fn share(tree: YamlTree, collector: &mut ProblemCollector) -> Option<u32> {
+    let hint = "where several dataflows or customers have waiting requests, so many of one begin for each of another";
+    whole(tree, "\"share\"", SHARE_MAX, hint, collector).and_then(|share| u32::try_from(share).ok())
+}
+
+const SHARE_MAX: usize = 1000;
+
 /// Reads `limits` of a step.
 pub(super) fn max(tree: YamlTree, what: &str, collector: &mut ProblemCollector) -> Option<usize> {
     let mut fields = MapFields::read(tree, format!("\"limits\" of {what}"), &["max"], collector);
@@ -68,6 +89,13 @@ pub(super) fn max(tree: YamlTree, what: &str, collector: &mut ProblemCollector) 
     let hint = "\"max\" is how many runs of the step may be under way at once; \
                 `enabled: false` switches a step off";
     whole(tree, "the limit \"max\"", DataflowNode::RUNS_MAX, hint, collector)
+}
+
+/// Reads `rate` of a step.
+pub(super) fn rate(tree: YamlTree, what: &str, collector: &mut ProblemCollector) -> Option<RateLimit> {
+    let takes = format!("a number from 1 to {}, and /s, /min or /h", RateLimit::COUNT_MAX);
+    let hint = "it is how often a run of the step, or a call that it makes, may begin: 10/s";
+    value(tree, &format!("\"rate\" of {what}"), &takes, hint, RateLimit::parse, collector)
 }
 
 /// Reads `timeout` of a step.

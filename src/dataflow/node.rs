@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::step::{BatchSize, Digest, Fault, Step, StepParameters, StreamFunction};
+use crate::step::{BatchSize, Digest, Fault, RateLimit, Step, StepParameters, StreamFunction};
 
 use super::condition::StepCondition;
 use super::policy::ItemFailurePolicy;
@@ -22,6 +22,8 @@ pub struct DataflowNode {
     /// The number of runs of this node that may be in progress at the same time in a process. `None`: the
     /// number of cores for a node that runs per item, and no limit for a node that runs once.
     pub(crate) max: Option<usize>,
+    /// How often a run may begin; of a step that makes calls in a stream, a call.
+    pub(crate) rate: Option<RateLimit>,
     /// The longest time of a run.
     pub(crate) timeout: Option<Duration>,
     pub(crate) retry: Option<RetryRule>,
@@ -41,9 +43,9 @@ impl DataflowNode {
     /// The upper bound of `limits: {max: …}`.
     pub const RUNS_MAX: usize = 1024;
 
-    /// Whether the step runs on the worker thread: it is cheap, and has neither time-out nor retry.
+    /// Whether the step runs on the worker thread: it is cheap, and has neither rate, time-out nor retry.
     pub fn runs_in_line(&self) -> bool {
-        self.step.declaration.cheap && self.timeout.is_none() && self.retry.is_none()
+        self.step.declaration.cheap && self.rate.is_none() && self.timeout.is_none() && self.retry.is_none()
     }
 
     /// The names of the steps for which the node stands: its own, or those of its section.
@@ -123,10 +125,11 @@ pub struct SectionMember {
 
 impl SectionMember {
     /// Whether nobody knows how many items at a place behind the step a lost item would have been: it makes many of
-    /// one, or chooses the way of each.
+    /// one, chooses the way of each, or joins it with others.
     pub(crate) fn hides_losses(&self) -> bool {
         let makes = matches!(self.node.step.stream(), StreamFunction::Makes(_));
-        makes && self.node.stream == StreamRole::Items || self.node.step.declaration.routes()
+        let declaration = &self.node.step.declaration;
+        makes && self.node.stream == StreamRole::Items || declaration.routes() || declaration.joins
     }
 }
 

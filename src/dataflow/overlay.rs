@@ -33,7 +33,7 @@ pub(super) struct FileTree {
 }
 
 const CUSTOMER: &str = "customer";
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 13] = [
     CUSTOMER,
     "dataflow",
     "about",
@@ -45,6 +45,8 @@ const KEYS: [&str; 11] = [
     "failure",
     "revisions",
     "programs",
+    "priority",
+    "share",
 ];
 
 /// Reads a dataflow file, or an overlay together with its base.
@@ -158,7 +160,7 @@ fn merged(
         let more = list(tree, "\"programs\"", collector).unwrap_or_default();
         list_at(&mut all, &key).extend(more);
     }
-    for key in ["about", "on_failure", "on_item_failure", "revisions"] {
+    for key in ["about", "on_failure", "on_item_failure", "revisions", "priority", "share"] {
         overlay.take(key).into_iter().for_each(|entry| set(&mut all, entry));
     }
     Some(PlacedValue { place, value: YamlShape::Map(all) })

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::step::{
-    Call, CallAnswers, CallAttempt, CallBatch, CallEnvironment, CallFunction, CancelToken, Digest, Fault,
-    FaultKind, ItemOrdinal, ResultIdentity, StepInputs, Value,
+    Call, CallAnswers, CallAttempt, CallBatch, CallEnvironment, CallFunction, CallLimits, CancelToken,
+    Digest, Fault, FaultKind, ItemOrdinal, ResultIdentity, StepInputs, Value,
 };
 
 use super::node::{DataflowNode, SectionMember};
@@ -167,7 +167,13 @@ impl CallWork {
             token: &self.token,
             environment: &self.environment,
         };
-        let ended = guarded(|| (self.ask)(&batch.items, &call, &attempt));
+        let limits = CallLimits { step: &self.node.name, max: self.node.max, rate: self.node.rate };
+        self.environment.begin_attempt(&limits, &self.token);
+        let ended = guarded(|| {
+            self.token.check()?;
+            (self.ask)(&batch.items, &call, &attempt)
+        });
+        self.environment.end_attempt(&limits);
         let mended = |what: String| (broken(&what), Duration::ZERO);
         let answers = ended
             .map_err(mended)?

@@ -38,6 +38,9 @@ pub(super) struct MemberRun<'a> {
     work: MemberWork,
 }
 
+/// The input of the right stream of a join.
+const RIGHT: usize = 1;
+
 /// What a step does with a batch.
 enum MemberWork {
     /// It is skipped, or has the items gathered.
@@ -137,16 +140,35 @@ impl<'a> MemberRun<'a> {
 
     /// Takes what was held, in the order of the items: all that was made before them has arrived.
     pub fn release(&mut self, call: &Call) -> Vec<GivenBatch> {
-        let mut given = Vec::new();
-        for input in 0..self.held.len() {
-            if let Some(batch) = self.held[input].take() {
-                given.extend(self.work_on(input, batch.arranged(), call));
-            }
+        (0..self.held.len()).flat_map(|input| self.release_input(input, call)).collect()
+    }
+
+    fn release_input(&mut self, input: usize, call: &Call) -> Vec<GivenBatch> {
+        let held = self.held[input].take();
+        held.map(|batch| self.work_on(input, batch.arranged(), call)).unwrap_or_default()
+    }
+
+    /// The members that give the right stream, if the step joins two.
+    pub fn right_sources(&self) -> Option<&'a [usize]> {
+        match self.member.sources.get(RIGHT) {
+            Some(MemberSource::Streams(members)) if self.joins() => Some(members),
+            _ => None,
         }
+    }
+
+    /// Takes the end of the right stream. Gives what is made of the left one so far.
+    pub fn end_right(&mut self, call: &Call) -> Vec<GivenBatch> {
+        let mut given = self.release_input(RIGHT, call);
+        given.extend(self.with_kernel(call, |kernel, run| kernel.end_right(run)));
         given
     }
 
+    fn joins(&self) -> bool {
+        self.member.node.step.declaration.joins
+    }
+
     fn work_on(&mut self, input: usize, batch: ItemBatch, call: &Call) -> Vec<GivenBatch> {
+        let is_right = self.joins() && input == RIGHT;
         match &mut self.work {
             MemberWork::Nothing => Vec::new(),
             MemberWork::Gather => {
@@ -155,6 +177,9 @@ impl<'a> MemberRun<'a> {
                 Vec::new()
             }
             MemberWork::Runs => self.run_each(input, batch, call),
+            MemberWork::Kernel(_) if is_right => {
+                self.with_kernel(call, |kernel, run| kernel.take_right(batch, run))
+            }
             MemberWork::Kernel(_) => self.with_kernel(call, |kernel, run| kernel.take(batch, run)),
             MemberWork::Makes(expansion) => {
                 let (places, values) = batch.into_values();
@@ -272,6 +297,7 @@ fn work(member: &SectionMember, inputs: &StepInputs, identity: &ResultIdentity, 
             MemberWork::Kernel(kernel(size))
         }
         (_, StreamRole::Ends) => MemberWork::Gather,
+        (StreamFunction::Joins(kernel), _) => MemberWork::Kernel(kernel(size)),
         (StreamFunction::Items(kernel), _) if takes_first(member) => MemberWork::Kernel(kernel(size)),
         (StreamFunction::Batches(kernel, _), _) if takes_first(member) && !has_threads(node) => {
             MemberWork::Kernel(kernel(size))

@@ -3,16 +3,16 @@
 //! [`run`] pulls: a batch goes through all steps before the next one is made, so that the memory in use is a few
 //! batches, whatever the length of the stream. Calls are under way meanwhile; their answers go on in the order of
 //! the items. Where streams meet, items are held until all that was made before them has arrived, and then go on in
-//! their order: after [`WAVE`] batches, and at the end. So which items share a batch does not depend on time.
+//! their order: after [`WAVE`] batches, and when the streams have ended. So which items share a batch does not depend on time.
 //! [`evaluate`] is the plain meaning: each step takes its whole stream before the next step begins. Both give the
 //! same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::step::{BatchSize, Call, Fault, ItemBatch, StepOutputs, WiredInput};
 
-use super::node::{MemberSource, StreamConsumer, StreamRole, StreamSection};
+use super::node::{MemberSource, SectionMember, StreamConsumer, StreamRole, StreamSection};
 use super::section_account::{SectionAccount, SectionPlan};
 use super::section_end::close;
 use super::section_member::{GivenBatch, MemberRun, has_threads};
@@ -34,12 +34,14 @@ pub(super) fn run(section: &StreamSection, call: &Call) -> Result<StepOutputs, F
             run.call_on(pools.entry(member.written).or_insert_with(pool));
         }
     }
-    let mut run = SectionRun { section, call, members, has_meeting: has_meeting(section), made: 0 };
-    for index in 0..section.members.len() {
+    let ended = vec![StreamEnd::Open; members.len()];
+    let mut run = SectionRun { section, call, members, has_meeting: has_meeting(section), made: 0, ended };
+    for index in makers(section) {
         let given = run.members[index].begin(call);
         run.pass(index, given)?;
+        run.ended[index] = StreamEnd::Whole;
+        run.end_streams()?;
     }
-    run.drain()?;
     for index in 0..section.members.len() {
         run.members[index].end(call);
     }
@@ -68,6 +70,9 @@ pub(super) fn evaluate(section: &StreamSection, call: &Call) -> Result<StepOutpu
             }
         }
         given.extend(member.release(call));
+        if member.right_sources().is_some() {
+            given.extend(member.end_right(call));
+        }
         given.extend(std::iter::from_fn(|| member.next(whole, call)));
         given.extend(member.flush(call));
         given.extend(std::iter::from_fn(|| member.next(whole, call)));
@@ -87,6 +92,18 @@ struct SectionRun<'a, 'c> {
     has_meeting: bool,
     /// The batches that were made of single values since the last wave.
     made: usize,
+    /// What has ended, for each member.
+    ended: Vec<StreamEnd>,
+}
+
+/// The inputs of a member that have ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum StreamEnd {
+    Open,
+    /// The right stream of a join.
+    Right,
+    /// All streams, and what the member gives.
+    Whole,
 }
 
 impl SectionRun<'_, '_> {
@@ -116,16 +133,50 @@ impl SectionRun<'_, '_> {
             if self.section.members[index].node.stream == StreamRole::Makes {
                 continue;
             }
-            let given = self.members[index].release(self.call);
-            self.pass(index, given)?;
-            let given = self.members[index].flush(self.call);
-            self.pass(index, given)?;
-            while let Some((output, batch)) = self.members[index].await_answers(self.call) {
-                self.call.token.check()?;
-                self.spread(index, output, batch)?;
+            self.drain_member(index)?;
+        }
+        self.call.token.check()
+    }
+
+    fn drain_member(&mut self, index: usize) -> Result<(), Fault> {
+        let given = self.members[index].release(self.call);
+        self.pass(index, given)?;
+        let given = self.members[index].flush(self.call);
+        self.pass(index, given)?;
+        while let Some((output, batch)) = self.members[index].await_answers(self.call) {
+            self.call.token.check()?;
+            self.spread(index, output, batch)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the streams that are made of streams which have ended. Each member comes after those whose streams it takes.
+    fn end_streams(&mut self) -> Result<(), Fault> {
+        for index in 0..self.members.len() {
+            let member = &self.section.members[index];
+            if self.ended[index] == StreamEnd::Whole || member.node.stream == StreamRole::Makes {
+                continue;
+            }
+            let right = self.members[index].right_sources();
+            if self.ended[index] == StreamEnd::Open && right.is_some_and(|right| self.have_ended(right)) {
+                let given = self.members[index].end_right(self.call);
+                self.ended[index] = StreamEnd::Right;
+                self.pass(index, given)?;
+            }
+            let all = member.sources.iter().all(|source| match source {
+                MemberSource::Streams(members) => self.have_ended(members),
+                MemberSource::Absent | MemberSource::Border(_) => true,
+            });
+            if all {
+                self.drain_member(index)?;
+                self.ended[index] = StreamEnd::Whole;
             }
         }
         self.call.token.check()
+    }
+
+    fn have_ended(&self, members: &[usize]) -> bool {
+        members.iter().all(|index| self.ended[*index] == StreamEnd::Whole)
     }
 
     /// Brings a batch to all that take it. The last of them gets it as it is.
@@ -155,14 +206,54 @@ fn members<'a>(section: &'a StreamSection, call: &Call) -> Vec<MemberRun<'a>> {
         WiredInput::Absent | WiredInput::Each(_) => None,
     };
     let skips = plan.map(|plan| plan.skips.clone()).expect("a section runs with its plan");
-    let made = || section.members.iter().filter(|member| member.node.stream == StreamRole::Makes);
-    let several = made().count() > 1 && has_meeting(section);
+    let makers = makers(section);
+    let several = makers.len() > 1 && has_meeting(section);
     let origin = |written: usize| {
-        let number = made().position(|member| member.written == written)?;
+        let number = makers.iter().position(|maker| section.members[*maker].written == written)?;
         several.then_some(number as u64)
     };
     let members = section.members.iter().zip(skips);
     members
         .map(|(member, skip)| MemberRun::new(member, skip, call, &section.border, origin(member.written)))
         .collect()
+}
+
+/// The members that make streams of single values, in the order in which they begin: those of the right stream of a
+/// join before those of the left one, otherwise in the order of the file.
+fn makers(section: &StreamSection) -> Vec<usize> {
+    let mut left: Vec<usize> = (0..section.members.len())
+        .filter(|index| section.members[*index].node.stream == StreamRole::Makes)
+        .collect();
+    let joins = section.members.iter().filter(|member| member.node.step.declaration.joins);
+    let sides: Vec<[BTreeSet<usize>; 2]> =
+        joins.map(|member| [0, 1].map(|input| makers_of(section, member, input))).collect();
+    let mut order = Vec::new();
+    while !left.is_empty() {
+        let waits = |maker: &usize| {
+            sides.iter().any(|[of_left, of_right]| {
+                let is_first = |other: &usize| of_right.contains(other) && !of_left.contains(other);
+                of_left.contains(maker) && !of_right.contains(maker) && left.iter().any(is_first)
+            })
+        };
+        // Where two joins want it differently, the left items of one are held longer.
+        let next = left.iter().position(|maker| !waits(maker)).unwrap_or(0);
+        order.push(left.remove(next));
+    }
+    order
+}
+
+/// The makers of what comes in at an input of a member.
+fn makers_of(section: &StreamSection, member: &SectionMember, input: usize) -> BTreeSet<usize> {
+    let sources = |source: &MemberSource| match source {
+        MemberSource::Streams(members) => members.clone(),
+        MemberSource::Absent | MemberSource::Border(_) => Vec::new(),
+    };
+    let (mut seen, mut next) = (BTreeSet::new(), sources(&member.sources[input]));
+    while let Some(index) = next.pop() {
+        if seen.insert(index) {
+            next.extend(section.members[index].sources.iter().flat_map(sources));
+        }
+    }
+    seen.retain(|index| section.members[*index].node.stream == StreamRole::Makes);
+    seen
 }

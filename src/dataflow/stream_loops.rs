@@ -52,6 +52,16 @@ impl StreamCheck<'_> {
             let hint = "items come back from a step behind; from a step before, write them under \"needs\"";
             collector.add(again.place, message).hint(hint.to_owned());
         }
+        let joins =
+            |node: &&usize| self.plan.declaration(**node).is_some_and(|declaration| declaration.joins);
+        if let Some(join) = body.iter().find(joins) {
+            let message = format!(
+                "\"{}\" joins streams and cannot be in the loop of \"{name}\"",
+                self.plan.name(*join)
+            );
+            let hint = "join before the loop begins, or behind it";
+            collector.add(again.place, message).hint(hint.to_owned());
+        }
         if body.len() * (again.edge.max as usize + 1) > ROUND_STEPS_MAX {
             let message = format!(
                 "the loop of \"{name}\" has {} steps, which are too many for {} rounds",

@@ -50,6 +50,17 @@ fn role(
         let message = format!("the optional input \"{}\" of \"{name}\" cannot take a stream", input.name);
         collector.add(link.place, message);
     }
+    if declaration.joins {
+        let mut joined = declaration.inputs.iter().zip(links).take(2);
+        if !joined.all(|(_, link)| is_stream(link, roles)) || streams().count() != 2 {
+            let (left, right) = (declaration.inputs[0].name, declaration.inputs[1].name);
+            let message =
+                format!("\"{name}\" joins two streams, at \"{left}\" and \"{right}\" and nowhere else");
+            let hint = "a value that exists once becomes a stream by a step that makes one of it";
+            collector.add(plan.node(node).name.place, message).hint(hint.to_owned());
+        }
+        return StreamRole::Items;
+    }
     match (of_items().count(), streams().count()) {
         (0, 0) if makes => StreamRole::Makes,
         (0, 0) => StreamRole::Outside,
@@ -97,6 +108,7 @@ impl StreamCheck<'_> {
         self.check_lists(node, collector);
         let refused = [
             ("limits", draft.max.is_some() && !declaration.batches),
+            ("rate", draft.rate.is_some()),
             ("timeout", draft.timeout.is_some()),
             ("retry", draft.retry.is_some()),
         ];

@@ -4,19 +4,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::step::{CallBatch, CallEnvironment, CancelToken, Fault, FaultKind};
+use crate::step::{CallBatch, CallEnvironment, CallLimits, CancelToken, Fault, FaultKind};
 
+use super::control::EngineControl;
 use super::memory::{MemoryKey, RequestMemories};
 
 /// The environment of the calls of one request.
 pub struct RecordedCalls {
     memories: Arc<RequestMemories>,
     memory: MemoryKey,
+    control: Arc<EngineControl>,
+    dataflow: Arc<str>,
 }
 
 impl RecordedCalls {
-    pub fn shared(memories: &Arc<RequestMemories>, memory: MemoryKey) -> Arc<dyn CallEnvironment> {
-        Arc::new(RecordedCalls { memories: Arc::clone(memories), memory })
+    pub fn shared(
+        memories: &Arc<RequestMemories>,
+        memory: MemoryKey,
+        control: &Arc<EngineControl>,
+        dataflow: &Arc<str>,
+    ) -> Arc<dyn CallEnvironment> {
+        let (memories, control) = (Arc::clone(memories), Arc::clone(control));
+        Arc::new(RecordedCalls { memories, memory, control, dataflow: Arc::clone(dataflow) })
     }
 }
 
@@ -33,6 +42,14 @@ impl CallEnvironment for RecordedCalls {
                 "Make room on the disk of --state or give another folder, and send the request again.",
             )
         })
+    }
+
+    fn begin_attempt(&self, limits: &CallLimits, token: &CancelToken) {
+        self.control.begin_call(&self.dataflow, limits, token);
+    }
+
+    fn end_attempt(&self, limits: &CallLimits) {
+        self.control.end_call(&self.dataflow, limits);
     }
 
     fn wait(&self, time: Duration, token: &CancelToken) {

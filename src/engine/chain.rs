@@ -27,6 +27,11 @@ impl NodeChain {
         (!follows).then(|| NodeChain { first, followers: followers().collect() })
     }
 
+    /// The nodes, in their order.
+    pub fn nodes(&self) -> impl Iterator<Item = usize> + '_ {
+        std::iter::once(self.first).chain(self.followers.iter().copied())
+    }
+
     /// The node whose results leave the operator.
     pub fn last(&self) -> usize {
         self.followers.last().copied().unwrap_or(self.first)

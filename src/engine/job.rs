@@ -13,6 +13,7 @@ use crate::step::{
 use crate::store::{Store, StoreError};
 
 use super::call_records::RecordedCalls;
+use super::control::EngineControl;
 use super::disk_wait::retry_while_full;
 use super::event::{EngineEvent, EventObserver, tell};
 use super::memory::{MemoryKey, RecordedRun, RequestMemories};
@@ -42,6 +43,7 @@ pub struct RunEnvironment {
     pub observer: Arc<dyn EventObserver>,
     /// Whether another process may deliver the response: then its files are written to the shared store.
     pub is_shared: bool,
+    pub control: Arc<EngineControl>,
 }
 
 /// A run of a step.
@@ -98,7 +100,7 @@ impl RunEnvironment {
         let StepJob { request, item, token, .. } = *job;
         let identity = node.identity(&self.dataflow, request, FINAL);
         let memory = self.memory_key(request);
-        let environment = RecordedCalls::shared(&self.memories, memory);
+        let environment = RecordedCalls::shared(&self.memories, memory, &self.control, &self.dataflow.name);
         if !self.memories.remembers(memory) {
             let performed = node.perform(&identity, inputs, token, &environment);
             return (job.is_wanted)().then(|| self.kept(job, performed));

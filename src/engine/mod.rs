@@ -17,17 +17,20 @@
 //! | `timer` | what is to be done later: timeouts, repetitions, deadlines |
 //! | `disk_wait` | waiting for a full disk |
 //! | `budget`, `slots` | the bounds: bytes, requests |
+//! | `control`, `rate_limiter`, `call_gates`, `pause_board` | what may begin: how often, how many, and what is paused |
 //! | `dataflow_set`, `running_dataflows` | which dataflows there are; more are added while it runs |
-//! | `worker`, `scheduler` | the workers' loop, requests into lanes |
+//! | `worker`, `scheduler`, `turn_order` | the workers' loop, requests into lanes, and in which order |
 //! | `queue`, `answer_queue`, `delivery`, `pending_delivery`, `response_sink` | requests in, answers out |
 //! | `panic_guard` | the end of a process whose engine broke |
 
 mod answer_queue;
 mod as_json;
 mod budget;
+mod call_gates;
 mod call_records;
 mod chain;
 mod close;
+mod control;
 mod dataflow_set;
 mod delivery;
 mod disk_wait;
@@ -41,9 +44,11 @@ mod mesh;
 mod node;
 mod open;
 mod panic_guard;
+mod pause_board;
 mod pending_delivery;
 mod pool;
 mod queue;
+mod rate_limiter;
 mod response_sink;
 mod run;
 mod running_dataflows;
@@ -52,6 +57,7 @@ mod shared;
 mod slots;
 mod timer;
 mod to_worker;
+mod turn_order;
 mod worker;
 
 use std::num::NonZero;
@@ -63,9 +69,11 @@ use timely::{CommunicationConfig, WorkerConfig};
 
 use crate::journal::Journal;
 
+pub use control::EngineControl;
 pub use dataflow_set::DataflowSet;
 pub use event::{EngineEvent, EventObserver, NullObserver};
 pub use mesh::ProcessMesh;
+pub use pause_board::{PausablePart, PauseBoard};
 pub use pending_delivery::{PendingDelivery, UndeliveredResponse};
 pub use queue::{RequestCanceller, RequestDeadline, RequestQueue, RequestSubmission};
 pub use response_sink::ResponseSink;
@@ -92,6 +100,8 @@ pub struct EngineSettings {
     pub memory: u64,
     /// The other processes, connected.
     pub mesh: Option<ProcessMesh>,
+    /// What may begin: rate limits, and what is paused.
+    pub control: Arc<EngineControl>,
 }
 
 /// One process: a worker for each core, four lanes, 2 GiB.
@@ -99,7 +109,7 @@ impl Default for EngineSettings {
     fn default() -> EngineSettings {
         let workers = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let lanes = NonZero::new(4).expect("four is not zero");
-        EngineSettings { workers, lanes, memory: 2 << 30, mesh: None }
+        EngineSettings { workers, lanes, memory: 2 << 30, mesh: None, control: Arc::default() }
     }
 }
 
@@ -168,6 +178,7 @@ fn resources(
         budget: MemoryBudget::new(settings.memory),
         slots: settings.lanes.get().saturating_mul(2),
         is_mesh: settings.mesh.is_some(),
+        control: Arc::clone(&settings.control),
     })
 }
 

@@ -119,6 +119,8 @@ fn source(wire: &InputWire) -> Option<Option<usize>> {
 
 struct NodeOperator {
     chain: NodeChain,
+    /// The nodes of the chain.
+    nodes: Arc<[usize]>,
     ports: Vec<OperatorPort>,
     shared: Arc<ProcessShared>,
     activator: SyncActivator,
@@ -149,7 +151,8 @@ impl NodeOperator {
         lane: usize,
         shared: Arc<ProcessShared>,
     ) -> NodeOperator {
-        NodeOperator { chain, ports, lane, shared, activator, ended: channel(), state: None }
+        let nodes = chain.nodes().collect();
+        NodeOperator { chain, nodes, ports, lane, shared, activator, ended: channel(), state: None }
     }
 
     fn receive(&mut self, port: usize, emission: NodeEmission, capability: impl FnOnce() -> Capability<u64>) {
@@ -211,14 +214,16 @@ impl NodeOperator {
             state.arrived.iter_mut().for_each(Vec::clear);
         }
         let (request, work) = (Arc::clone(&state.epoch.request), &self.shared.work);
-        if work.dataflow.nodes[self.chain.first].runs_in_line() {
+        let is_paused = work.control.is_paused(&work.dataflow, &self.nodes);
+        if work.dataflow.nodes[self.chain.first].runs_in_line() && !is_paused {
             let (token, is_wanted) = (&CancelToken::default(), &|| true);
             let job = StepJob { node: self.chain.first, request: &request, item, token, is_wanted };
             let ended = work.perform(&job, inputs);
             return self.finish(ended);
         }
         let (ended, activator) = (self.ended.0.clone(), self.activator.clone());
-        let task = RunTask { node: self.chain.first, lane: self.lane, request, item, ended, activator };
+        let (node, nodes, lane) = (self.chain.first, Arc::clone(&self.nodes), self.lane);
+        let task = RunTask { node, nodes, lane, request, item, ended, activator };
         state.epoch.begin(self.chain.first, item, NodeRun::begin(task, inputs, &self.shared));
     }
 

@@ -5,11 +5,12 @@ use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use crate::dataflow::{Dataflow, Response};
+use crate::dataflow::{Dataflow, RequestPriority, Response};
 use crate::journal::{Receipt, RequestHistory};
 use crate::step::{Digest, Fault};
 
 use super::answer_queue::{AnswerSender, AnswerTurn, AnsweredRequest};
+use super::control::EngineControl;
 use super::memory::{MemoryKey, RequestMemories};
 use super::running_dataflows::{DataflowRefusal, RunningDataflows};
 
@@ -35,6 +36,8 @@ pub struct RequestSubmission {
     pub deadline: RequestDeadline,
     /// The digest of an earlier response to it, which the next one supersedes.
     pub supersedes: Option<Digest>,
+    /// When it begins, among those that wait.
+    pub priority: RequestPriority,
 }
 
 impl RequestSubmission {
@@ -64,6 +67,7 @@ impl From<Receipt> for RequestSubmission {
             refused: None,
             deadline: RequestDeadline::OfDataflow,
             supersedes: None,
+            priority: RequestPriority::Normal,
         }
     }
 }
@@ -97,6 +101,8 @@ pub(super) enum SchedulerMessage {
         number: u64,
         response: Response,
     },
+    /// Something that was paused may begin, or is paused now.
+    Changed,
     /// No more requests come.
     Closed,
 }
@@ -129,7 +135,8 @@ impl RequestQueue {
     }
 
     /// Submits a request. The call blocks while twice as many requests as there are lanes are waiting, in
-    /// work or in delivery; the deadline of the request counts meanwhile.
+    /// work or in delivery; half as many for one off-peak, and twice as many for an urgent one. The deadline of the
+    /// request counts meanwhile.
     pub fn submit(&self, submission: impl Into<RequestSubmission>) {
         self.resume(submission.into(), None);
     }
@@ -146,8 +153,13 @@ impl RequestQueue {
             self.memories.enter(number);
             self.memories.open(memory, number, history);
         }
+        let priority = submission.priority;
         self.scheduler.send(SchedulerMessage::Submitted { dataflow, submission, since: Instant::now() });
-        shared.slots.enter();
+        // Requests of a paused dataflow do not hold up those of others.
+        match self.control().pauses.is_dataflow_paused(&shared.work.dataflow.name) {
+            true => shared.slots.enter_beyond(),
+            false => shared.slots.enter(priority),
+        }
     }
 
     /// The index of a submission's dataflow. Where its version is not loaded, the first dataflow answers it
@@ -167,7 +179,7 @@ impl RequestQueue {
         receipt.number().into_iter().for_each(|number| self.memories.enter(number));
         self.memories.store().begin_holding(receipt.request().id);
         let dataflow = self.dataflows.position(response.version).unwrap_or(0);
-        self.dataflows.at(dataflow).slots.enter();
+        self.dataflows.at(dataflow).slots.enter(RequestPriority::Normal);
         // The delivery threads run until the queue is closed.
         if let Some(answers) = &self.answers {
             answers.send([AnsweredRequest { dataflow, receipt, response, turn: AnswerTurn::Recorded }]);
@@ -177,6 +189,28 @@ impl RequestQueue {
     /// Waits until the sink has the responses to all submitted requests.
     pub fn settle(&self) {
         self.dataflows.from(0).iter().for_each(|shared| shared.slots.wait_for_all());
+    }
+
+    /// Waits until the sink has the responses to all submitted requests but those that wait because their dataflow is
+    /// paused.
+    pub fn settle_but_paused(&self) {
+        self.dataflows.from(0).iter().for_each(|shared| shared.slots.wait_for_all_but_held());
+    }
+
+    /// Whether a request of this priority can be submitted to a version of a dataflow without waiting.
+    pub fn has_room(&self, version: Digest, priority: RequestPriority) -> bool {
+        let place = self.dataflows.position(version).unwrap_or(0);
+        self.dataflows.at(place).slots.has_room(priority)
+    }
+
+    /// The control of what may begin.
+    pub fn control(&self) -> &EngineControl {
+        self.dataflows.control()
+    }
+
+    /// Has the engine look again at what is paused.
+    pub fn notice_pauses(&self) {
+        self.scheduler.send(SchedulerMessage::Changed);
     }
 
     /// Adds a dataflow, which requests can be run by from then on.

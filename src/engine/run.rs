@@ -39,6 +39,8 @@ pub struct NodeRun {
 /// The run to perform, and the channel that its end is reported to.
 pub struct RunTask {
     pub node: usize,
+    /// The node, and those that follow it on the spot.
+    pub nodes: Arc<[usize]>,
     /// The lane's number: the pool serves the lanes in turn.
     pub lane: usize,
     pub request: Arc<Request>,
@@ -52,7 +54,7 @@ enum RunState {
     Waiting {
         turns: u32,
         inputs: StepInputs,
-        _alarm: Option<TimerAlarm>,
+        alarm: Option<TimerAlarm>,
     },
     Running(RunAttempt),
     /// The step has returned; its results are being stored.
@@ -77,7 +79,7 @@ struct RunAttempt {
 impl NodeRun {
     /// Queues a run.
     pub fn begin(task: RunTask, inputs: StepInputs, shared: &Arc<ProcessShared>) -> Arc<NodeRun> {
-        let state = Mutex::new(RunState::Waiting { turns: 0, inputs, _alarm: None });
+        let state = Mutex::new(RunState::Waiting { turns: 0, inputs, alarm: None });
         let run = Arc::new(NodeRun { task, shared: Arc::clone(shared), state });
         run.queue();
         run
@@ -106,8 +108,11 @@ impl NodeRun {
         self.shared.submit(self.task.node, self.task.lane, move |thread_handle| run.turn(thread_handle));
     }
 
-    /// Performs an attempt. Called on a thread of the pool.
+    /// Performs an attempt, unless it has to wait. Called on a thread of the pool.
     fn turn(self: &Arc<NodeRun>, thread_handle: &JobThread) {
+        if let Some(wait) = self.shared.work.control.holds(&self.shared.work.dataflow, &self.task.nodes) {
+            return self.queue_after(wait);
+        }
         let alive = Arc::new(());
         let Some((number, inputs, token)) = self.start(thread_handle, &alive) else { return };
         let RunTask { node, request, item, .. } = &self.task;
@@ -120,6 +125,14 @@ impl NodeRun {
             let (_, again) = self.stop(&mut state, &ended.outcome);
             drop(state);
             self.follow(ended, again);
+        }
+    }
+
+    /// Queues the run again after a wait: its step is paused, or begins too often.
+    fn queue_after(self: &Arc<NodeRun>, wait: Duration) {
+        if let RunState::Waiting { alarm, .. } = &mut *self.lock() {
+            let run = Arc::clone(self);
+            *alarm = Some(self.shared.timer.after(wait, move || run.queue()));
         }
     }
 
@@ -175,7 +188,7 @@ impl NodeRun {
         let Some((delay, inputs)) = delay.zip(inputs) else { return (turn, None) };
         let (run, turns) = (Arc::clone(self), turn.as_ref().map_or(0, |turn| turn.number));
         let alarm = self.shared.timer.after(delay, move || run.queue());
-        *state = RunState::Waiting { turns, inputs, _alarm: Some(alarm) };
+        *state = RunState::Waiting { turns, inputs, alarm: Some(alarm) };
         (turn, Some(delay))
     }
 

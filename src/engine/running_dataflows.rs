@@ -11,6 +11,7 @@ use crate::dataflow::{Dataflow, DataflowNode, RunFrequency};
 use crate::step::Digest;
 
 use super::budget::MemoryBudget;
+use super::control::EngineControl;
 use super::dataflow_set::DataflowSet;
 use super::event::EventObserver;
 use super::job::RunEnvironment;
@@ -54,6 +55,7 @@ pub struct EngineResources {
     pub slots: usize,
     /// Whether there are other processes.
     pub is_mesh: bool,
+    pub control: Arc<EngineControl>,
 }
 
 impl RunningDataflows {
@@ -99,6 +101,11 @@ impl RunningDataflows {
         self.read().get(place..).unwrap_or_default().to_vec()
     }
 
+    /// The control of what may begin.
+    pub fn control(&self) -> &EngineControl {
+        &self.resources.control
+    }
+
     /// Ends the threads of the pool and the timer.
     pub fn end(&self) {
         self.resources.pool.end();
@@ -123,6 +130,7 @@ impl EngineResources {
             memories: Arc::clone(&self.memories),
             observer: Arc::clone(&self.observer),
             is_shared: self.is_mesh,
+            control: Arc::clone(&self.control),
         };
         // One class more, for the interim responses of deadlines.
         let classes = dataflow.nodes.iter().map(runs_max).chain([usize::MAX]);

@@ -1,8 +1,9 @@
 //! The scheduler, on the first worker: it assigns requests to idle lanes, passes cancellations and deadlines
 //! on to them, and hands their responses to the delivery threads.
 //!
-//! Each dataflow has a queue and lanes of its own. One limit bounds the requests in work of all dataflows,
-//! and the queues are served in turn, so that many requests of one dataflow never delay another's.
+//! Each dataflow has queues and lanes of its own. One limit bounds the requests in work of all dataflows. Which of
+//! the waiting requests begins next is the concern of `turn_order`: many requests of one dataflow never delay
+//! another's. Requests of a paused dataflow are not begun.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use timely::worker::Worker;
 
-use crate::dataflow::{Response, ResponseVerdict};
+use crate::dataflow::{RequestPriority, Response, ResponseVerdict};
 use crate::journal::Receipt;
 use crate::step::{Digest, Fault, Request};
 
@@ -23,6 +24,7 @@ use super::lane::{LaneInput, LaneResponse};
 use super::lane_builder::LaneBuilder;
 use super::queue::{RequestDeadline, RequestSubmission, SchedulerHandle, SchedulerMessage};
 use super::timer::TimerAlarm;
+use super::turn_order::{TurnCandidate, TurnOrder};
 
 /// The scheduler's channels: messages from the queue, and responses to the delivery threads.
 pub struct SchedulerChannels {
@@ -35,8 +37,9 @@ pub struct RequestScheduler<'a> {
     lanes: Vec<Lane>,
     /// One for each dataflow.
     queues: Vec<DataflowQueue>,
-    /// The queue that is served next.
-    turn: usize,
+    order: TurnOrder,
+    /// Whether a dataflow was paused when requests were let in last.
+    has_paused: bool,
     in_work: usize,
     in_work_max: usize,
     /// The number of requests so far, which numbers them.
@@ -57,7 +60,20 @@ struct DataflowQueue {
     /// The idle lanes, used in turn so that each gets its share. There is one lane more than requests may be
     /// in work, for requests that are only to be answered, as cancelled ones.
     idle: VecDeque<usize>,
-    waiting: VecDeque<PendingRequest>,
+    /// Requests that only get an error response.
+    ended: VecDeque<PendingRequest>,
+    /// The others, by priority.
+    waiting: [VecDeque<PendingRequest>; RequestPriority::ALL.len()],
+}
+
+impl DataflowQueue {
+    fn all(&self) -> impl Iterator<Item = &PendingRequest> {
+        self.ended.iter().chain(self.waiting.iter().flatten())
+    }
+
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut PendingRequest> {
+        self.ended.iter_mut().chain(self.waiting.iter_mut().flatten())
+    }
 }
 
 /// A request that has no final response yet.
@@ -91,7 +107,17 @@ impl PendingRequest {
 impl<'a> RequestScheduler<'a> {
     pub fn new(channels: SchedulerChannels, in_work_max: usize, builder: &'a mut LaneBuilder) -> Self {
         let (lanes, queues) = (Vec::new(), Vec::new());
-        RequestScheduler { lanes, queues, turn: 0, in_work: 0, in_work_max, count: 0, channels, builder }
+        RequestScheduler {
+            lanes,
+            queues,
+            order: TurnOrder::default(),
+            has_paused: false,
+            in_work: 0,
+            in_work_max,
+            count: 0,
+            channels,
+            builder,
+        }
     }
 
     pub fn serve(mut self, worker: &mut Worker) {
@@ -128,6 +154,7 @@ impl<'a> RequestScheduler<'a> {
                     }
                     self.receive(dataflow, submission, since)
                 }
+                Ok(SchedulerMessage::Changed) => {}
                 Ok(SchedulerMessage::Cancel(request)) => self.cancel(request),
                 Ok(SchedulerMessage::Overdue(number)) => self.overdue(number),
                 Ok(SchedulerMessage::InterimMade { number, response }) => {
@@ -141,7 +168,7 @@ impl<'a> RequestScheduler<'a> {
 
     fn receive(&mut self, dataflow: usize, submission: RequestSubmission, since: Instant) {
         self.count += 1;
-        let RequestSubmission { receipt, version: _, refused, deadline, supersedes } = submission;
+        let RequestSubmission { receipt, version: _, refused, deadline, supersedes, priority } = submission;
         let shared = &self.builder.shared[dataflow];
         let deadline = shared.work.dataflow.deadline.and_then(|after| {
             let left = match deadline {
@@ -153,7 +180,9 @@ impl<'a> RequestScheduler<'a> {
             let left = left.saturating_sub(since.elapsed());
             Some((after, shared.timer.after(left, move || scheduler.send(SchedulerMessage::Overdue(number)))))
         });
-        self.queues[dataflow].waiting.push_back(PendingRequest {
+        let queue = &mut self.queues[dataflow];
+        let line = if refused.is_some() { &mut queue.ended } else { &mut queue.waiting[priority as usize] };
+        line.push_back(PendingRequest {
             number: self.count,
             dataflow,
             receipt,
@@ -178,19 +207,38 @@ impl<'a> RequestScheduler<'a> {
             order(input, LaneOrder::Begin(EpochBegin { request, refused }));
             *current = Some(pending);
         }
+        self.count_held();
+    }
+
+    /// Counts the requests of paused dataflows: nobody waits for them when flow is to end.
+    fn count_held(&mut self) {
+        let has_paused = self.queues.iter().enumerate().any(|(dataflow, _)| self.is_paused(dataflow));
+        if !has_paused && !self.has_paused {
+            return;
+        }
+        self.has_paused = has_paused;
+        for (dataflow, queue) in self.queues.iter().enumerate() {
+            let waiting = queue.waiting.iter().map(VecDeque::len).sum();
+            let held = if self.is_paused(dataflow) { waiting } else { 0 };
+            self.builder.shared[dataflow].slots.hold(held);
+        }
+    }
+
+    fn is_paused(&self, dataflow: usize) -> bool {
+        let work = &self.builder.shared[dataflow].work;
+        work.control.pauses.is_dataflow_paused(&work.dataflow.name)
     }
 
     /// The next waiting request, with a lane for it. Requests that only get an error response come first; the
-    /// others follow while the limit allows, the dataflows in turn.
+    /// others follow while the limit allows.
     fn next(&mut self) -> Option<(usize, PendingRequest)> {
         self.next_ended().or_else(|| self.next_to_work())
     }
 
     fn next_ended(&mut self) -> Option<(usize, PendingRequest)> {
-        self.queues.iter_mut().find_map(|DataflowQueue { idle, waiting }| {
-            let place = waiting.iter().position(PendingRequest::is_ended)?;
-            let lane = idle.pop_front()?;
-            waiting.remove(place).map(|pending| (lane, pending))
+        self.queues.iter_mut().find_map(|DataflowQueue { idle, ended, .. }| {
+            let lane = (!ended.is_empty()).then(|| idle.pop_front()).flatten()?;
+            ended.pop_front().map(|pending| (lane, pending))
         })
     }
 
@@ -198,23 +246,39 @@ impl<'a> RequestScheduler<'a> {
         if self.in_work >= self.in_work_max {
             return None;
         }
-        let count = self.queues.len();
-        let mut turns = (0..count).map(|after| (self.turn + after) % count);
-        let is_ready = |queue: &DataflowQueue| queue.waiting.iter().any(|pending| !pending.is_ended());
-        let dataflow = turns.find(|dataflow| is_ready(&self.queues[*dataflow]))?;
-        self.turn = dataflow + 1;
+        let mut candidates = Vec::new();
+        let mut places = Vec::new();
+        for (index, queue) in self.queues.iter().enumerate() {
+            // For a moment, requests that only get an error response may occupy all of its lanes.
+            if queue.idle.is_empty() || self.is_paused(index) {
+                continue;
+            }
+            let dataflow = &self.builder.shared[index].work.dataflow;
+            let (account, share) = (dataflow.account(), dataflow.share());
+            for priority in RequestPriority::ALL {
+                if let Some(PendingRequest { number, .. }) = queue.waiting[priority as usize].front() {
+                    candidates.push(TurnCandidate { priority, account, share, number: *number });
+                    places.push((index, priority));
+                }
+            }
+        }
+        let (dataflow, priority) = places[self.order.choose(&candidates)?];
         let queue = &mut self.queues[dataflow];
-        // For a moment, requests that only get an error response may occupy all of its lanes.
-        let place = queue.waiting.iter().position(|pending| !pending.is_ended())?;
         let lane = queue.idle.pop_front()?;
-        queue.waiting.remove(place).map(|pending| (lane, pending))
+        queue.waiting[priority as usize].pop_front().map(|pending| (lane, pending))
     }
 
     /// Cancels a request. One that waits is not begun, and gets its error response at once.
     fn cancel(&mut self, request: Digest) {
-        let waiting = self.queues.iter_mut().flat_map(|queue| &mut queue.waiting);
-        for pending in waiting.filter(|pending| pending.request().id == request) {
-            pending.refused.get_or_insert_with(Fault::cancelled);
+        for queue in &mut self.queues {
+            for line in &mut queue.waiting {
+                let is_it = |pending: &PendingRequest| pending.request().id == request;
+                let (cancelled, others): (VecDeque<_>, VecDeque<_>) =
+                    std::mem::take(line).into_iter().partition(is_it);
+                *line = others;
+                let refused = |pending| PendingRequest { refused: Some(Fault::cancelled()), ..pending };
+                queue.ended.extend(cancelled.into_iter().map(refused));
+            }
         }
         for Lane { input, current, .. } in &mut self.lanes {
             if current.as_ref().is_some_and(|pending| pending.request().id == request) {
@@ -225,7 +289,7 @@ impl<'a> RequestScheduler<'a> {
 
     fn overdue(&mut self, number: u64) {
         let after = |pending: &PendingRequest| pending.deadline.as_ref().map(|(after, _)| *after);
-        let mut waiting = self.queues.iter().flat_map(|queue| &queue.waiting);
+        let mut waiting = self.queues.iter().flat_map(DataflowQueue::all);
         if let Some(pending) = waiting.find(|pending| pending.number == number) {
             let Some(after) = after(pending) else { return };
             let dataflow = &self.builder.shared[pending.dataflow].work.dataflow;
@@ -254,7 +318,7 @@ impl<'a> RequestScheduler<'a> {
     /// Has an interim response delivered, unless the final one has been made meanwhile.
     fn deliver_interim(&mut self, number: u64, mut response: Response) {
         let in_lanes = self.lanes.iter_mut().filter_map(|lane| lane.current.as_mut());
-        let waiting = self.queues.iter_mut().flat_map(|queue| &mut queue.waiting);
+        let waiting = self.queues.iter_mut().flat_map(DataflowQueue::all_mut);
         let Some(pending) = in_lanes.chain(waiting).find(|pending| pending.number == number) else { return };
         let (handed_over, earlier) = channel();
         response.supersedes = pending.supersedes.take();

@@ -166,6 +166,13 @@ pub fn dataflow(connection: &Connection, version: Digest) -> Result<Option<(Stri
     Ok(read.optional()?)
 }
 
+/// The names and texts of all dataflows, in the order in which they came.
+pub fn dataflows(connection: &Connection) -> Result<Vec<(String, String)>, DatabaseError> {
+    let mut statement = connection.prepare_cached("SELECT name, text FROM dataflow ORDER BY rowid")?;
+    let read = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(read.collect::<Result<_, _>>()?)
+}
+
 pub fn find(
     connection: &Connection,
     id: Digest,

@@ -208,6 +208,14 @@ impl JournalReader {
         query::dataflow(&self.connection, version).map_err(|trouble| trouble.at(&self.path))
     }
 
+    /// The names and texts of all dataflows, in the order in which they came.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn dataflows(&self) -> Result<Vec<(String, String)>, JournalError> {
+        query::dataflows(&self.connection).map_err(|trouble| trouble.at(&self.path))
+    }
+
     /// Records an operator request. When this returns, the record is on the disk.
     ///
     /// # Errors

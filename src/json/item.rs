@@ -1,22 +1,11 @@
 //! A JSON value that steps exchange.
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value as JsonValue;
 
-use crate::step::{Fault, Payload};
+use crate::step::Fault;
 
 /// One JSON value, most often an object. Fields are named by JSON Pointers (RFC 6901): `/answer/price`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct JsonItem(pub JsonValue);
-
-impl Payload for JsonItem {
-    const TYPE: &'static str = "json";
-
-    fn bytes_in_memory(&self) -> usize {
-        bytes(&self.0)
-    }
-}
+pub use crate::step::JsonValue as JsonItem;
 
 impl JsonItem {
     /// The field as a text: a string as it is, anything else as JSON.
@@ -61,14 +50,4 @@ impl JsonItem {
 
 fn fault(reason: String) -> Fault {
     Fault::new(reason, "Correct the item, or the names of fields in the dataflow file.")
-}
-
-fn bytes(value: &JsonValue) -> usize {
-    let inside: usize = match value {
-        JsonValue::Null | JsonValue::Bool(_) | JsonValue::Number(_) => 0,
-        JsonValue::String(text) => text.len(),
-        JsonValue::Array(all) => all.iter().map(bytes).sum(),
-        JsonValue::Object(fields) => fields.iter().map(|(name, value)| name.len() + 32 + bytes(value)).sum(),
-    };
-    size_of::<JsonValue>() + inside
 }

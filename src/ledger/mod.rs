@@ -42,7 +42,7 @@ pub use notice::LedgerNotice;
 pub use plain::plain_rows;
 pub use quantile::{TimeHistogram, histogram_of};
 pub use row::{RowCounts, TallyRow, ViewRow, WaitReason};
-pub use sets::{SetDifference, SetViews};
+pub use sets::{SetChange, SetDifference, SetViews};
 pub use snapshot::{
     DestinationSummary, FaultSummary, HourSummary, LedgerSnapshot, OldestRequest, StandingSummary,
     StepSummary, WaitSummary, WaitingRequest,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admission::{DeliveryRecord, DeliveryTrouble, Destination, DestinationReach};
+use crate::engine::EngineControl;
 use crate::journal::Journal;
 
 use super::clock::DeliveryClock;
@@ -16,6 +17,7 @@ pub struct OutboxContext {
     pub waits: Vec<Duration>,
     pub clock: DeliveryClock,
     pub tell: OutboxObserver,
+    pub control: Arc<EngineControl>,
 }
 
 impl OutboxContext {

@@ -17,6 +17,8 @@ use super::DeliveryPolicy;
 pub struct DestinationService {
     pub destination: Arc<dyn Destination>,
     pub policy: DeliveryPolicy,
+    /// Another name by which operators call it, for example that in the site's file.
+    pub alias: Option<String>,
 }
 
 /// The result of an attempt.

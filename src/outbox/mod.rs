@@ -35,7 +35,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::admission::{Destination, DestinationReach};
-use crate::engine::{PendingDelivery, ResponseSink};
+use crate::engine::{EngineControl, PendingDelivery, ResponseSink};
 use crate::journal::Journal;
 use crate::step::{Digest, Request};
 
@@ -53,6 +53,8 @@ pub struct OutboxSetup {
     pub journal: Arc<Journal>,
     pub clock: DeliveryClock,
     pub tell: OutboxObserver,
+    /// The control that says which destinations are paused.
+    pub control: Arc<EngineControl>,
 }
 
 /// Delivers each response to every destination.
@@ -67,9 +69,9 @@ impl Outbox {
     /// # Errors
     /// If the threads of the destinations cannot be started.
     pub fn open(setup: OutboxSetup) -> io::Result<Outbox> {
-        let OutboxSetup { destinations: forwards, waits, journal, clock, tell } = setup;
+        let OutboxSetup { destinations: forwards, waits, journal, clock, tell, control } = setup;
         let destinations = forwards.iter().map(|one| Arc::clone(&one.destination)).collect();
-        let context = Arc::new(OutboxContext { destinations, journal, waits, clock, tell });
+        let context = Arc::new(OutboxContext { destinations, journal, waits, clock, tell, control });
         let queues = forwards.into_iter().enumerate();
         let queues = queues.map(|(index, one)| DestinationQueue::open(index, one, Arc::clone(&context)));
         let queues = queues.collect::<io::Result<_>>()?;
@@ -84,10 +86,11 @@ impl Outbox {
         let policy = DeliveryPolicy::default();
         Outbox::open(OutboxSetup {
             waits: policy.quick.clone(),
-            destinations: vec![DestinationService { destination, policy }],
+            destinations: vec![DestinationService { destination, policy, alias: None }],
             journal: Arc::clone(journal),
             clock: DeliveryClock::usual(),
             tell: Arc::new(|_| {}),
+            control: Arc::default(),
         })
     }
 

@@ -71,6 +71,9 @@ enum DeliveryPace {
 /// The longest wait, after which the windows are compared with the wall clock again: it may have been set.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// How often a destination that is paused is looked at again.
+const PAUSE_INTERVAL: Duration = Duration::from_millis(200);
+
 impl DestinationQueue {
     /// # Errors
     /// If its threads cannot be started.
@@ -110,7 +113,7 @@ impl DestinationQueue {
         let mut line = self.counter.lock();
         let job = self.counter.job(&mut line, response_delivery);
         let request = job.request();
-        if line.busy.contains(&request) {
+        if line.busy.contains(&request) || self.counter.is_paused() {
             line.waiting.push(job);
             return;
         }
@@ -190,7 +193,11 @@ impl QueueShared {
                 line.waiting.iter_mut().filter(|job| job.due <= now).for_each(QueuedDelivery::end_long_wait);
             }
             self.defer_to_window(&mut line, now);
-            if let Some(place) = line.ready(now) {
+            let is_paused = self.is_paused();
+            if is_paused && line.closing {
+                line.waiting.iter_mut().for_each(|job| job.pace = DeliveryPace::Patient);
+            }
+            if let Some(place) = line.ready(now).filter(|_| !is_paused || line.closing) {
                 let job = line.waiting.swap_remove(place);
                 line.busy.push(job.request());
                 return Some(job);
@@ -201,8 +208,16 @@ impl QueueShared {
             }
             let wait = line.due().map(|due| due.saturating_sub(now)).unwrap_or(WAIT_MAX).min(WAIT_MAX);
             let wait = self.context.clock.real(wait);
+            let wait = if is_paused { wait.min(PAUSE_INTERVAL) } else { wait };
             line = self.changed.wait_timeout(line, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+
+    /// Whether an operator has paused the destination.
+    fn is_paused(&self) -> bool {
+        let pauses = &self.context.control.pauses;
+        let is_paused = |name: &str| pauses.is_destination_paused(name);
+        pauses.has_any() && (is_paused(&self.name) || self.forward.alias.as_deref().is_some_and(is_paused))
     }
 
     fn defer_to_window(&self, line: &mut QueueState, now: Duration) {
@@ -320,7 +335,12 @@ impl QueueShared {
     fn leave_for_later(&self, mut job: QueuedDelivery) {
         // The destination's own answers, if there are any, are the reason.
         if job.delivery.told().is_empty() {
-            job.delivery.trouble = Some("it may not be sent to at this time of the day".to_owned());
+            let why = if self.is_paused() {
+                "it is paused"
+            } else {
+                "it may not be sent to at this time of the day"
+            };
+            job.delivery.trouble = Some(why.to_owned());
         }
         job.response_delivery.report(&self.context, self.index, &job.delivery);
         self.leave(&job);

@@ -8,6 +8,7 @@
         return {"words": sum(len(word) >= least for word in item.text().split())}
 
 What is annotated with the name of a type is an input: "item?" may be absent, "[json]" takes the values of all items.
+"*json" takes a stream: an iterator of its items. "-> \"*json\"" makes one: the function yields its items.
 What has a default is a parameter. The function stays a function: a test calls it as it is.
 
 flow starts one process for a file of steps and calls it many times, so a model is loaded once: load it at the first
@@ -21,6 +22,7 @@ import json
 import os
 import pathlib
 import sys
+import time
 import traceback
 
 PROTOCOL = 1
@@ -121,12 +123,17 @@ def _declaration(function, name, batch):
         else:
             parameters.append(_parameter(argument))
     outputs = function.__annotations__.get("return", "json")
+    makes = isinstance(outputs, str) and outputs.startswith("*")
+    if makes != inspect.isgeneratorfunction(function):
+        raise TypeError(f"{function.__name__}: a step that yields items says so: -> \"*json\"")
+    outputs = outputs.lstrip("*") if makes else outputs
     outputs = outputs if isinstance(outputs, dict) else {_plain(outputs): outputs}
+    gives = {"gives": "many"} if makes else {}
     return {
         "name": name or function.__name__.replace("_", "-"),
         "about": (inspect.getdoc(function) or "").split("\n")[0],
         "inputs": inputs,
-        "outputs": [{"name": key, "type": _plain(kind)} for key, kind in outputs.items()],
+        "outputs": [{"name": key, "type": _plain(kind), **gives} for key, kind in outputs.items()],
         "parameters": parameters,
         "batch": batch,
     }
@@ -146,6 +153,8 @@ def _input(function, argument):
     kind, takes = argument.annotation, "one"
     if isinstance(kind, str) and kind.endswith("?"):
         kind, takes = kind[:-1], "optional"
+    elif isinstance(kind, str) and kind.startswith("*"):
+        kind, takes = kind[1:], "stream"
     elif isinstance(kind, str) and kind.startswith("["):
         kind, takes = kind.strip("[]"), "each"
     return {"name": argument.name, "type": _plain(kind), "takes": takes}
@@ -259,14 +268,62 @@ def _failed(error):
     return {"reason": f"{type(error).__name__}: {error}{where}", "kind": "broken", "log": log}
 
 
-def _run(call):
+def _item(one):
+    return {"fault": _failed(one)} if isinstance(one, Exception) else {"value": one}
+
+
+# A slow step gives what it has after this time, in seconds.
+_PATIENCE = 0.05
+
+
+def _make(function, declared, call, lines, send):
+    """Makes a stream: items are asked for as they are taken."""
+    items, asked = iter(function(**_arguments(function, declared, call))), 1024
+    while True:
+        made, more, failed, began = [], True, None, time.monotonic()
+        try:
+            while len(made) < asked and time.monotonic() - began < _PATIENCE:
+                made.append(_item(next(items)))
+        except StopIteration:
+            more = False
+        except Exception as error:
+            failed = _failed(error)
+        if failed and not made:
+            return {"fault": failed}
+        if not more:
+            return {"items": made, "more": False}
+        send({"items": made, "more": True})
+        line = next(lines, None)
+        if line is None or failed:
+            return {"fault": failed} if failed else None
+        asked = json.loads(line).get("next", 1024)
+
+
+def _taken(lines, send):
+    """The items of a stream, asked for as they are used."""
+    while True:
+        send({"next": True})
+        line = next(lines, None)
+        message = json.loads(line) if line is not None else {"end": True}
+        if "end" in message:
+            return
+        yield from message["items"]
+
+
+def _run(call, lines, send):
     function, declared = _steps[call["step"]]
     try:
+        if declared["outputs"][0].get("gives") == "many":
+            return _make(function, declared, call, lines, send)
+        if declared["inputs"] and declared["inputs"][0]["takes"] == "stream":
+            arguments = _arguments(function, declared, call)
+            arguments[declared["inputs"][0]["name"]] = _taken(lines, send)
+            return _answer(function(**arguments), declared)
         if "batch" not in call:
             return _answer(function(**_arguments(function, declared, call)), declared)
         call["inputs"][declared["inputs"][0]["name"]] = {"type": "json", "value": call["batch"]}
         results = list(function(**_arguments(function, declared, call)))
-        return {"results": [{"fault": _failed(one)} if isinstance(one, Exception) else {"value": one} for one in results]}
+        return {"results": [_item(one) for one in results]}
     except Exception as error:
         return {"fault": _failed(error)}
 
@@ -311,10 +368,12 @@ def serve(path):
 
     declared = [declared for _, declared in _steps.values()]
     send({"flow": PROTOCOL, "version": _version(), "files": _sources(folder), "steps": declared})
-    for line in sys.stdin.buffer:
-        answer = _run(json.loads(line))
+    lines = iter(sys.stdin.buffer)
+    for line in lines:
+        answer = _run(json.loads(line), lines, send)
         try:
-            send(answer)
+            if answer is not None:
+                send(answer)
         except (TypeError, ValueError) as error:
             send({"fault": _failed(error)})
 

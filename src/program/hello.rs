@@ -50,15 +50,28 @@ struct DeclaredPort {
     r#type: String,
     #[serde(default)]
     takes: DeclaredTake,
+    #[serde(default)]
+    gives: DeclaredGift,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum DeclaredTake {
     #[default]
     One,
     Optional,
     Each,
+    /// All items of a stream, one after the other.
+    Stream,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum DeclaredGift {
+    #[default]
+    One,
+    /// A stream.
+    Many,
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,7 +94,20 @@ struct DeclaredParameter {
 /// A step that a program declared, without its function.
 pub struct ProgramStep {
     pub step: Step,
-    pub batch: bool,
+    pub form: ProgramForm,
+}
+
+/// The way in which a program is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgramForm {
+    /// Once for each run.
+    Once,
+    /// With a batch of items, and gives one for each.
+    Batch,
+    /// Once for a stream that it makes.
+    Makes,
+    /// Once for a stream that it takes.
+    Folds,
 }
 
 impl ProgramHello {
@@ -126,7 +152,7 @@ impl DeclaredStep {
             let take = match port.takes {
                 DeclaredTake::One => InputTake::One,
                 DeclaredTake::Optional => InputTake::Optional,
-                DeclaredTake::Each => InputTake::Each,
+                DeclaredTake::Each | DeclaredTake::Stream => InputTake::Each,
             };
             let (name, kind) = (interned(&port.name), interned(&port.r#type));
             step.declaration.inputs.push(InputDeclaration { name, kind, take });
@@ -143,17 +169,43 @@ impl DeclaredStep {
             let made = made.map_err(|reason| format!("the parameter {:?}: {reason}", parameter.name))?;
             step.declaration.parameters.push(made);
         }
-        if self.batch && !can_batch(&step) {
-            return Err(
-                "a step that takes batches takes one json, number or text first, and gives one".to_owned()
-            );
+        let form = self.form(&step)?;
+        if form == ProgramForm::Makes {
+            step.declaration.outputs[0].count = OutputCount::Many;
         }
-        Ok(ProgramStep { step, batch: self.batch })
+        Ok(ProgramStep { step, form })
+    }
+
+    fn form(&self, step: &Step) -> Result<ProgramForm, String> {
+        let makes = self.outputs.iter().any(|output| output.gives == DeclaredGift::Many);
+        let streams = self.inputs.iter().filter(|input| input.takes == DeclaredTake::Stream).count();
+        let refused = |why: &str| Err(why.to_owned());
+        match (self.batch, makes, streams) {
+            (false, false, 0) => Ok(ProgramForm::Once),
+            (true, false, 0) if can_batch(step) => Ok(ProgramForm::Batch),
+            (true, ..) => {
+                refused("a step that takes batches takes one json, number or text first, and gives one")
+            }
+            (false, true, 0) if self.outputs.len() == 1 && is_plain(step.declaration.outputs[0].kind) => {
+                Ok(ProgramForm::Makes)
+            }
+            (false, true, _) => {
+                refused("a step that makes a stream gives json, number or text, and nothing else")
+            }
+            (false, false, 1) if self.inputs[0].takes == DeclaredTake::Stream && self.outputs.len() == 1 => {
+                Ok(ProgramForm::Folds)
+            }
+            (false, false, _) => refused("a step that takes a stream takes it first, and gives one output"),
+        }
     }
 }
 
+fn is_plain(kind: &str) -> bool {
+    [JsonValue::TYPE, NumberValue::TYPE, TextValue::TYPE].contains(&kind)
+}
+
 fn can_batch(step: &Step) -> bool {
-    let plain = |kind: &str| [JsonValue::TYPE, NumberValue::TYPE, TextValue::TYPE].contains(&kind);
+    let plain = is_plain;
     let first = step.declaration.inputs.first();
     first.is_some_and(|first| first.take == InputTake::One && plain(first.kind))
         && matches!(step.declaration.outputs.as_slice(), [only] if plain(only.kind))

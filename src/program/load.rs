@@ -7,12 +7,15 @@ use serde_json::Value as Json;
 
 use crate::dataflow::{ProgramLoader, ProgramSource};
 use crate::step::{
-    Call, Digest, Fault, JsonValue, NumberValue, Payload, Step, StepDeclaration, StreamItem, TextValue,
+    Call, Digest, Fault, ItemMaker, JsonValue, NumberValue, Payload, Step, StepDeclaration, StepOutputs,
+    StreamFunction, TextValue, WiredInput,
 };
 
-use super::hello::ProgramStep;
+use super::hello::{ProgramForm, ProgramStep};
+use super::plain_item::PlainItem;
 use super::pool::ProgramPool;
 use super::step_call::wrong;
+use super::stream_call::{ProgramFold, ProgramMaker};
 
 inventory::submit! { ProgramLoader(load) }
 
@@ -40,53 +43,53 @@ fn shared(source: &ProgramSource, pool: ProgramPool) -> Arc<ProgramPool> {
     })
 }
 
-fn with_function(ProgramStep { mut step, batch }: ProgramStep, pool: &Arc<ProgramPool>) -> Step {
+fn with_function(ProgramStep { mut step, form }: ProgramStep, pool: &Arc<ProgramPool>) -> Step {
     let code = pool.code();
     step.declaration.code = Some(code);
     // The number that people see; the digest is what counts.
     let [a, b, c, d, ..] = *code.as_bytes();
     step.declaration.version = u32::from_be_bytes([a, b, c, d]);
-    if batch {
-        return batched(step, pool);
-    }
     let (declaration, pool) = (step.declaration.clone(), Arc::clone(pool));
-    step.runs(move |call| pool.call(&declaration, call))
-}
-
-/// A type that travels as JSON, item by item.
-trait PlainItem: StreamItem {
-    fn into_json(self) -> Json;
-    fn of_json(json: Json) -> Option<Self>;
-}
-
-impl PlainItem for JsonValue {
-    fn into_json(self) -> Json {
-        self.0
-    }
-
-    fn of_json(json: Json) -> Option<JsonValue> {
-        Some(JsonValue(json))
+    match form {
+        ProgramForm::Once => step.runs(move |call| pool.call(&declaration, call)),
+        ProgramForm::Batch => batched(step, &pool),
+        ProgramForm::Makes => makes(step, &pool),
+        ProgramForm::Folds => folds(step, &pool),
     }
 }
 
-impl PlainItem for NumberValue {
-    fn into_json(self) -> Json {
-        self.0.into()
-    }
-
-    fn of_json(json: Json) -> Option<NumberValue> {
-        json.as_f64().map(NumberValue)
+/// A step that makes a stream.
+fn makes(step: Step, pool: &Arc<ProgramPool>) -> Step {
+    match step.declaration.outputs[0].kind {
+        NumberValue::TYPE => makes_of::<NumberValue>(step, pool),
+        TextValue::TYPE => makes_of::<TextValue>(step, pool),
+        _ => makes_of::<JsonValue>(step, pool),
     }
 }
 
-impl PlainItem for TextValue {
-    fn into_json(self) -> Json {
-        self.0.into()
-    }
+fn makes_of<B: PlainItem>(step: Step, pool: &Arc<ProgramPool>) -> Step {
+    let (declaration, pool) = (step.declaration.clone(), Arc::clone(pool));
+    step.streams(StreamFunction::Makes(Arc::new(move |call| {
+        Ok(Box::new(ProgramMaker::<B>::begin(&pool, &declaration, call)?) as Box<dyn ItemMaker>)
+    })))
+}
 
-    fn of_json(json: Json) -> Option<TextValue> {
-        json.as_str().map(|text| TextValue(text.to_owned()))
-    }
+/// A step that takes all items of a stream, or the values of all items of the request.
+fn folds(step: Step, pool: &Arc<ProgramPool>) -> Step {
+    let (declaration, pool) = (step.declaration.clone(), Arc::clone(pool));
+    let (of_values, of_stream) = (declaration.clone(), Arc::clone(&pool));
+    let step = step.runs(move |call| {
+        let mut fold = ProgramFold::new(&pool, &of_values);
+        if let WiredInput::Each(values) = call.inputs.get(of_values.inputs[0].name) {
+            fold.send(values.clone(), call)?;
+        }
+        let mut outputs = StepOutputs::default();
+        outputs.push(of_values.outputs[0].name, fold.finish(call)?);
+        Ok(outputs)
+    });
+    step.streams(StreamFunction::Fold(Arc::new(move |_| {
+        Box::new(ProgramFold::new(&of_stream, &declaration))
+    })))
 }
 
 fn batched(step: Step, pool: &Arc<ProgramPool>) -> Step {

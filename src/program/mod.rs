@@ -15,16 +15,22 @@ mod call_folder;
 mod child;
 mod fault;
 mod folder;
+mod gpg;
 mod hello;
 mod load;
 pub mod npy;
+mod piped;
+mod plain_item;
 mod pool;
 mod process;
 mod reservations;
 mod run_program;
 mod sandbox;
 mod step_call;
+mod stream_call;
 mod sweep;
+
+pub use gpg::{GpgError, GpgFiles};
 
 /// The helper for steps in Python, one file without dependencies.
 pub const PYTHON_HELPER: &str = include_str!("flow_step.py");

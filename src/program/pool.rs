@@ -110,6 +110,28 @@ impl ProgramPool {
         result
     }
 
+    /// Begins a call that makes or takes a stream, in a process that it keeps.
+    ///
+    /// # Errors
+    /// The fault of the program, if it cannot be asked.
+    pub fn begin_stream(
+        self: &Arc<ProgramPool>,
+        step: &StepDeclaration,
+        call: &Call,
+    ) -> Result<(StreamProcess, StepAnswer), Fault> {
+        let idle = {
+            let mut state = self.lock();
+            let idle = state.idle.pop();
+            state.count -= usize::from(idle.is_some());
+            idle
+        };
+        self.freed.notify_one();
+        let mut process = idle.map_or_else(|| self.start(call.token), Ok)?;
+        let asked = ask(&mut process, step, call, None);
+        let answer = asked.map_err(|failure| fault::fault(&self.name, failure, process.folders.errors()))?;
+        Ok((StreamProcess { pool: Arc::clone(self), process: Some(process) }, answer))
+    }
+
     fn start(&self, token: &CancelToken) -> Result<StepProcess, Fault> {
         let failed = |failure, log| fault::fault(&self.name, failure, log);
         let process = StepProcess::start(&self.order).map_err(|failure| failed(failure, Vec::new()))?;
@@ -138,6 +160,62 @@ impl ProgramPool {
 
     fn lock(&self) -> MutexGuard<'_, PoolProcesses> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A process that a stream keeps. It counts among those of the pool again when it is given back.
+pub struct StreamProcess {
+    pool: Arc<ProgramPool>,
+    process: Option<StepProcess>,
+}
+
+impl StreamProcess {
+    /// Sends a line and waits for the answer.
+    ///
+    /// # Errors
+    /// The fault of the program. It cannot be asked again.
+    pub fn ask(&mut self, line: &Json, token: &CancelToken) -> Result<StepAnswer, Fault> {
+        let pool = &self.pool;
+        let Some(process) = &mut self.process else {
+            return Err(step_call::wrong("its stream has ended".to_owned()));
+        };
+        let asked = process.ask(line.to_string().as_bytes(), token).and_then(|line| {
+            StepAnswer::read(&line).map_err(|reason| ProcessFailure::Garbage { line, reason })
+        });
+        match asked {
+            Ok(answer) => Ok(answer),
+            Err(failure) => {
+                let fault = fault::fault(&pool.name, failure, process.folders.errors());
+                self.process = None;
+                Err(fault)
+            }
+        }
+    }
+
+    /// What the process has written to standard error.
+    pub fn errors(&self) -> Vec<u8> {
+        self.process.as_ref().map(|process| process.folders.errors()).unwrap_or_default()
+    }
+
+    /// The outputs of an answer that ends the call; `None` if it asks for items.
+    ///
+    /// # Errors
+    /// The fault of the step.
+    pub fn outputs(&self, answer: StepAnswer, step: &StepDeclaration) -> Result<Option<StepOutputs>, Fault> {
+        let Some(process) = self.process.as_ref().filter(|_| !answer.asks()) else { return Ok(None) };
+        answer.outputs(step, &process.folders, self.pool.source.output).map(Some)
+    }
+
+    /// Gives the process back for other calls: its stream has ended.
+    pub fn give_back(&mut self) {
+        let Some(mut process) = self.process.take() else { return };
+        let mut state = self.pool.lock();
+        if state.count < self.pool.source.processes && process.folders.end().is_ok() {
+            state.count += 1;
+            state.idle.push(process);
+            drop(state);
+            self.pool.freed.notify_one();
+        }
     }
 }
 

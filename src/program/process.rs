@@ -50,6 +50,8 @@ enum ProcessEvent {
 /// The longest line, in bytes. What is larger goes into files.
 const LINE_MAX: u64 = 64 << 20;
 const EVENTS_WAITING: usize = 4;
+/// How often a call looks whether it was cancelled.
+const CANCEL_INTERVAL: Duration = Duration::from_millis(50);
 /// The time after which the end of the keeper is looked for again.
 const LOOK_TIME: Duration = Duration::from_millis(5);
 /// The time in which a process that has closed its output ends by itself.
@@ -107,12 +109,24 @@ impl StepProcess {
         let stdin = self.stdin.as_mut().expect("it is open as long as the process is used");
         let written =
             stdin.write_all(line).and_then(|()| stdin.write_all(b"\n")).and_then(|()| stdin.flush());
-        match (self.events.recv(), written) {
+        match (self.event(token), written) {
             (Ok(event), Ok(())) => line_of(event, token),
             // A process that ended took nothing: its end says more.
             (Ok(event @ ProcessEvent::Ended(_)), Err(_)) => line_of(event, token).map(|_| Vec::new()),
             (_, Err(error)) if !token.is_cancelled() => Err(ProcessFailure::Lost(error)),
             _ => Err(ProcessFailure::Cancelled),
+        }
+    }
+
+    /// The next event. Another process that the same run uses may have taken the place at the token, so that it is looked
+    /// at now and then.
+    fn event(&self, token: &CancelToken) -> Result<ProcessEvent, RecvTimeoutError> {
+        loop {
+            match self.events.recv_timeout(CANCEL_INTERVAL) {
+                Err(RecvTimeoutError::Timeout) if token.is_cancelled() => self.killer.kill(),
+                Err(RecvTimeoutError::Timeout) => {}
+                other => return other,
+            }
         }
     }
 

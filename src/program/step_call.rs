@@ -23,6 +23,14 @@ pub struct StepAnswer {
     fault: Option<AnswerFault>,
     #[serde(default)]
     results: Option<Vec<ItemAnswer>>,
+    /// Items of a stream, and whether there are more.
+    #[serde(default)]
+    items: Option<Vec<ItemAnswer>>,
+    #[serde(default)]
+    more: bool,
+    /// Whether the step asks for items of a stream.
+    #[serde(default)]
+    next: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -61,10 +69,12 @@ impl StepAnswer {
     /// The reason why the line is no answer.
     pub fn read(line: &[u8]) -> Result<StepAnswer, String> {
         let answer: StepAnswer = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        let streams = [answer.items.is_some(), answer.next.is_some()];
         let said = [answer.outputs.is_some(), answer.fault.is_some(), answer.results.is_some()];
-        match said.iter().filter(|said| **said).count() {
+        let said = said.into_iter().chain(streams);
+        match said.filter(|said| *said).count() {
             1 => Ok(answer),
-            _ => Err("it has not one of outputs, results and fault".to_owned()),
+            _ => Err("it has not one of outputs, results, items, next and fault".to_owned()),
         }
     }
 
@@ -103,13 +113,38 @@ impl StepAnswer {
         if let Some(fault) = self.fault {
             return Err(fault.into_fault(log));
         }
-        let result = |item: ItemAnswer| match (item.value, item.fault) {
+        self.results
+            .map(|results| results.into_iter().map(ItemAnswer::into_result).collect())
+            .ok_or_else(|| wrong("the step takes batches, and gave no \"results\"".to_owned()))
+    }
+}
+
+impl StepAnswer {
+    /// The items of a stream, and whether there are more.
+    ///
+    /// # Errors
+    /// The fault of the whole stream.
+    pub fn items(self, log: Vec<u8>) -> Result<(Vec<Result<Json, Fault>>, bool), Fault> {
+        if let Some(fault) = self.fault {
+            return Err(fault.into_fault(log));
+        }
+        let items =
+            self.items.ok_or_else(|| wrong("the step makes a stream, and gave no \"items\"".to_owned()))?;
+        Ok((items.into_iter().map(ItemAnswer::into_result).collect(), self.more))
+    }
+
+    /// Whether the step asks for items.
+    pub fn asks(&self) -> bool {
+        self.next.is_some()
+    }
+}
+
+impl ItemAnswer {
+    fn into_result(self) -> Result<Json, Fault> {
+        match (self.value, self.fault) {
             (value, None) => Ok(value.unwrap_or(Json::Null)),
             (_, Some(fault)) => Err(fault.into_fault(Vec::new())),
-        };
-        self.results
-            .map(|results| results.into_iter().map(result).collect())
-            .ok_or_else(|| wrong("the step takes batches, and gave no \"results\"".to_owned()))
+        }
     }
 }
 

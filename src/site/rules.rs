@@ -6,6 +6,7 @@
 //!     dataflow: ct-lung
 //!   - when: {calling_ae: [TEST, DEV]}
 //!     dataflow: dataflows/test.yaml
+//!     priority: off-peak
 //!   - when: {calling_ae: NORTH}
 //!     customer: north                                               # the overlay customers/north.yaml
 //!   - default: ct-lung                                                # all others; always the last
@@ -14,7 +15,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::dataflow::StepCondition;
+use crate::dataflow::{RequestPriority, StepCondition};
 use crate::step::{Request, StepTable};
 use crate::yaml::{PlacedValue, SourcePlace, YamlShape, YamlTree, list, meant_or_all};
 
@@ -34,6 +35,7 @@ pub struct DataflowRule {
     pub when: StepCondition,
     /// The name of a built-in dataflow, or the path of a file: that of a dataflow, or of a customer's overlay.
     pub dataflow: String,
+    pub priority: Option<RequestPriority>,
     /// The line of the rule in the file, from 1.
     pub line: usize,
 }
@@ -42,6 +44,7 @@ pub struct DataflowRule {
 #[derive(Clone, Debug)]
 pub struct DefaultRule {
     pub dataflow: String,
+    pub priority: Option<RequestPriority>,
     pub line: usize,
 }
 
@@ -49,6 +52,7 @@ pub struct DefaultRule {
 #[derive(Clone, Copy, Debug)]
 pub struct DataflowChoice<'a> {
     pub dataflow: &'a str,
+    pub priority: Option<RequestPriority>,
     /// The index of the rule; `None` for the default.
     pub rule: Option<usize>,
     pub line: usize,
@@ -61,12 +65,13 @@ impl DataflowRules {
     pub fn choose(&self, request: &Request) -> DataflowChoice<'_> {
         let holding = self.rules.iter().enumerate().find(|(_, rule)| rule.when.holds(request));
         match holding {
-            Some((index, DataflowRule { when, dataflow, line })) => {
-                DataflowChoice { dataflow, rule: Some(index), line: *line, when: Some(when) }
+            Some((index, DataflowRule { when, dataflow, priority, line })) => {
+                let (rule, when) = (Some(index), Some(when));
+                DataflowChoice { dataflow, priority: *priority, rule, line: *line, when }
             }
             None => {
-                let DefaultRule { dataflow, line } = &self.default;
-                DataflowChoice { dataflow, rule: None, line: *line, when: None }
+                let DefaultRule { dataflow, priority, line } = &self.default;
+                DataflowChoice { dataflow, priority: *priority, rule: None, line: *line, when: None }
             }
         }
     }
@@ -92,6 +97,12 @@ impl fmt::Display for DataflowChoice<'_> {
         }
     }
 }
+
+const PRIORITIES: [(&str, RequestPriority); 3] = [
+    ("urgent", RequestPriority::Urgent),
+    ("normal", RequestPriority::Normal),
+    ("off-peak", RequestPriority::OffPeak),
+];
 
 /// One entry of the list.
 enum Entry {
@@ -134,11 +145,12 @@ fn entry(reader: &mut SectionReader, index: usize, tree: YamlTree, customers: &P
     reader.inside(tree, |reader| {
         let path = |name: PlacedValue<String>| dataflow_path(&folder, &name.value);
         if is_default {
-            reader.known("the default of \"rules\"", &["default"]);
+            reader.known("the default of \"rules\"", &["default", "priority"]);
             let dataflow = path(reader.text("default")?);
-            return Some(Entry::Default(DefaultRule { dataflow, line }));
+            let priority = reader.choice("priority", &PRIORITIES);
+            return Some(Entry::Default(DefaultRule { dataflow, priority, line }));
         }
-        reader.known(&what, &["when", "dataflow", "customer"]);
+        reader.known(&what, &["when", "dataflow", "customer", "priority"]);
         let when = reader.required("when", |reader| {
             let tree = reader.take("when")?;
             // The attributes of all sources that this program is linked with.
@@ -148,7 +160,8 @@ fn entry(reader: &mut SectionReader, index: usize, tree: YamlTree, customers: &P
             Some(customer) => overlay(&customer, customers, reader),
             None => reader.required("dataflow", |reader| reader.text("dataflow")).map(path),
         };
-        Some(Entry::Rule(DataflowRule { when: when?, dataflow: dataflow?, line }))
+        let priority = reader.choice("priority", &PRIORITIES);
+        Some(Entry::Rule(DataflowRule { when: when?, dataflow: dataflow?, priority, line }))
     })
 }
 

@@ -5,6 +5,7 @@ use std::num::NonZero;
 use std::time::Duration;
 
 use super::*;
+use crate::dataflow::RequestPriority;
 use crate::step::Request;
 
 /// `letterbox: NAME`, a destination that the site itself knows nothing of.
@@ -146,4 +147,22 @@ rules:
     check("rules: [{when: {modality: CT}, dataflow: a}]", &["1:8 \"rules\" do not say where all other"]);
     check("rules: []", &["1:8 \"rules\" do not say where all other"]);
     check("rules: [{default: a}]\ndataflow: b", &["1:1 \"dataflow\" and \"rules\" both say"]);
+}
+
+#[test]
+fn a_rule_says_the_priority_of_its_requests() {
+    let text = "rules:
+  - {when: {calling_ae: ER}, dataflow: ct-lung, priority: urgent}
+  - {when: {modality: CT}, dataflow: ct-lung}
+  - {default: study-report, priority: off-peak}
+";
+    let rules = parse(text).unwrap().rules.unwrap();
+    let priority = |modality, calling_ae| rules.choose(&request(modality, calling_ae)).priority;
+    assert_eq!(priority("CT", "ER"), Some(RequestPriority::Urgent));
+    assert_eq!(priority("CT", "CT1"), None);
+    assert_eq!(priority("MR", "CT1"), Some(RequestPriority::OffPeak));
+    check(
+        "rules: [{when: {modality: CT}, dataflow: ct-lung, priority: high}, {default: ct-lung}]",
+        &["1:61 rule 1 does not know \"high\""],
+    );
 }

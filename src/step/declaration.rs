@@ -77,6 +77,8 @@ pub struct StepDeclaration {
     pub identifies: bool,
     /// Whether the step takes items in batches, so that a dataflow file can set their size.
     pub batches: bool,
+    /// Whether the step joins the streams at its first two inputs.
+    pub joins: bool,
     /// Whether the step calls something outside of flow, for example a service. Its answers are recorded before
     /// anything uses them.
     pub calls: bool,
@@ -136,6 +138,7 @@ impl Step {
                 recomputed: false,
                 identifies: false,
                 batches: false,
+                joins: false,
                 calls: false,
             },
             run: Arc::new(|_| Err(Fault::new("the step has no function", "Give it one with `Step::runs`."))),
@@ -213,7 +216,7 @@ impl Step {
     }
 
     /// Sets the function for streams.
-    pub(super) fn streams(mut self, stream: StreamFunction) -> Step {
+    pub(crate) fn streams(mut self, stream: StreamFunction) -> Step {
         self.stream = stream;
         self
     }

@@ -84,8 +84,9 @@ pub use request::Request;
 pub use reservation::{StepReservation, StepReservations};
 pub use stream::{
     BatchPlaces, BatchSize, CallAnswers, CallAttempt, CallBatch, CallEnvironment, CallFault, CallFunction,
-    GuardFunction, ItemBatch, ItemFault, ItemMaker, ItemOrdinal, ItemTally, KernelFactory, KernelRun,
-    MadeItems, MakerFunction, StreamFunction, StreamItem, StreamKernel, UnrecordedCalls,
+    CallLimits, GuardFunction, ItemBatch, ItemFault, ItemMaker, ItemOrdinal, ItemTally, JoinRule,
+    KernelFactory, KernelRun, MadeItems, MakerFunction, RateLimit, StreamFunction, StreamItem, StreamKernel,
+    UnmatchedItem, UnrecordedCalls,
 };
 pub use table::{BuiltIn, BuiltInAttributes, StepTable};
 pub use token::CancelToken;

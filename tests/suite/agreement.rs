@@ -46,7 +46,13 @@ impl Kept {
 
 fn settings(workers: usize, mesh: Option<ProcessMesh>) -> EngineSettings {
     let count = |number| NonZero::new(number).unwrap();
-    EngineSettings { workers: count(workers), lanes: count(3), memory: 8 << 10, mesh }
+    EngineSettings {
+        workers: count(workers),
+        lanes: count(3),
+        memory: 8 << 10,
+        mesh,
+        ..EngineSettings::default()
+    }
 }
 
 fn run(

@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flow::dataflow::{Dataflow, Response, ResponseVerdict, StreamReport};
 use flow::engine::{self, EngineSettings, NullObserver, PendingDelivery, RequestQueue, ResponseSink};
@@ -13,7 +13,7 @@ use flow::step::{Fault, Item, Payload, Request, ResponseFile, ResponseFiles, Ste
 
 use crate::support::{KeptResponses, no_journal, receipt};
 
-const LONG: Duration = Duration::from_secs(20);
+const LONG: Duration = Duration::from_secs(60);
 
 #[derive(Clone, serde::Serialize, serde::Deserialize)]
 struct Question(u64);
@@ -162,6 +162,66 @@ fn the_key_of_an_attempt_stays_until_there_is_an_answer() {
         keys[0] == keys[1] && keys[1] != keys[2],
         "a service that repeats an answer would repeat \"later\""
     );
+}
+
+#[test]
+fn attempts_begin_no_more_often_than_the_rate_allows() {
+    let begun: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let noted = Arc::clone(&begun);
+    let ask = ask().calls(move |questions: Vec<Question>, _, _| {
+        noted.lock().unwrap().push(Instant::now());
+        match questions[0].0 {
+            0 if noted.lock().unwrap().len() == 1 => Err(Fault::transient("busy", "Wait.").into()),
+            _ => Ok(questions.into_iter().map(Ok).collect()),
+        }
+    });
+    let keys = "    batch: {size: 100}\n    rate: 100/s\n    retry: {count: 1, first_delay: 0 s}\n";
+    let (response, text) = answer(ask, keys, "");
+    assert_eq!((response.verdict, text), (ResponseVerdict::Complete, all_in_order()));
+    let begun = begun.lock().unwrap();
+    assert_eq!(begun.len(), 11, "each batch, and one once more");
+    let took = begun.iter().max().unwrap().duration_since(*begun.iter().min().unwrap());
+    // Ten spaces of 10 ms, of which 50 ms may be caught up.
+    assert!(took >= Duration::from_millis(50), "{took:?}");
+}
+
+#[test]
+fn the_bound_on_calls_counts_for_all_requests_of_a_process_together() {
+    let under_way = Arc::new((Mutex::new(0_usize), Condvar::new()));
+    let seen = Arc::new(AtomicUsize::new(0));
+    let (here, most) = (Arc::clone(&under_way), Arc::clone(&seen));
+    let ask = ask().calls(move |questions: Vec<Question>, _, _| {
+        let mut count = here.0.lock().unwrap();
+        *count += 1;
+        most.fetch_max(*count, Ordering::SeqCst);
+        here.1.notify_all();
+        // A third call would come by itself if it could.
+        let waited = here.1.wait_timeout_while(count, Duration::from_millis(50), |count| *count < 3).unwrap();
+        *{ waited }.0 -= 1;
+        Ok(questions.into_iter().map(Ok).collect())
+    });
+    let text = "
+dataflow: asked
+steps:
+  questions: {step: list, needs: {request: request}}
+  answers: {step: ask, needs: {question: questions}, limits: {max: 2}, batch: {size: 300}}
+  file: {step: write, needs: {all: answers}}
+response: [file]
+";
+    let dataflow = Arc::new(Dataflow::parse("asked.yaml", text, &table(ask)).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let kept = KeptResponses::default();
+    let source = |queue: &RequestQueue| {
+        for name in ["one", "two", "three"] {
+            let item = Item::inline("item", name.as_bytes());
+            queue.submit(receipt(Request::new(name, BTreeMap::new(), vec![item])));
+        }
+    };
+    let (settings, observer) = (EngineSettings::default(), Arc::new(NullObserver));
+    engine::run(dataflow, no_journal(folder.path()), settings, observer, source, &kept).unwrap();
+    let responses = kept.0.into_inner().unwrap();
+    assert!(responses.len() == 3 && responses.iter().all(|(_, text)| *text == all_in_order()));
+    assert_eq!(seen.load(Ordering::SeqCst), 2);
 }
 
 #[test]

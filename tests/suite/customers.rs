@@ -46,6 +46,8 @@ impl Customers {
 const NORTH: &str = "customer: north
 dataflow: ct-lung
 limits: {deadline: 1 h}
+priority: off-peak
+share: 3
 steps:
   page: {enabled: false}
   densities: {with: {peel_mm: 10}}
@@ -54,13 +56,15 @@ response: {add: [overlay], remove: [page]}
 on_failure: stop
 ";
 
-const CHANGES: [&str; 6] = [
+const CHANGES: [&str; 8] = [
     "~ densities: peel_mm: 15 mm → 10 mm",
     "~ page: switched off",
     "+ overlay: write-overlay, needs {request: request, series: series, volume: volume, lungs: lungs.lungs}, spacing_mm 5 mm",
     "~ response: + overlay, - page",
     "~ on_failure: continue → stop",
     "~ deadline: none → 1 h",
+    "~ priority: normal → off-peak",
+    "~ share: 1 → 3",
 ];
 
 #[test]

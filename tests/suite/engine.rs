@@ -75,7 +75,13 @@ pub fn with_observed_engine(
     let folder = tempfile::tempdir().unwrap();
     let journal = no_journal(folder.path());
     let count = |number| NonZero::new(number).unwrap();
-    let settings = EngineSettings { workers: count(1), lanes: count(lanes), memory, mesh: None };
+    let settings = EngineSettings {
+        workers: count(1),
+        lanes: count(lanes),
+        memory,
+        mesh: None,
+        ..EngineSettings::default()
+    };
     let (told, responses) = channel();
     let sink = Told(Mutex::new(told));
     let source = move |queue: &RequestQueue| test(queue, &responses);
@@ -195,7 +201,8 @@ fn a_sink_that_panics_for_one_response_delivers_the_others() {
     let folder = tempfile::tempdir().unwrap();
     let journal = no_journal(folder.path());
     let one = NonZero::new(1).unwrap();
-    let settings = EngineSettings { workers: one, lanes: one, memory: 1 << 20, mesh: None };
+    let settings =
+        EngineSettings { workers: one, lanes: one, memory: 1 << 20, mesh: None, ..EngineSettings::default() };
     let (told, responses) = channel();
     let sink = Broken(Told(Mutex::new(told)));
     let source = |queue: &RequestQueue| {

@@ -21,11 +21,11 @@ use flow::step::{
 };
 
 /// What a step of a test does; the name is that of the request.
-type Act = Box<dyn Fn(&str, &Call) -> Result<(), Fault> + Send + Sync>;
+pub type Act = Box<dyn Fn(&str, &Call) -> Result<(), Fault> + Send + Sync>;
 
 /// A dataflow of the steps `first`, `second` …, which do what they are told; a step `say-why` answers
 /// failures. One that is called `cheap` is. `more` is what the file says beside.
-fn dataflow(more: &str, steps: Vec<(&'static str, &str, Act)>) -> Arc<Dataflow> {
+pub fn dataflow(more: &str, steps: Vec<(&'static str, &str, Act)>) -> Arc<Dataflow> {
     let mut text = format!("dataflow: limits\n{more}\nsteps:\n");
     let mut table = StepTable::default().with(say_why());
     for (name, limits, _) in &steps {
@@ -57,13 +57,13 @@ fn file(call: &Call) -> StepOutputs {
     StepOutputs::one("files", ResponseFiles(vec![ResponseFile::new(call.uid(0), "text/plain", vec![1])]))
 }
 
-fn act(act: impl Fn(&str, &Call) -> Result<(), Fault> + Send + Sync + 'static) -> Act {
+pub fn act(act: impl Fn(&str, &Call) -> Result<(), Fault> + Send + Sync + 'static) -> Act {
     Box::new(act)
 }
 
-const SMALL: &str = "limits: {memory: {fixed: 1 B, per_decoded_byte: 1.0}}";
+pub const SMALL: &str = "limits: {memory: {fixed: 1 B, per_decoded_byte: 1.0}}";
 
-fn with_engine(
+pub fn with_engine(
     dataflow: &Arc<Dataflow>,
     lanes: usize,
     test: impl FnOnce(&RequestQueue, &Receiver<Response>) + Send,
@@ -432,7 +432,13 @@ fn with_meshed_engine(
     let run = |mesh: ProcessMesh, sink: &Told, source: &mut (dyn FnMut(&RequestQueue) + Send)| {
         let journal = no_journal(folder.path());
         let (one, two) = (NonZero::new(1).unwrap(), NonZero::new(2).unwrap());
-        let settings = EngineSettings { workers: one, lanes: two, memory: 1000, mesh: Some(mesh) };
+        let settings = EngineSettings {
+            workers: one,
+            lanes: two,
+            memory: 1000,
+            mesh: Some(mesh),
+            ..EngineSettings::default()
+        };
         let observer = Arc::new(NullObserver);
         engine::run(Arc::clone(dataflow), journal, settings, observer, |queue| source(queue), sink).unwrap();
     };

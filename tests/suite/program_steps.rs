@@ -16,12 +16,12 @@ use tempfile::TempDir;
 use crate::support::peers::tool;
 
 /// A folder with a program of steps and a dataflow.
-struct Steps {
+pub struct Steps {
     folder: TempDir,
 }
 
 impl Steps {
-    fn python(code: &str) -> Steps {
+    pub fn python(code: &str) -> Steps {
         Steps::of("steps.py", &format!("from flow_step import *\n{code}"))
     }
 
@@ -31,7 +31,7 @@ impl Steps {
         Steps { folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -43,34 +43,34 @@ impl Steps {
         Dataflow::load(self.path("mine.yaml").to_str().unwrap(), &StepTable::built_in())
     }
 
-    fn load(&self, steps: &str) -> Dataflow {
+    pub fn load(&self, steps: &str) -> Dataflow {
         self.load_with("steps.py", steps).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    fn problems(&self, program: &str, steps: &str) -> String {
+    pub fn problems(&self, program: &str, steps: &str) -> String {
         self.load_with(program, steps).unwrap_err().to_string()
     }
 }
 
-fn request(texts: &[&str]) -> Arc<Request> {
+pub fn request(texts: &[&str]) -> Arc<Request> {
     let items = texts.iter().enumerate();
     let items = items.map(|(number, text)| Item::inline(format!("{number}.txt"), text.as_bytes().to_vec()));
     Arc::new(Request::new("words", [("modality".to_owned(), "CT".into())].into(), items.collect()))
 }
 
-fn run(dataflow: &Dataflow, texts: &[&str]) -> (Response, Vec<ResponseFile>) {
+pub fn run(dataflow: &Dataflow, texts: &[&str]) -> (Response, Vec<ResponseFile>) {
     dataflow.interpret(&request(texts))
 }
 
 /// The only file as text.
-fn text(dataflow: &Dataflow, texts: &[&str]) -> String {
+pub fn text(dataflow: &Dataflow, texts: &[&str]) -> String {
     let (response, files) = run(dataflow, texts);
     assert_eq!(response.verdict, ResponseVerdict::Complete, "{:?}", response.steps);
     assert_eq!(files.len(), 1);
     String::from_utf8(files[0].bytes.to_vec()).unwrap()
 }
 
-fn fault(dataflow: &Dataflow) -> (String, Fault) {
+pub fn fault(dataflow: &Dataflow) -> (String, Fault) {
     let (response, _) = run(dataflow, &["one"]);
     assert_eq!(response.verdict, ResponseVerdict::Failed, "{:?}", response.steps);
     let (step, fault) = response.faults().next().unwrap();
@@ -78,13 +78,13 @@ fn fault(dataflow: &Dataflow) -> (String, Fault) {
 }
 
 /// The whole message that `explain` shows.
-fn log(fault: &Fault) -> String {
+pub fn log(fault: &Fault) -> String {
     String::from_utf8(fault.log.0.clone().expect("there is a log").to_vec()).unwrap()
 }
 
 const PYTHON: &str = "/usr/bin/python3";
 
-fn has_python() -> bool {
+pub fn has_python() -> bool {
     tool(PYTHON).is_some()
 }
 
@@ -336,7 +336,7 @@ fn garbage_on_the_pipe_is_a_fault_of_the_step() {
     let lines = "  lines: {step: count-lines, needs: {item: request.items}}";
     for (answer, expected) in [
         ("echo hello", "what is no answer"),
-        ("printf '{}\\n'", "not one of outputs, results and fault"),
+        ("printf '{}\\n'", "not one of outputs, results, items, next and fault"),
         ("printf '{\"outputs\":{\"other\":1}}\\n'", "\"other\", which it did not declare"),
         ("printf unfinished; exit 0", "the line does not end"),
         ("exit 3", "ended with exit code 3"),

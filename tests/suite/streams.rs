@@ -82,7 +82,8 @@ fn request(name: &str) -> Request {
 fn answer(dataflow: Dataflow) -> (Response, String) {
     let folder = tempfile::tempdir().unwrap();
     let one = NonZero::<usize>::MIN;
-    let settings = EngineSettings { workers: one, lanes: one, memory: 1 << 30, mesh: None };
+    let settings =
+        EngineSettings { workers: one, lanes: one, memory: 1 << 30, mesh: None, ..EngineSettings::default() };
     let (kept, dataflow) = (KeptResponses::default(), Arc::new(dataflow));
     let source = |queue: &RequestQueue| queue.submit(receipt(request("one")));
     let observer = Arc::new(NullObserver);

@@ -42,8 +42,13 @@ fn with_engine(
     test: impl FnOnce(&RequestQueue, &Receiver<Response>) + Send,
 ) {
     let count = |number| NonZero::new(number).unwrap();
-    let settings =
-        EngineSettings { workers: count(workers), lanes: count(lanes), memory: 1 << 20, mesh: None };
+    let settings = EngineSettings {
+        workers: count(workers),
+        lanes: count(lanes),
+        memory: 1 << 20,
+        mesh: None,
+        ..EngineSettings::default()
+    };
     let (told, responses) = channel();
     let sink = Told(Mutex::new(told));
     let source = move |queue: &RequestQueue| test(queue, &responses);

@@ -4,7 +4,7 @@ use crate::dataflow::{
     Dataflow, DataflowNode, FailurePolicy, InputWire, ItemFailurePolicy, NodePhase, OutputPort, RunFrequency,
     StreamRole,
 };
-use crate::step::{InputTake, Item, Payload, Request, StepOutcomes};
+use crate::step::{InputTake, Item, ParameterValue, Payload, Request, StepOutcomes, interned};
 use crate::yaml::duration::shown;
 
 /// The source of an edge.
@@ -104,7 +104,17 @@ pub fn port_edge(dataflow: &Dataflow, port: &OutputPort, gathers: bool) -> Graph
         1 => node.name.to_string(),
         _ => format!("{}.{}", node.name, port.output),
     };
-    GraphEdge { from: EdgeOrigin::Node(port.node), source, kind: output.kind, gathers }
+    GraphEdge { from: EdgeOrigin::Node(port.node), source, kind: kind(node, output.kind), gathers }
+}
+
+/// The type of what an output gives; for tokens with the directory in which they wait.
+fn kind(node: &DataflowNode, kind: &'static str) -> &'static str {
+    match node.parameters.get("to") {
+        Some(ParameterValue::Text(directory)) if kind == "token" => {
+            interned(&format!("{kind} in {directory}"))
+        }
+        _ => kind,
+    }
 }
 
 /// Remarks about the dataflow as a whole.
@@ -113,12 +123,14 @@ pub fn remarks(dataflow: &Dataflow) -> Vec<String> {
     let stops = (dataflow.on_failure == FailurePolicy::Stop).then(|| "stops at the first failure".to_owned());
     let items = (dataflow.on_item_failure != ItemFailurePolicy::Fail)
         .then(|| format!("when items failed: {}", dataflow.on_item_failure));
-    deadline.into_iter().chain(stops).chain(items).collect()
+    let priority = dataflow.priority.map(|priority| format!("priority {priority}"));
+    let share = (dataflow.share > 1).then(|| format!("share {}", dataflow.share));
+    deadline.into_iter().chain(stops).chain(items).chain(priority).chain(share).collect()
 }
 
 /// Remarks about a node.
 pub fn notes(dataflow: &Dataflow, node: usize) -> Vec<String> {
-    let DataflowNode { enabled, when, max, timeout, retry, runs, stream, batch, again, .. } =
+    let DataflowNode { enabled, when, max, rate, timeout, retry, runs, stream, batch, again, .. } =
         &dataflow.nodes[node];
     let mut notes = Vec::new();
     if !enabled {
@@ -137,6 +149,7 @@ pub fn notes(dataflow: &Dataflow, node: usize) -> Vec<String> {
     notes.extend(when.iter().map(|condition| format!("when {condition}")));
     notes.extend(changed_settings(&dataflow.nodes[node]));
     notes.extend(max.iter().map(|max| format!("at most {max} at once")));
+    notes.extend(rate.iter().map(|rate| format!("at most {rate}")));
     notes.extend(timeout.iter().map(|timeout| format!("{} at most", shown(*timeout))));
     notes.extend(retry.iter().map(|retry| format!("run again up to {} times", retry.count)));
     if !is_used(dataflow, node) {

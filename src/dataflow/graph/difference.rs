@@ -124,7 +124,8 @@ fn response(base: &Dataflow, other: &Dataflow) -> Option<String> {
 
 fn settings(base: &Dataflow, other: &Dataflow) -> Vec<String> {
     let all = |dataflow: &Dataflow| {
-        let Dataflow { on_failure, on_item_failure, revisions, memory, deadline, .. } = dataflow;
+        let Dataflow { on_failure, on_item_failure, revisions, memory, deadline, priority, share, .. } =
+            dataflow;
         let deadline = deadline.map_or("none".to_owned(), shown);
         [
             ("on_failure", on_failure.name().to_owned()),
@@ -132,6 +133,8 @@ fn settings(base: &Dataflow, other: &Dataflow) -> Vec<String> {
             ("revisions", revisions.name().to_owned()),
             ("memory", format!("{} B and {} for each decoded byte", memory.fixed, memory.per_decoded_byte)),
             ("deadline", deadline),
+            ("priority", priority.unwrap_or_default().to_string()),
+            ("share", share.to_string()),
         ]
     };
     let pairs = all(base).into_iter().zip(all(other));

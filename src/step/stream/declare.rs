@@ -9,6 +9,7 @@ use crate::step::{Call, Digest, Fault, Payload, StepOutputs, Value};
 
 use super::batch::StreamItem;
 use super::calls::{CallAttempt, CallFault, CallFunction};
+use super::join::{JoinFunctions, JoinKernel, JoinRule};
 use super::kernel::{KernelFactory, StreamFunction};
 use super::kernels::{BatchKernel, EachKernel, FoldKernel, ItemKernel};
 use super::maker::{ItemMaker, IteratorMaker};
@@ -263,6 +264,35 @@ impl Step {
             let (key, mut seen) = (Arc::clone(&key), HashSet::new());
             let choose = move |item: &A, call: &Call| Ok(seen.insert(key(item, call)?).then_some(0));
             Box::new(RouteKernel::new(choose, 1))
+        })))
+    }
+
+    /// Sets functions that join the streams at the first two inputs by key. For each item of the first, the left one,
+    /// and each item of the right stream with the same key, `combine` gives an item; the rule says what becomes of one
+    /// without a match. A key `None` meets nothing. Items come in the order of the left stream, and for each of them in that
+    /// of the right one. The output is declared with [`Step::gives_many`].
+    ///
+    /// The items of the right stream are kept in memory, as far as the rule allows. Those of the left stream are held
+    /// until the right one has ended; streams that are made by steps of their own are made in that order.
+    ///
+    /// # Panics
+    /// If the step does not take an `A` and a `B` first, or does not give a `C` and nothing else.
+    #[must_use]
+    pub fn joins<A: StreamItem, B: StreamItem, C: StreamItem, K: Hash + Eq + Send + 'static>(
+        mut self,
+        left_key: impl Fn(&A, &Call) -> Result<Option<K>, Fault> + Send + Sync + 'static,
+        right_key: impl Fn(&B, &Call) -> Result<Option<K>, Fault> + Send + Sync + 'static,
+        combine: impl Fn(&A, Option<&B>, &Call) -> Result<C, Fault> + Send + Sync + 'static,
+        rule: impl Fn(&Call) -> JoinRule + Send + Sync + 'static,
+    ) -> Step {
+        self.declared::<A, C>(InputTake::One);
+        let right = self.declaration.inputs.get(1);
+        let takes = right.is_some_and(|input| (input.kind, input.take) == (B::TYPE, InputTake::One));
+        assert!(takes, "the step {:?} does not take {} second", self.declaration.name, B::TYPE);
+        self.declaration.joins = true;
+        let functions = Arc::new(JoinFunctions { left_key, right_key, combine, rule });
+        self.streams(StreamFunction::Joins(Arc::new(move |_| {
+            Box::new(JoinKernel::<A, B, K, _, _, _, _>::new(&functions))
         })))
     }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::step::{CancelToken, Digest, Fault};
 
+use super::rate::RateLimit;
+
 /// A batch about which a service is called.
 #[derive(Clone, Debug)]
 pub struct CallBatch {
@@ -21,6 +23,17 @@ pub struct CallBatch {
     pub attempt: Digest,
 }
 
+/// The limits within which attempts at a step's batches begin.
+#[derive(Clone, Copy, Debug)]
+pub struct CallLimits<'a> {
+    /// The name of the step in the dataflow.
+    pub step: &'a str,
+    /// The attempts under way at once, at most.
+    pub max: Option<usize>,
+    /// How often one may begin.
+    pub rate: Option<RateLimit>,
+}
+
 /// Records, waits and answers for the calls of a run.
 pub trait CallEnvironment: Send + Sync {
     /// The recorded answers to a batch.
@@ -34,6 +47,17 @@ pub trait CallEnvironment: Send + Sync {
     /// # Errors
     /// If they cannot be recorded. Then nothing may use them.
     fn record(&self, batch: &CallBatch, answers: &[u8], failed: Option<&Fault>) -> Result<(), Fault>;
+
+    /// Waits until an attempt may begin, or until the run is cancelled. Either way the attempt counts as under way
+    /// until [`CallEnvironment::end_attempt`]. By default nothing limits attempts.
+    fn begin_attempt(&self, limits: &CallLimits, token: &CancelToken) {
+        let _ = (limits, token);
+    }
+
+    /// Ends an attempt that was begun.
+    fn end_attempt(&self, limits: &CallLimits) {
+        let _ = limits;
+    }
 
     /// Waits between two attempts, or until the run is cancelled.
     fn wait(&self, time: Duration, token: &CancelToken);

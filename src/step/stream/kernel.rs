@@ -22,6 +22,8 @@ pub enum StreamFunction {
     Batches(KernelFactory, CallFunction),
     /// A kernel that takes all items of the step's first input, and has one result at the end.
     Fold(KernelFactory),
+    /// A kernel that takes the items of the step's first two inputs, of which each is a stream.
+    Joins(KernelFactory),
     /// A function that makes many items of one call.
     Makes(MakerFunction),
     /// A function that calls a service about a batch of items of the step's first input.
@@ -53,6 +55,16 @@ pub trait StreamKernel: Send {
 
     /// Gives what is kept back until a batch is full. More may follow.
     fn flush(&mut self, run: &mut KernelRun) {
+        let _ = run;
+    }
+
+    /// Takes a batch of the second stream, if the step joins two.
+    fn take_right(&mut self, batch: ItemBatch, run: &mut KernelRun) {
+        let _ = (batch, run);
+    }
+
+    /// Takes the end of the second stream.
+    fn end_right(&mut self, run: &mut KernelRun) {
         let _ = run;
     }
 

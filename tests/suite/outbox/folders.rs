@@ -49,7 +49,7 @@ fn without_a_folder_a_response_goes_to_the_others_and_each_part_once() {
     names.trouble.lock().unwrap().push("2.dcm".to_owned());
     let forward = |tries| {
         let destination = Arc::clone(&names);
-        vec![DestinationService { destination, policy: at_once(tries) }]
+        vec![DestinationService { destination, policy: at_once(tries), alias: None }]
     };
     post.run_to(&["1"], forward(1), DeliveryClock::usual(), |_, _| {});
     assert_eq!(*names.names.lock().unwrap(), ["1.dcm"]);
@@ -72,7 +72,8 @@ fn a_folder_that_cannot_be_written_is_tried_again_and_holds_up_no_other() {
     let folder = post.folder(patient());
     fs::remove_dir(post.path("output")).unwrap();
     fs::write(post.path("output"), "in the way").unwrap();
-    let other = DestinationService { destination: Arc::<NameList>::clone(&names), policy: at_once(1) };
+    let other =
+        DestinationService { destination: Arc::<NameList>::clone(&names), policy: at_once(1), alias: None };
     post.run_to(&["1"], vec![folder, other], DeliveryClock::usual(), |outbox, says| {
         let told = [says.recv_timeout(DEADLINE).unwrap(), says.recv_timeout(DEADLINE).unwrap()];
         let unwritten =

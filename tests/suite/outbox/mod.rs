@@ -71,7 +71,11 @@ impl Post {
     }
 
     fn folder(&self, policy: DeliveryPolicy) -> DestinationService {
-        DestinationService { destination: Arc::new(ResponseFolder::at(self.path("output")).unwrap()), policy }
+        DestinationService {
+            destination: Arc::new(ResponseFolder::at(self.path("output")).unwrap()),
+            policy,
+            alias: None,
+        }
     }
 
     /// Runs until all requests, and what was left of earlier runs, are delivered or can wait. `test` sees
@@ -94,11 +98,18 @@ impl Post {
             journal: Arc::clone(&journal),
             clock,
             tell: Arc::new(move |event| _ = tell.lock().unwrap().send(told(event))),
+            control: Arc::default(),
         });
         let outbox = outbox.unwrap();
         let dataflow = &self.dataflow;
         let one = NonZero::new(1).unwrap();
-        let settings = EngineSettings { workers: one, lanes: one, memory: 1 << 30, mesh: None };
+        let settings = EngineSettings {
+            workers: one,
+            lanes: one,
+            memory: 1 << 30,
+            mesh: None,
+            ..EngineSettings::default()
+        };
         let (seen, other) = (&outbox, Arc::clone(&journal));
         let source = |queue: &RequestQueue| {
             for row in other.unanswered("post").unwrap() {
@@ -204,6 +215,7 @@ fn forward(destination: DimseNode, policy: DeliveryPolicy) -> DestinationService
     DestinationService {
         destination: Arc::new(ObjectDestination { target, verifier: None, delivered }),
         policy,
+        alias: None,
     }
 }
 
@@ -211,7 +223,11 @@ fn forward(destination: DimseNode, policy: DeliveryPolicy) -> DestinationService
 fn verified(destination: DimseNode, policy: DeliveryPolicy, verifier: ObjectVerifier) -> DestinationService {
     let (target, verifier) = (ObjectTarget::Peer(destination.into()), Some(verifier));
     let delivered = Arc::default();
-    DestinationService { destination: Arc::new(ObjectDestination { target, verifier, delivered }), policy }
+    DestinationService {
+        destination: Arc::new(ObjectDestination { target, verifier, delivered }),
+        policy,
+        alias: None,
+    }
 }
 
 /// A few tries, one after the other, and no more.

@@ -107,7 +107,7 @@ fn a_sender_that_is_not_there_holds_up_no_other_sender() {
     let nodes = nodes.map(|(title, node)| (title.to_owned(), node.destination()));
     let target = ObjectTarget::Sender(nodes.into());
     let destination = Arc::new(ObjectDestination { target, verifier: None, delivered: Arc::default() });
-    let sender = DestinationService { destination, policy: at_once(1) };
+    let sender = DestinationService { destination, policy: at_once(1), alias: None };
     let told = post.run(&names, vec![sender], DeliveryClock::usual(), |_, _| {});
     let complete = forwarded(&told).iter().filter(|delivery| delivery.complete).count();
     assert_eq!(complete, 2, "{told:?}");

@@ -3,11 +3,13 @@
 mod access;
 mod again;
 mod bounds;
+mod circuits;
 mod files;
 mod lookup;
 pub mod nodes;
 mod own_results;
 mod page;
+mod pauses;
 mod plain;
 mod printable;
 mod processes;
@@ -18,6 +20,7 @@ mod resent;
 mod settings;
 mod states;
 mod study_report;
+mod viewer;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -64,29 +64,38 @@ fn processes_that_do_not_fit_together_say_so() {
 }
 
 #[test]
-fn a_cluster_warns_of_requests_of_an_earlier_version() {
+fn a_cluster_runs_a_request_under_the_version_that_accepted_it() {
     let place = Place::new();
     fs::write(place.path("file"), "text").unwrap();
-    let dataflow = |seconds: &str| {
+    let go = place.path("go");
+    let dataflow = |word: &str| {
+        let wait = format!("while [ ! -e {} ]; do sleep 0.01; done; echo {word}", go.display());
         let text = format!(
-            "dataflow: sleep\nlimits: {{memory: {{fixed: 1 B}}}}\nsteps:\n  sleep: {{step: run-program, needs: \
-             {{request: request}}, with: {{program: sleep, arguments: ['{seconds}']}}}}\nresponse: [sleep]\n"
+            "dataflow: wait\nlimits: {{memory: {{fixed: 1 B}}}}\nsteps:\n  wait: {{step: run-program, needs: \
+             {{request: request}}, with: {{program: sh, arguments: [-c, '{wait}']}}}}\nresponse: [wait]\n"
         );
-        fs::write(place.path("sleep.yaml"), text).unwrap();
+        fs::write(place.path("wait.yaml"), text).unwrap();
     };
-    dataflow("600");
-    let flow = Background::start(&mut place.flow(&["run", "sleep.yaml", "--files", "file"]));
+    dataflow("first");
+    let flow = Background::start(&mut place.flow(&["run", "wait.yaml", "--files", "file"]));
     until("the request is accepted", || {
         let rows = JournalReader::open(&place.path("flow-state")).ok()?.requests().ok()?;
         (!rows.is_empty()).then_some(())
     });
     drop(flow);
-    dataflow("0");
+    dataflow("second");
+    fs::write(&go, "").unwrap();
     fs::write(place.path("hosts"), format!("127.0.0.1:{}\n127.0.0.1:{}\n", free_port(), free_port()))
         .unwrap();
-    let arguments = ["run", "sleep.yaml", "--files", "file", "-n", "2", "--hosts", "hosts"];
+    fs::write(place.path("other"), "another text").unwrap();
+    let arguments = ["run", "wait.yaml", "--files", "other", "-n", "2", "--hosts", "hosts"];
     let _second = Background::start(place.flow(&arguments).args(["-p", "1"]));
     let ended = place.run(&[&arguments[..], &["-p", "0"]].concat());
     assert_eq!(ended.code, 0, "{}", ended.err);
-    assert!(ended.err.contains("an earlier version of their dataflow"), "{}", ended.err);
+    let mut said: Vec<String> = fs::read_dir(place.path("flow-output"))
+        .unwrap()
+        .map(|folder| fs::read_to_string(folder.unwrap().path().join("stdout.txt")).unwrap())
+        .collect();
+    said.sort();
+    assert_eq!(said, ["first\n", "second\n"], "the request of before, and the one since");
 }

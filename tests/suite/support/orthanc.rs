@@ -59,6 +59,11 @@ impl Orthanc {
         self
     }
 
+    /// The port of its web server.
+    pub fn web_port(&self) -> u16 {
+        self.web
+    }
+
     /// As `AETITLE@HOST:PORT`.
     pub fn address(&self) -> String {
         self.node.to_string()

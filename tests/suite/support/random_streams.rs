@@ -2,8 +2,8 @@
 //! and panic now and then.
 
 use flow::step::{
-    Call, Fault, Parameter, Payload, Request, ResponseFile, ResponseFiles, Step, StepOutcomes, StepOutputs,
-    StepTable,
+    Call, Fault, JoinRule, Parameter, Payload, Request, ResponseFile, ResponseFiles, Step, StepOutcomes,
+    StepOutputs, StepTable, UnmatchedItem,
 };
 
 use super::random::Dice;
@@ -109,9 +109,25 @@ pub fn table() -> StepTable {
         .fold(StepTable::default().with_attributes(flow::dicom::ATTRIBUTES), StepTable::with)
 }
 
-/// Steps that make calls, choose a way, and remove duplicates.
-fn others() -> [Step; 3] {
+/// Steps that make calls, choose a way, remove duplicates, and join.
+fn others() -> [Step; 4] {
     [
+        step("join").takes::<Figure>("left").takes::<Figure>("right").gives_many::<Figure>("figures").joins(
+            move |item: &Figure, call| Ok(Some(settle(item.0, call)? % 4_001)),
+            move |item: &Figure, call| {
+                Ok((!item.0.is_multiple_of(7)).then_some(settle(item.0, call)? % 4_001))
+            },
+            move |left: &Figure, right: Option<&Figure>, _| {
+                Ok(Figure(left.0.wrapping_mul(3) ^ right.map_or(1, |right| right.0)))
+            },
+            |call| JoinRule {
+                unmatched: match call.number("count") as u64 % 2 {
+                    0 => UnmatchedItem::Drop,
+                    _ => UnmatchedItem::Keep,
+                },
+                right_bytes_max: 24_000,
+            },
+        ),
         step("ask").takes::<Figure>("item").gives::<Figure>("figure").calls(
             move |items: Vec<Figure>, call, _| {
                 if let Some(poison) = items.iter().find(|item| item.0 % 1_009 == 5) {
@@ -237,6 +253,7 @@ fn settings(dice: &mut Dice, step: &str, needs: &str) -> String {
     }
     if step == "ask" {
         text += "    retry: {count: 2, first_delay: 0 s}\n    limits: {max: 3}\n";
+        text += if dice.one_in(2) { "    rate: 1000000/s\n" } else { "" };
     }
     if dice.one_in(15) {
         text += "    enabled: false\n";
@@ -262,7 +279,7 @@ fn node(dice: &mut Dice, once: &[String], streams: &[String]) -> (&'static str, 
         true => format!("[{}, {}]", single_stream(dice), single_stream(dice)),
         false => single_stream(dice),
     };
-    match dice.below(14) {
+    match dice.below(16) {
         0 => ("make", format!("seed: {}", stream(dice)), true),
         1 | 2 => ("each", format!("item: {}", stream(dice)), true),
         3 => ("plain", format!("item: {}", stream(dice)), true),
@@ -271,6 +288,7 @@ fn node(dice: &mut Dice, once: &[String], streams: &[String]) -> (&'static str, 
         // The beginning is known before any stream.
         6 => ("with", format!("item: {}, also: n0", stream(dice)), true),
         10 | 11 => ("ask", format!("item: {}", stream(dice)), true),
+        14 | 15 => ("join", format!("left: {}, right: {}", stream(dice), stream(dice)), true),
         13 => ("distinct", format!("item: {}", stream(dice)), true),
         12 => ("way", format!("item: {}", stream(dice)), true),
         7 => ("gather", format!("all: {}", stream(dice)), false),

@@ -1,0 +1,226 @@
+//! Tokens on their way out of a worker's place: the result is recorded in the token before it moves.
+//!
+//! Many tokens share the syncs. For each: the new text under a temporary name; then all texts to disk; then each over
+//! the claimed file, which is still in the worker's place; then each to where it goes; then the directories to disk.
+//! A crash leaves a token in exactly one place: its own, with or without the record of its work, or the next one.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::audit::timestamp;
+use crate::step::Digest;
+
+use super::claim::ClaimedToken;
+use super::name::TokenName;
+use super::rename::{rename_new, write_new};
+use super::stage_folder::{TokenError, TokenPlace, sync_folder};
+use super::token::{StageToken, TokenEntry, TokenEvent};
+use super::work_place::WorkPlace;
+
+/// The end of the work on a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenEnd {
+    /// It waits in the directory of this name.
+    Next(String),
+    /// It is parked, with a reason for its name.
+    Park(String),
+    /// The stage looks at it again at this time, in Unix seconds.
+    Postpone(u64),
+    /// It waits again where it was.
+    Back,
+}
+
+/// A token whose work has ended.
+#[derive(Clone, Debug)]
+pub struct FinishedToken {
+    pub claimed: ClaimedToken,
+    /// The entry of its log about this end.
+    pub entry: TokenEntry,
+    pub end: TokenEnd,
+}
+
+/// A token that has moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedToken {
+    pub name: TokenName,
+    pub place: TokenPlace,
+}
+
+/// Up to so many tokens are synced one by one: more of them share one sync of their file system.
+const SINGLE_MAX: usize = 2;
+
+impl TokenEntry {
+    /// An entry of this moment. Worker and place are added when the token moves.
+    pub fn new(stage: &str, event: TokenEvent, version: &str, text: &str) -> TokenEntry {
+        TokenEntry {
+            at: timestamp(SystemTime::now()),
+            stage: stage.to_owned(),
+            event,
+            by: String::new(),
+            version: version.to_owned(),
+            digest: None,
+            to: None,
+            text: text.to_owned(),
+        }
+    }
+
+    /// The entry with the digest of what was made.
+    #[must_use]
+    pub fn made(self, digest: Option<Digest>) -> TokenEntry {
+        TokenEntry { digest, ..self }
+    }
+}
+
+/// Records the ends of tokens and moves them, with as few syncs as that takes. `data` are folders on whose file
+/// systems the work has written: they are synced first.
+///
+/// # Errors
+/// If the disk does not take them. Tokens that have not moved stay claimed. A token that somebody has taken over is
+/// an error of that token alone.
+pub fn finish_tokens(
+    place: &WorkPlace,
+    finished: Vec<FinishedToken>,
+    data: &[PathBuf],
+) -> Result<Vec<Result<PlacedToken, TokenError>>, TokenError> {
+    if finished.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut drafts = Vec::with_capacity(finished.len());
+    for mut token in finished {
+        let to = where_to(place, &token);
+        let draft = write_draft(place, &mut token, &to)?;
+        drafts.push((token, to, draft));
+    }
+    sync_drafts(place, &drafts, data)?;
+    let moved = drafts.into_iter().map(|(token, to, (path, _))| {
+        let own = place.folder().join(token.claimed.name.as_str());
+        fs::rename(&path, &own).map_err(TokenError::of("record", &own))?;
+        let placed = move_token(place, &own, token.claimed.name, to)?;
+        Ok(placed)
+    });
+    let moved: Vec<Result<PlacedToken, TokenError>> = moved.collect();
+    let folders = moved.iter().flatten().map(|placed| {
+        let path = place.stage().path(&placed.place, &placed.name);
+        path.parent().map(Path::to_owned).unwrap_or_default()
+    });
+    let folders: BTreeSet<PathBuf> = folders.collect();
+    for error in folders.iter().filter_map(|folder| sync_folder(folder).err()) {
+        // The tokens have moved, and must not be moved once more. Until the disk has synced by itself, a power failure
+        // may put them back into this place, where the record of their work is found.
+        tracing::error!(%error, "tokens have moved, but the disk does not confirm it");
+    }
+    Ok(moved)
+}
+
+fn where_to(place: &WorkPlace, token: &FinishedToken) -> TokenPlace {
+    let stage = || place.stage().name().to_owned();
+    match &token.end {
+        TokenEnd::Next(next) => TokenPlace::Waiting(next.clone()),
+        TokenEnd::Park(reason) => TokenPlace::Parked(stage(), reason.clone()),
+        TokenEnd::Postpone(time) => TokenPlace::Postponed(stage(), *time),
+        TokenEnd::Back => TokenPlace::Waiting(stage()),
+    }
+}
+
+fn write_draft(
+    place: &WorkPlace,
+    token: &mut FinishedToken,
+    to: &TokenPlace,
+) -> Result<(PathBuf, File), TokenError> {
+    let name = &token.claimed.name;
+    let mut entry = token.entry.clone();
+    place.owner().clone_into(&mut entry.by);
+    entry.to = Some(place.stage().relative(to, name));
+    token.claimed.token.log.push(entry);
+    let path = place.folder().join(format!(".{name}.new"));
+    let file = write_new(&path, &token.claimed.token.to_bytes());
+    let file = file.map_err(TokenError::of("write", &path))?;
+    Ok((path, file))
+}
+
+type DraftedToken = (FinishedToken, TokenPlace, (PathBuf, File));
+
+fn sync_drafts(place: &WorkPlace, drafts: &[DraftedToken], data: &[PathBuf]) -> Result<(), TokenError> {
+    let failed = TokenError::of("sync", place.folder());
+    let own = File::open(place.folder()).map_err(&failed)?;
+    let mut synced = BTreeSet::new();
+    if drafts.len() > SINGLE_MAX {
+        rustix::fs::syncfs(&own).map_err(|error| failed(error.into()))?;
+        synced.insert(device(&own).map_err(&failed)?);
+    } else {
+        drafts.iter().try_for_each(|(_, _, (_, file))| file.sync_data()).map_err(&failed)?;
+    }
+    for folder in data {
+        let failed = TokenError::of("sync", folder);
+        let Ok(file) = File::open(folder) else { continue };
+        if synced.insert(device(&file).map_err(&failed)?) {
+            rustix::fs::syncfs(&file).map_err(|error| failed(error.into()))?;
+        }
+    }
+    Ok(())
+}
+
+fn device(file: &File) -> std::io::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    file.metadata().map(|metadata| metadata.dev())
+}
+
+/// Moves a token whose end is recorded. If another has its name there, it is parked as a duplicate.
+fn move_token(
+    place: &WorkPlace,
+    own: &Path,
+    name: TokenName,
+    to: TokenPlace,
+) -> Result<PlacedToken, TokenError> {
+    let stage = place.stage();
+    let mut target = to;
+    for number in 1.. {
+        let path = stage.path(&target, &name);
+        let failed = TokenError::of("move", own);
+        let mut moved = rename_new(own, &path);
+        let is_lost = moved.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        if is_lost && own.exists() {
+            // The directory is not there yet, or was removed.
+            path.parent().map_or(Ok(()), fs::create_dir_all).map_err(&failed)?;
+            sync_folder(stage.root())?;
+            moved = rename_new(own, &path);
+        }
+        match moved {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let number = if number == 1 { String::new() } else { format!("-{number}") };
+                target = match target {
+                    TokenPlace::Parked(stage, reason) if !reason.starts_with("duplicate") => {
+                        TokenPlace::Parked(stage, format!("{reason}{number}-again"))
+                    }
+                    _ => TokenPlace::Parked(stage.name().to_owned(), format!("duplicate{number}")),
+                };
+            }
+            moved => {
+                moved.map_err(&failed)?;
+                break;
+            }
+        }
+    }
+    Ok(PlacedToken { name, place: target })
+}
+
+impl WorkPlace {
+    /// Makes tokens in the directory of the stage, durably. Gives how many are new there.
+    ///
+    /// # Errors
+    /// If the disk does not take them.
+    pub fn make_tokens(&self, tokens: impl IntoIterator<Item = StageToken>) -> Result<usize, TokenError> {
+        let made = tokens.into_iter().filter_map(|token| {
+            let name = TokenName::of(&token.barcode).ok()?;
+            let entry = TokenEntry::new("choose", TokenEvent::Chosen, "", "");
+            Some(FinishedToken { claimed: ClaimedToken { name, token }, entry, end: TokenEnd::Back })
+        });
+        let placed = finish_tokens(self, made.collect(), &[])?;
+        let stage = TokenPlace::Waiting(self.stage().name().to_owned());
+        let is_new = |placed: &&PlacedToken| placed.place == stage;
+        Ok(placed.iter().flatten().filter(is_new).count())
+    }
+}

@@ -1,0 +1,257 @@
+//! `flow run books`: tokens through directories, with faults, several processes, and kills.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::mem::MaybeUninit;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use flow::books::steps::modify_book::pack;
+use flow::books::{BookServer, BookTroubles, SampleBooks};
+use flow::dataflow::Dataflow;
+use flow::step::CancelToken;
+use flow::tokens::{StageToken, TokenEvent};
+use rustix::fs::inotify;
+
+use crate::run::Place;
+use crate::support::random::Dice;
+
+const STAGES: [&str; 6] = ["download", "decrypt", "extract", "modify", "upload", "mark"];
+
+/// A folder with a row, and a server of books with troubles.
+struct RowScene {
+    place: Place,
+    books: SampleBooks,
+    _server: BookServer,
+}
+
+impl RowScene {
+    fn new(books: SampleBooks, troubles: BookTroubles) -> RowScene {
+        let (place, server) = (Place::new(), BookServer::start(books, troubles).unwrap());
+        let text = Dataflow::built_in("books").unwrap().replace("sample:/", &format!("{}/", server.url()));
+        let text = text
+            .replace("in_flight: 200", "in_flight: 40")
+            .replace("first_delay: 200 ms", "first_delay: 5 ms");
+        fs::write(place.path("row.yaml"), text).unwrap();
+        RowScene { place, books, _server: server }
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.place.path("flow-output").join(below)
+    }
+
+    fn names(&self, folder: &str) -> BTreeSet<String> {
+        let entries = fs::read_dir(self.path(folder)).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    fn start(&self, arguments: &[&str]) -> Child {
+        let mut command = self.place.flow(&["run", "./row.yaml", "--lease", "2"]);
+        command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().unwrap()
+    }
+
+    /// Each book is in exactly one place, done, and the store has it with the bytes that it has to have.
+    fn assert_all_done(&self) {
+        let expected: BTreeSet<String> =
+            self.books.barcodes().map(|barcode| format!("{barcode}.json")).collect();
+        assert_eq!(self.names("07_done"), expected);
+        for folder in self.names(".") {
+            let is_at_rest = folder == "07_done" || folder.starts_with('.') || folder == "done_bucket";
+            let left = if is_at_rest { BTreeSet::new() } else { self.names(&folder) };
+            let left: Vec<&String> = left.iter().filter(|name| name.contains(".json")).collect();
+            assert!(left.is_empty(), "{folder}: {left:?}");
+        }
+        for barcode in self.books.barcodes() {
+            let stored = fs::read(self.path(&format!("done_bucket/{barcode}.tar.gz"))).unwrap();
+            assert!(stored == bag(self.books, &barcode), "the store has other bytes of {barcode}");
+            let token = fs::read(self.path(&format!("07_done/{barcode}.json"))).unwrap();
+            let token: StageToken = serde_json::from_slice(&token).unwrap();
+            let done = token.log.iter().filter(|entry| entry.event == TokenEvent::Done);
+            let done: Vec<&str> = done.map(|entry| entry.stage.as_str()).collect();
+            assert_eq!(done, STAGES, "{barcode}: each stage has recorded its work once");
+        }
+    }
+}
+
+/// The bag that a book becomes, made from its pages alone.
+fn bag(books: SampleBooks, barcode: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in books.pages(barcode) {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    let mut bag = Vec::new();
+    pack(folder.path(), barcode, &mut bag, &CancelToken::default()).unwrap();
+    bag
+}
+
+/// Counts how often each key of a store was made.
+struct StoreWatch {
+    ended: Arc<AtomicBool>,
+    thread: JoinHandle<BTreeMap<String, u64>>,
+}
+
+impl StoreWatch {
+    fn start(store: &Path) -> StoreWatch {
+        fs::create_dir_all(store).unwrap();
+        let inotify = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+        let events = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
+        inotify::add_watch(&inotify, store, events).unwrap();
+        let ended = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&ended);
+        let thread = std::thread::spawn(move || {
+            let mut made = BTreeMap::<String, u64>::new();
+            let mut buffer = [MaybeUninit::uninit(); 1 << 16];
+            loop {
+                let is_over = over.load(Ordering::Acquire);
+                let mut reader = inotify::Reader::new(&inotify, &mut buffer);
+                while let Ok(event) = reader.next() {
+                    assert!(!event.events().contains(inotify::ReadFlags::QUEUE_OVERFLOW));
+                    let name = event.file_name().unwrap().to_str().unwrap();
+                    if !name.starts_with('.') {
+                        *made.entry(name.to_owned()).or_default() += 1;
+                    }
+                }
+                if is_over {
+                    return made;
+                }
+                std::thread::yield_now();
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+        });
+        StoreWatch { ended, thread }
+    }
+
+    fn end(self) -> BTreeMap<String, u64> {
+        self.ended.store(true, Ordering::Release);
+        self.thread.join().unwrap()
+    }
+}
+
+#[test]
+fn sample_books_go_all_the_way_and_the_backlog_is_counted() {
+    let place = Place::new();
+    let barcodes: Vec<String> = SampleBooks::USUAL.barcodes().take(9).collect();
+    let mut arguments = vec!["run", "books", "--books"];
+    arguments.extend(barcodes.iter().map(String::as_str));
+    let ended = place.run(&arguments);
+    assert_eq!(ended.code, 0, "{}\n{}", ended.out, ended.err);
+    assert!(ended.out.contains("9 books are done, 0 under way, 0 parked"), "{}", ended.out);
+    for barcode in &barcodes {
+        let stored =
+            fs::read(place.path("flow-output/done_bucket").join(format!("{barcode}.tar.gz"))).unwrap();
+        assert!(stored == bag(SampleBooks::USUAL, barcode));
+    }
+    assert!(!place.path("flow-output/processing_bucket").join(&barcodes[0]).exists());
+    // The store has a book that no token is of, and lacks one that a token is of.
+    let store = place.path("flow-output/done_bucket");
+    fs::rename(store.join(format!("{}.tar.gz", barcodes[0])), store.join("strange.tar.gz")).unwrap();
+    fs::create_dir_all(place.path("flow-output/.inventory")).unwrap();
+    let list: String = barcodes.iter().chain([&"new".to_owned()]).map(|one| format!("{one}\n")).collect();
+    fs::write(place.path("flow-output/.inventory/all_books"), list).unwrap();
+    let counted = place.run(&["backlog", "--json"]);
+    let numbers: serde_json::Value = serde_json::from_str(&counted.out).unwrap();
+    let expected = serde_json::json!({
+        "available": 10, "backlog": 1, "chosen-not-stored": 1, "converted": 9, "failed": 0, "in-flight": 0,
+        "stored": 9, "stored-not-chosen": 1,
+    });
+    assert_eq!(numbers, expected);
+    for (number, listed) in
+        [("backlog", "new"), ("chosen-not-stored", &barcodes[0]), ("stored-not-chosen", "strange")]
+    {
+        assert_eq!(place.run(&["backlog", "--list", number]).out, format!("{listed}\n"));
+    }
+}
+
+#[test]
+fn a_wrong_digest_parks_the_token_and_a_retry_runs_it_again() {
+    let troubles =
+        BookTroubles { damage_every: 4, truncate_every: 5, fail_every: 7, ..BookTroubles::default() };
+    let scene = RowScene::new(SampleBooks { count: 12, bytes: 4_000 }, troubles);
+    let ended = scene.place.run(&["run", "./row.yaml"]);
+    assert_eq!(ended.code, 1, "{}\n{}", ended.out, ended.err);
+    let mut parked = scene.names("01_incoming.failed");
+    assert!(
+        !parked.is_empty() && parked.iter().all(|name| name.ends_with(".json~wrong-digest")),
+        "{parked:?}"
+    );
+    for round in 0.. {
+        if parked.is_empty() {
+            break;
+        }
+        assert!(round < 20, "{parked:?} are damaged each time");
+        let retried = scene.place.run(&["retry", "wrong-digest", "--row", "flow-output"]);
+        assert_eq!(retried.code, 0, "{}", retried.err);
+        scene.place.run(&["run", "./row.yaml"]);
+        parked = scene.names("01_incoming.failed");
+    }
+    scene.assert_all_done();
+}
+
+/// Four processes on the same directories, of which one after the other is killed with SIGKILL: whole rows and single
+/// stages. FLOW_BOOK_KILLS says how often, FLOW_BOOKS how many books there are.
+#[test]
+fn each_book_ends_in_one_place_and_is_stored_once_whichever_process_is_killed() {
+    let number = |name: &str, usual: u64| std::env::var(name).map_or(usual, |value| value.parse().unwrap());
+    let (kills, count) = (number("FLOW_BOOK_KILLS", 16), number("FLOW_BOOKS", 80));
+    let troubles = BookTroubles { fail_every: 31, truncate_every: 17, ..BookTroubles::default() };
+    let scene = RowScene::new(SampleBooks { count, bytes: 4_000 }, troubles);
+    let watch = StoreWatch::start(&scene.path("done_bucket"));
+    let roles: [&[&str]; 4] = [
+        &["--end", "signal"],
+        &["--only", "download", "--only", "decrypt"],
+        &["--only", "extract", "--only", "modify"],
+        &["--end", "signal"],
+    ];
+    let mut processes: Vec<Child> = roles.iter().map(|role| scene.start(role)).collect();
+    let mut dice = Dice(14);
+    let mut killed = 0;
+    let is_done = || scene.names("07_done").len() as u64 == count;
+    while killed < kills && !is_done() {
+        // Sooner or later in a start, in a claim, in a group that is synced.
+        let pause = Instant::now() + Duration::from_millis(60 + dice.next() % 900);
+        while Instant::now() < pause {
+            std::thread::park_timeout(pause.saturating_duration_since(Instant::now()));
+        }
+        let victim = dice.below(processes.len());
+        processes[victim].kill().unwrap();
+        processes[victim].wait().unwrap();
+        processes[victim] = scene.start(roles[victim]);
+        killed += 1;
+    }
+    for mut process in processes {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+    let ended = scene.place.run(&["run", "./row.yaml"]);
+    assert_eq!(ended.code, 0, "{}\n{}", ended.out, ended.err);
+    println!("{killed} kills");
+    scene.assert_all_done();
+    let stored = watch.end();
+    assert_eq!(stored.len() as u64, count);
+    assert!(stored.values().all(|times| *times == 1), "{stored:?}");
+}
+
+#[test]
+fn the_graph_shows_the_directories_on_the_edges() {
+    let drawn = Place::new().run(&["graph", "books", "--format", "dot"]).out;
+    for directory in ["01_incoming", "02_downloaded", "06_uploaded", "07_done"] {
+        assert!(drawn.contains(&format!("token in {directory}\"")), "{drawn}");
+    }
+}
+
+#[test]
+fn a_stage_that_is_not_there_is_named_and_a_watch_shows_the_row() {
+    let place = Place::new();
+    let ended = place.run(&["run", "books", "--only", "decript"]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.err.contains("the stages are download, decrypt"), "{}", ended.err);
+    let shown = place.run(&["run", "books", "--watch"]).out;
+    assert!(shown.contains("upload") && shown.contains("in work"), "{shown}");
+}
