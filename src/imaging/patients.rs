@@ -102,7 +102,7 @@ mod tests {
                 |one| one.patient_id = "P2".to_owned(),
                 "2 different Patient IDs (3, for example slice-0; 1, for",
             ),
-            (|one| one.issuer_of_patient_id = "EAST".to_owned(), "2 different Issuers of Patient ID (3, for"),
+            (|one| one.issuer_of_patient_id = "EAST".to_owned(), "2 different Issuers of Patient ID (1, for"),
         ];
         for (change, reason) in changes {
             let fault = checked(change).unwrap_err();

@@ -62,8 +62,9 @@ impl RejectionPeriod {
         let seconds = self.began?.elapsed().as_secs().max(1);
         let (counted, addresses) = (self.counted, self.addresses.len());
         let more = if addresses == ADDRESSES_MAX { " or more" } else { "" };
+        let places = if addresses == 1 { "address" } else { "addresses" };
         (counted > 0).then(|| {
-            format!("{counted} more connections from {addresses}{more} addresses rejected within {seconds} s")
+            format!("{counted} more connections from {addresses}{more} {places} rejected within {seconds} s")
         })
     }
 }

@@ -368,7 +368,7 @@ mod tests {
     fn what_is_malformed_stays_so() {
         for (body, malformed) in [
             (b"--=_bc\r\n".to_vec(), MultipartError::Boundary),
-            (b"--=_b\n\n".to_vec(), MultipartError::Boundary),
+            (b"--=_b\r\r\n".to_vec(), MultipartError::Boundary),
             ([b"--=_b".as_slice(), &[b' '; 200]].concat(), MultipartError::Boundary),
             (b"--=_b\r\nno colon\r\n\r\n".to_vec(), MultipartError::Head),
             ([b"--=_b\r\nX: ".as_slice(), &[b'x'; HEAD_BYTES_MAX]].concat(), MultipartError::HeadTooLong),

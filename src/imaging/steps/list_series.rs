@@ -139,7 +139,7 @@ fn common<T: PartialEq>(mut values: impl Iterator<Item = T>) -> Option<T> {
 }
 
 fn step() -> Step {
-    Step::new("list-series", 1, "Lists the series of a study of any modality, and checks them.")
+    Step::new("list-series", 2, "Lists the series of a study of any modality, and checks them.")
         .takes_each::<InstanceHeader>("headers")
         .gives::<StudyInventory>("inventory")
         .runs(|call| Ok(StepOutputs::one("inventory", list_series(&call.each("headers")))))
@@ -181,7 +181,9 @@ mod tests {
         headers[1].sop_instance_uid = "1.02".to_owned();
         headers[2].transfer_syntax_uid = "1.2.840.10008.1.2.4.55".to_owned();
         let inventory = list_series(&headers.iter().collect::<Vec<_>>());
-        assert_eq!(inventory.findings, ["the instances have 2 different Patient IDs"]);
+        let ids =
+            "the instances have 2 different Patient IDs (5, for example slice-1; 1, for example slice-0)";
+        assert_eq!(inventory.findings, [ids]);
         let findings = &inventory.series[0].findings;
         assert_eq!(findings[0], "1 of the instances repeat the SOP Instance UID of another");
         assert_eq!(findings[1], "1 instance with an identifier that is no valid UID");

@@ -87,7 +87,7 @@ fn connections_that_are_turned_away_are_summed_up() {
             _ => {}
         }
     };
-    assert!(lines <= 30 && sum.contains("more connections from 1 addresses"), "{lines}, {sum}");
+    assert!(lines <= 30 && sum.contains("more connections from 1 address "), "{lines}, {sum}");
 }
 
 #[test]

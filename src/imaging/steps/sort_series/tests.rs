@@ -226,7 +226,8 @@ fn what_cannot_be_read_in_hounsfield_units_is_refused_for_that_reason() {
         move |headers: &mut Vec<InstanceHeader>| headers.iter_mut().for_each(|one| one.units = units.clone())
     };
     check_fault(all(PixelUnits::NotRescaled), "no CT slices in Hounsfield units");
-    check_fault(all(PixelUnits::Unreadable("-1k".to_owned())), "unusable rescale value \"-1k\"");
+    let unreadable = PixelUnits::Unreadable("Rescale Intercept \"-1,024\"".to_owned());
+    check_fault(all(unreadable), "with the unusable Rescale Intercept \"-1,024\"");
 }
 
 #[test]
