@@ -200,7 +200,7 @@ fn stage_dataflow(
         with.insert(parameter.name.to_owned(), setting);
     }
     let needs = json!({ declaration.inputs[0].name: "claimed" });
-    let mut step = json!({ "step": declaration.name, "needs": needs, "with": with, "batch": { "size": 1 } });
+    let mut step = json!({ "step": declaration.name, "needs": needs, "with": with });
     let millis = |time: std::time::Duration| format!("{} ms", time.as_millis());
     if let Some(timeout) = node.timeout {
         step["timeout"] = millis(timeout).into();

@@ -23,6 +23,9 @@ pub struct GpgFiles<'a> {
 const NO_HOME: &str = "/nonexistent";
 const WITHOUT_KEYS: [&str; 4] = ["--no-options", "--no-keyring", "--no-random-seed-file", "--no-autostart"];
 
+/// What gpg says of a disk that is full: its status is then that of a message that is not sound.
+const FULL: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
+
 /// The error of an operation on a file.
 #[derive(Debug, thiserror::Error)]
 pub enum GpgError {
@@ -60,6 +63,9 @@ impl GpgFiles<'_> {
                 () => "decryption failed",
             };
             let errors = String::from_utf8_lossy(&end.errors).into_owned();
+            if FULL.iter().any(|full| errors.contains(full)) {
+                return Err(GpgError::Disk(to.to_owned(), io::ErrorKind::StorageFull.into()));
+            }
             let last = errors.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
             Err(GpgError::Message { reason, detail: last.trim_start_matches("gpg: ").to_owned() })
         });

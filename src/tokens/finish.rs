@@ -12,8 +12,10 @@ use std::time::SystemTime;
 
 use crate::audit::timestamp;
 use crate::step::Digest;
+use crate::store::begin_writing;
 
 use super::claim::ClaimedToken;
+use super::entry::TOKEN_BYTES_MAX;
 use super::name::TokenName;
 use super::rename::{rename_new, write_new};
 use super::stage_folder::{TokenError, TokenPlace, sync_folder};
@@ -49,8 +51,11 @@ pub struct PlacedToken {
     pub place: TokenPlace,
 }
 
-/// Up to so many tokens are synced one by one: more of them share one sync of their file system.
+/// Up to so many tokens are synced one after the other.
 const SINGLE_MAX: usize = 2;
+
+/// Threads that wait for the disk at the same time: its journal takes what they wait for together.
+const SYNC_THREADS: usize = 16;
 
 impl TokenEntry {
     /// An entry of this moment. Worker and place are added when the token moves.
@@ -136,8 +141,8 @@ fn write_draft(
     entry.to = Some(place.stage().relative(to, name));
     token.claimed.token.log.push(entry);
     let path = place.folder().join(format!(".{name}.new"));
-    let file = write_new(&path, &token.claimed.token.to_bytes());
-    let file = file.map_err(TokenError::of("write", &path))?;
+    let bytes = token.claimed.token.to_bytes();
+    let file = write_new(&path, &bytes).map_err(TokenError::of("write", &path))?;
     Ok((path, file))
 }
 
@@ -145,14 +150,7 @@ type DraftedToken = (FinishedToken, TokenPlace, (PathBuf, File));
 
 fn sync_drafts(place: &WorkPlace, drafts: &[DraftedToken], data: &[PathBuf]) -> Result<(), TokenError> {
     let failed = TokenError::of("sync", place.folder());
-    let own = File::open(place.folder()).map_err(&failed)?;
     let mut synced = BTreeSet::new();
-    if drafts.len() > SINGLE_MAX {
-        rustix::fs::syncfs(&own).map_err(|error| failed(error.into()))?;
-        synced.insert(device(&own).map_err(&failed)?);
-    } else {
-        drafts.iter().try_for_each(|(_, _, (_, file))| file.sync_data()).map_err(&failed)?;
-    }
     for folder in data {
         let failed = TokenError::of("sync", folder);
         let Ok(file) = File::open(folder) else { continue };
@@ -160,7 +158,27 @@ fn sync_drafts(place: &WorkPlace, drafts: &[DraftedToken], data: &[PathBuf]) -> 
             rustix::fs::syncfs(&file).map_err(|error| failed(error.into()))?;
         }
     }
-    Ok(())
+    let own = File::open(place.folder()).and_then(|own| device(&own)).map_err(&failed)?;
+    if synced.contains(&own) {
+        return Ok(());
+    }
+    // All are on their way to the disk before the first is waited for; those that are waited for at the same time
+    // share its commits.
+    drafts.iter().for_each(|(_, _, (_, file))| begin_writing(file, 0, TOKEN_BYTES_MAX));
+    let share = drafts.len().div_ceil(SYNC_THREADS).max(SINGLE_MAX);
+    let sync = |part: &[DraftedToken]| part.iter().try_for_each(|(_, _, (_, file))| file.sync_data());
+    let ends = std::thread::scope(|scope| {
+        let (first, rest) = drafts.split_at(share.min(drafts.len()));
+        let threads: Vec<_> = rest.chunks(share).map(|part| scope.spawn(move || sync(part))).collect();
+        let first = sync(first);
+        let rest = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(broken())));
+        rest.fold(first, |before, end| before.and(end))
+    });
+    ends.map_err(&failed)
+}
+
+fn broken() -> std::io::Error {
+    std::io::Error::other("a thread that syncs has panicked")
 }
 
 fn device(file: &File) -> std::io::Result<u64> {

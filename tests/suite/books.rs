@@ -18,6 +18,7 @@ use flow::tokens::{StageToken, TokenEvent};
 use rustix::fs::inotify;
 
 use crate::run::Place;
+use crate::support::peers::DEADLINE;
 use crate::support::random::Dice;
 
 const STAGES: [&str; 6] = ["download", "decrypt", "extract", "modify", "upload", "mark"];
@@ -236,6 +237,47 @@ fn each_book_ends_in_one_place_and_is_stored_once_whichever_process_is_killed() 
     let stored = watch.end();
     assert_eq!(stored.len() as u64, count);
     assert!(stored.values().all(|times| *times == 1), "{stored:?}");
+}
+
+/// A running row answers for its backlog from what it keeps; after a kill it is counted anew, with the same numbers.
+#[test]
+fn the_backlog_that_is_kept_is_that_of_a_recount_also_after_a_kill() {
+    let scene = RowScene::new(SampleBooks { count: 15, bytes: 2_000 }, BookTroubles::default());
+    let mut process = scene.start(&["--end", "signal"]);
+    let numbers = || {
+        let counted = scene.place.run(&["backlog", "./row.yaml", "--json"]);
+        serde_json::from_str::<serde_json::Value>(&counted.out).unwrap_or_default()
+    };
+    let end = Instant::now() + DEADLINE;
+    while numbers()["converted"] != 15 {
+        assert!(Instant::now() < end, "{}", numbers());
+    }
+    let kept = fs::read_to_string(scene.path(".backlog")).unwrap();
+    let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert_eq!((numbers(), &kept["stored"], &kept["backlog"]), (kept.clone(), &15.into(), &0.into()));
+}
+
+#[test]
+fn a_stage_that_is_told_to_end_leaves_nothing_in_work() {
+    let scene = RowScene::new(SampleBooks { count: 200, bytes: 2_000 }, BookTroubles::default());
+    let mut process = scene.start(&[]);
+    let end = Instant::now() + DEADLINE;
+    while scene.names("07_done").len() < 5 {
+        assert!(Instant::now() < end, "nothing comes of it");
+    }
+    let number = i32::try_from(process.id()).unwrap();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(number).unwrap(),
+        rustix::process::Signal::TERM,
+    )
+    .unwrap();
+    assert_eq!(process.wait().unwrap().code(), Some(0));
+    for folder in scene.names(".").iter().filter(|folder| folder.ends_with(".work")) {
+        assert_eq!(scene.names(folder), BTreeSet::new(), "{folder}");
+    }
+    assert!(scene.names("07_done").len() < 200, "it has ended before it was told to");
 }
 
 #[test]
