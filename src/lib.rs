@@ -16,7 +16,7 @@
 //! | [`dataflow`] | text to a checked [`dataflow::Dataflow`]; its plain meaning, `interpret` |
 //! | [`program`] | a program as a step; the only folder that starts processes |
 //! | [`store`] | bytes by digest |
-//! | [`journal`] | the durable record of what was accepted, done and answered; the only folder that names SQLite |
+//! | [`journal`] | the durable record of what was accepted, done and answered, in SQLite |
 //! | [`engine`] | a dataflow as timely lanes |
 //! | [`admission`] | requests become durable, known, revised, resumed, answered; where they come from and where responses go |
 //! | [`cluster`] | several processes as one: how they meet |
