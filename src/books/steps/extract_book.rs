@@ -185,7 +185,10 @@ mod tests {
         header
     }
 
-    fn archive(entries: &[(EntryType, &str, usize)]) -> Vec<u8> {
+    /// Kind, path and size.
+    type TarEntry<'a> = (EntryType, &'a str, usize);
+
+    fn archive(entries: &[TarEntry]) -> Vec<u8> {
         let mut tar = tar::Builder::new(Vec::new());
         for (kind, name, length) in entries {
             let bytes = vec![b'x'; *length];
