@@ -1,6 +1,7 @@
 //! Standard output and standard error: the only place where a command writes to them. All text is escaped
 //! on its way ([`crate::printable`]).
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Stderr, Stdout, Write};
 use std::sync::OnceLock;
@@ -9,7 +10,7 @@ use serde::Serialize;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
-use crate::printable::{KeptLineFeeds, PrintableLines, PrintableWriter};
+use crate::printable::{KeptLineFeeds, PrintableLines, PrintableWriter, escaped};
 
 /// Standard output for lines of flow: their line feeds are kept, everything else is escaped.
 pub fn stdout() -> PrintableWriter<Stdout> {
@@ -109,6 +110,15 @@ pub fn print(lines: &PrintableLines) -> io::Result<()> {
 /// As [`print`].
 pub fn print_line(line: impl Display) -> io::Result<()> {
     print(&PrintableLines::of(line))
+}
+
+/// Prints a line of cells with tabs between them. A tab in a cell is escaped.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_cells<T: AsRef<str>>(cells: &[T]) -> io::Result<()> {
+    let cells: Vec<Cow<'_, str>> = cells.iter().map(|cell| escaped(cell.as_ref())).collect();
+    io::stdout().write_all(format!("{}\n", cells.join("\t")).as_bytes())
 }
 
 /// A line of JSON. It is escaped when it is printed, and stays the same JSON.

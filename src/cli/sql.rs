@@ -1,14 +1,13 @@
 //! `flow sql`: questions about the views of a journal.
 
 use crate::ledger::{LedgerSql, NameTable, SqlError, add_declared_rows, plain_rows};
-use crate::printable::escaped;
 use crate::step::StepTable;
 use serde_json::{Map, Value};
 
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::lookup;
 use super::monitor::wirings;
-use super::output::print_line;
+use super::output::{print_cells, print_line};
 use super::state_arguments::StateArguments;
 
 /// Ask in SQL what a flow has done and what waits
@@ -48,25 +47,24 @@ impl SqlArguments {
                 .hint("`flow sql \"SELECT name, sql FROM sqlite_schema\"` lists tables and columns"),
         })?;
         if !self.json {
-            print_line(answer.columns.join("\t"))?;
+            print_cells(&answer.columns)?;
         }
         for row in answer.rows {
             if self.json {
                 let fields: Map<String, Value> = answer.columns.iter().cloned().zip(row).collect();
                 print_line(Value::Object(fields))?;
             } else {
-                let cells: Vec<String> = row.iter().map(cell).collect();
-                print_line(cells.join("\t"))?;
+                print_cells(&row.iter().map(cell).collect::<Vec<String>>())?;
             }
         }
         Ok(CommandExit::Done)
     }
 }
 
-/// A value in a line. Tabs stand between values only.
+/// A value in a line.
 fn cell(value: &Value) -> String {
     match value {
-        Value::String(text) => escaped(text).replace('\t', " "),
+        Value::String(text) => text.clone(),
         Value::Null => String::new(),
         other => other.to_string(),
     }

@@ -167,9 +167,6 @@ fn fault(reason: String) -> Fault {
 mod tests {
     use super::*;
 
-    /// Kind, path and bytes of an entry.
-    type TestEntry<'a> = (EntryType, &'a str, usize);
-
     const LIMITS: ExtractLimits = ExtractLimits { bytes: 1_000, files: 5 };
 
     fn header(kind: EntryType, name: &[u8], length: u64) -> tar::Header {
@@ -233,7 +230,7 @@ mod tests {
     #[test]
     fn what_leaves_the_folder_or_fills_the_disk_is_refused() {
         let file = EntryType::Regular;
-        let cases: [(&[TestEntry], &str); 10] = [
+        let cases: [(&[TarEntry], &str); 10] = [
             (&[(file, "../x", 1)], "path leaves the folder"),
             (&[(file, "/tmp/x", 1)], "path leaves the folder"),
             (&[(file, "a/../../x", 1)], "path leaves the folder"),

@@ -73,7 +73,7 @@ fn head_lines(data: &TopData) -> Vec<Line<'static>> {
         counted.map(|(_, totals)| totals.requests).sum()
     };
     let second = format!(
-        "{} in work or waiting, {} being delivered, {} answered, {} of them with an error response",
+        "{} in work or waiting, {} in delivery, {} answered, {} with an error",
         count(RequestState::Accepted, None),
         count(RequestState::Responded, None),
         count(RequestState::Answered, None),
