@@ -13,6 +13,13 @@ pub fn cargo(arguments: &[&str]) -> Command {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it lies in the target folder");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root()).env("CARGO_TARGET_DIR", target);
+    // These tell of this test's own package. A build script that looks at them would run again, and everything
+    // that depends on it be built again.
+    let of_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in names.filter(|name| of_package(name)) {
+        command.env_remove(name);
+    }
     command
 }
 
