@@ -14,12 +14,12 @@ use crate::dicom::deliver::NotedDestination;
 use crate::dicom::{DeliveredObjects, StudyReceiver};
 use crate::engine::{EngineControl, EngineSettings};
 use crate::files::{OutputSetting, ResponseFolder};
-use crate::journal::{Journal, RetentionLimits};
+use crate::journal::Journal;
 use crate::outbox::{DeliveryClock, DeliveryPolicy, DestinationService, Outbox, OutboxObserver, OutboxSetup};
 use crate::printable::PrintableLines;
 use crate::site::{GeneralSettings, KeepSettings};
 use crate::step::{Request, StepTable};
-use crate::store::{Store, total_bytes};
+use crate::store::Store;
 use crate::yaml;
 
 use super::audit::AuditRecorder;
@@ -35,7 +35,7 @@ use super::processes::{ClusterPlace, ProcessArguments};
 use super::progress::ProgressDisplay;
 use super::reload::{self, RunReload};
 use super::reporter::ResponseReporter;
-use super::run_row::{RowArguments, RowSettings, row_of};
+use super::run_row::{RowArguments, RowSettings, refuse_given, row_of};
 use super::run_settings::{GivenSettings, RunSettings};
 use super::run_values;
 use super::signals;
@@ -175,6 +175,27 @@ struct Run {
 }
 
 impl RunArguments {
+    /// Refuses what has no meaning for a row of directories.
+    fn refuse_for_rows(&self) -> Result<(), CommandError> {
+        let given = [
+            (
+                "--input, --files or a listener",
+                !self.input.is_empty() || !self.files.is_empty() || self.listen.is_given(),
+            ),
+            ("--to or --back-to", !self.to.is_empty() || !self.back_to.is_empty()),
+            (
+                "--state, --site or --page",
+                self.state.is_some() || self.site.is_given() || self.page.is_some(),
+            ),
+            ("-n", !self.processes.is_alone()),
+            ("--json, --no-output or --priority", self.json || self.no_output || self.priority.is_some()),
+        ];
+        refuse_given(
+            given,
+            "a row of directories takes its tokens from its first directory, and is its own record",
+        )
+    }
+
     pub fn log_format(&self) -> LogFormat {
         self.log
     }
@@ -182,8 +203,10 @@ impl RunArguments {
     pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
         let (workers, lanes, free_min) = (self.workers, self.lanes, self.free_min);
         if let Some(row) = row_of(self.dataflow.as_deref(), self.output.as_deref(), table)? {
+            self.refuse_for_rows()?;
             return self.row.run(row, RowSettings { workers, lanes, free_min });
         }
+        self.row.refuse_elsewhere()?;
         let site = self.site.load()?;
         let reloaded = (self.site.clone(), self.dataflow.clone(), self.priority);
         let output = if self.no_output { Some(OutputSetting::Nowhere) } else { None };
@@ -310,10 +333,10 @@ impl Run {
             std::process::exit(74);
         });
         // Now that the folder is there: how large its disk is depends on where it lies.
-        service.settings.retention = self.retention();
+        service.settings.retention = self.chosen.retention();
         service.observer = Arc::clone(progress) as _;
         // Studies that an earlier process received are released whatever this one takes in.
-        service.sources = service.sources.with(Arc::new(StudyReceiver::of_inbox(self.inbox()?)));
+        service.sources = service.sources.with(Arc::new(StudyReceiver::of_inbox(self.chosen.inbox()?)));
         Ok(service)
     }
 
@@ -324,11 +347,6 @@ impl Run {
         };
         let delivered = Arc::new(DeliveredObjects::new(service.journal.delivered()?, record));
         Ok(DicomLinks { commitments: Arc::default(), delivered })
-    }
-
-    /// The folder of received studies.
-    fn inbox(&self) -> io::Result<PathBuf> {
-        std::path::absolute(self.chosen.state.join("inbox"))
     }
 
     /// The folder of responses, if there is to be one.
@@ -379,13 +397,6 @@ impl Run {
             control: Arc::clone(&self.control),
         };
         Ok(Outbox::open(setup)?)
-    }
-
-    fn retention(&self) -> RetentionLimits {
-        // Beyond what a duration can hold, it is for ever.
-        let age_max = Duration::try_from_secs_f64(self.chosen.keep_days * 86_400.0).unwrap_or(Duration::MAX);
-        let bytes_max = self.chosen.keep_bytes.unwrap_or_else(|| total_bytes(&self.chosen.state) / 10);
-        RetentionLimits { age_max, bytes_max }
     }
 
     /// Settings of the engine, with connections to the other processes of a cluster.
@@ -481,7 +492,7 @@ impl Run {
         links: &DicomLinks,
         auditor: &Arc<AuditRecorder>,
     ) -> Result<StudyReceiver, CommandError> {
-        let folder = self.inbox()?;
+        let folder = self.chosen.inbox()?;
         let known = service.journal.claims()?.into_iter().map(PathBuf::from).collect();
         let inbox = InboxPlace { folder, known, free_bytes_min: self.chosen.free_min };
         self.listen.open(&self.site, inbox, links, auditor)

@@ -93,6 +93,17 @@ pub fn row_of(
     row.map(Some).map_err(CommandError::of(CommandErrorKind::Problems))
 }
 
+/// Refuses the first of some options that is given: it would do nothing.
+pub fn refuse_given<const N: usize>(given: [(&str, bool); N], hint: &str) -> Result<(), CommandError> {
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        Some((options, _)) => {
+            let text = format!("{options} would do nothing with this dataflow");
+            Err(CommandError::new(CommandErrorKind::Usage, text).hint(hint))
+        }
+        None => Ok(()),
+    }
+}
+
 impl RowArguments {
     pub fn run(self, row: StageRow, settings: RowSettings) -> Result<CommandExit, CommandError> {
         if self.watch {
@@ -117,6 +128,15 @@ impl RowArguments {
         let began = Instant::now();
         run.run(upkeep, |over| display(&row, over))?;
         conclude(&run, began)
+    }
+
+    /// Refuses what has a meaning for a row of directories only.
+    pub fn refuse_elsewhere(&self) -> Result<(), CommandError> {
+        let given = [
+            ("--only or --books", !self.only.is_empty() || !self.books.is_empty()),
+            ("--watch, --refresh or --end", self.watch || self.refresh || self.end.is_some()),
+        ];
+        refuse_given(given, "it is for a row of directories, as the dataflow books")
     }
 
     fn stages(&self, row: &StageRow) -> Result<Vec<Arc<BookStage>>, CommandError> {
@@ -189,7 +209,7 @@ fn watch(row: &StageRow) -> Result<CommandExit, CommandError> {
         report.look().map_err(&failed)?;
         std::thread::sleep(2 * LOOK);
         let (lines, done) = report.look().map_err(&failed)?;
-        output::print(&PrintableLines::of(table(&lines, done)))?;
+        output::print(&PrintableLines::default().lines_of(table(&lines, done)))?;
         return Ok(CommandExit::Done);
     }
     let stop = Arc::new(StopSignal::default());

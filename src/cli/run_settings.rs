@@ -1,5 +1,6 @@
 //! The settings of a run: those of the command line, then those of the site's file, then the defaults.
 
+use std::io;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,8 +9,10 @@ use std::time::Duration;
 use crate::admission::DataflowSelector;
 use crate::dataflow::{Dataflow, RequestPriority};
 use crate::files::{FilesSite, OutputSetting};
+use crate::journal::RetentionLimits;
 use crate::site::{DataflowRules, FileReaders, GeneralSettings};
 use crate::step::{Request, StepTable};
+use crate::store::total_bytes;
 
 use super::exit::{CommandError, CommandErrorKind};
 use super::site::SiteSettings;
@@ -151,6 +154,20 @@ impl RunSettings {
             keep_trying: given.keep_trying.or(said.keep_trying).unwrap_or(KEEP_TRYING),
             readers: said.readers.unwrap_or_default(),
         })
+    }
+
+    /// The folder of received studies.
+    pub fn inbox(&self) -> io::Result<PathBuf> {
+        std::path::absolute(self.state.join("inbox"))
+    }
+
+    /// How much is remembered of answered requests. The state folder has to be there: how large its disk is depends on
+    /// where it lies.
+    pub fn retention(&self) -> RetentionLimits {
+        // Beyond what a duration can hold, it is for ever.
+        let age_max = Duration::try_from_secs_f64(self.keep_days * 86_400.0).unwrap_or(Duration::MAX);
+        let bytes_max = self.keep_bytes.unwrap_or_else(|| total_bytes(&self.state) / 10);
+        RetentionLimits { age_max, bytes_max }
     }
 }
 

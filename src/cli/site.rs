@@ -49,6 +49,10 @@ impl PeerBook {
 }
 
 impl SiteArguments {
+    pub fn is_given(&self) -> bool {
+        self.site.is_some()
+    }
+
     /// Reads the file, and the certificates that it names.
     pub fn load(&self) -> Result<SiteSettings, CommandError> {
         let Some(site) = self.read()? else { return Ok(SiteSettings { site: None, client: None }) };

@@ -295,5 +295,21 @@ fn a_stage_that_is_not_there_is_named_and_a_watch_shows_the_row() {
     assert_eq!(ended.code, 2);
     assert!(ended.err.contains("the stages are download, decrypt"), "{}", ended.err);
     let shown = place.run(&["run", "books", "--watch"]).out;
-    assert!(shown.contains("upload") && shown.contains("in work"), "{shown}");
+    let lines: Vec<&str> = shown.lines().collect();
+    assert!(lines[0].contains("in work") && lines.iter().any(|line| line.starts_with("upload ")), "{shown}");
+}
+
+#[test]
+fn an_option_that_would_do_nothing_is_refused() {
+    let place = Place::new();
+    for (arguments, named) in [
+        (["run", "books", "--page", "1"], "--page"),
+        (["run", "books", "--to", "ORTHANC@127.0.0.1:1"], "--to"),
+        (["run", "ct-lung", "--only", "decrypt"], "--only"),
+    ] {
+        let ended = place.run(&arguments);
+        assert_eq!(ended.code, 2, "{}", ended.err);
+        assert!(ended.err.contains(named) && ended.err.contains("would do nothing"), "{}", ended.err);
+    }
+    assert!(!place.path("flow-output").exists(), "nothing was begun");
 }

@@ -116,9 +116,9 @@ impl EventObserver for BeganNames {
     }
 }
 
-#[test]
-fn urgent_requests_begin_before_others() {
-    let (release, held) = channel::<()>();
+/// A step that holds the request `held` until something is sent, or the sender is gone.
+fn holding() -> (Sender<()>, Step) {
+    let (release, held) = channel();
     let held = Mutex::new(held);
     let second = named("second").runs(move |call| {
         if call.input::<Request>("request").name == "held" {
@@ -126,6 +126,12 @@ fn urgent_requests_begin_before_others() {
         }
         Ok(files())
     });
+    (release, second)
+}
+
+#[test]
+fn urgent_requests_begin_before_others() {
+    let (release, second) = holding();
     let (tell, began) = channel();
     let observer = Arc::new(BeganNames(Mutex::new(tell)));
     with_observed_engine(&dataflow(SMALL, second), 1, 1000, observer, move |queue, responses| {
@@ -166,14 +172,7 @@ impl Source for Letters {
 
 #[test]
 fn many_requests_off_peak_do_not_hold_up_the_source_of_an_urgent_one() {
-    let (release, held) = channel::<()>();
-    let held = Mutex::new(held);
-    let second = named("second").runs(move |call| {
-        if call.input::<Request>("request").name == "held" {
-            let _ = held.lock().unwrap().recv();
-        }
-        Ok(files())
-    });
+    let (release, second) = holding();
     let dataflow = dataflow(SMALL, second);
     let folder = tempfile::tempdir().unwrap();
     let by_attribute = |request: &Request| RequestPriority::named(request.attribute("priority"));

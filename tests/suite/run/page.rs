@@ -22,14 +22,17 @@ struct PageAddress {
 }
 
 impl PageAddress {
+    fn port(&self) -> &str {
+        self.host.rsplit(':').next().unwrap()
+    }
+
     fn of(place: &Place, port: &str) -> PageAddress {
         let token = fs::read_to_string(place.path("flow-state/monitor.token")).unwrap().trim().to_owned();
         PageAddress { host: format!("127.0.0.1:{port}"), token }
     }
 
     fn cookie(&self) -> String {
-        let port = self.host.rsplit(':').next().unwrap();
-        format!("Cookie: flow-monitor-{port}={}", self.token)
+        format!("Cookie: flow-monitor-{}={}", self.port(), self.token)
     }
 
     fn act(&self, number: u32, action: &str) {
@@ -70,15 +73,20 @@ impl PageAddress {
     }
 }
 
+/// A flow with a page.
+fn start(place: &Place) -> (Listening, PageAddress) {
+    let port = free_port().to_string();
+    let flow = Listening::start(place, &["--page", &port, "script.yaml"]);
+    (flow, PageAddress::of(place, &port))
+}
+
 #[test]
 fn the_page_shows_what_happens_and_acts_for_whoever_has_the_token() {
     let Some(storescu) = tool(STORESCU) else { return };
     let place = Place::new();
     place.study("one", 1);
     script(&place, "true");
-    let port = free_port().to_string();
-    let mut flow = Listening::start(&place, &["--page", &port, "script.yaml"]);
-    let page = PageAddress::of(&place, &port);
+    let (mut flow, page) = start(&place);
     flow.send(storescu, &place.path("one"));
     flow.line("answered");
 
@@ -94,7 +102,7 @@ fn the_page_shows_what_happens_and_acts_for_whoever_has_the_token() {
     let (status, entered) = page.ask("GET", &format!("/?token={}", page.token), &[]);
     assert_eq!(status, 303);
     assert!(entered.contains("HttpOnly; SameSite=Strict"), "{entered}");
-    assert!(entered.contains(&format!("flow-monitor-{port}=")), "a cookie of this port: {entered}");
+    assert!(entered.contains(&format!("flow-monitor-{}=", page.port())), "a cookie of this port: {entered}");
     let cookie = page.cookie();
     let mut changes = TcpStream::connect(&page.host).unwrap();
     changes.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -183,9 +191,7 @@ fn events_follow_the_journal_for_whoever_comes_back_and_after_a_kill() {
     let place = Place::new();
     place.study("one", 1);
     script(&place, "true");
-    let port = free_port().to_string();
-    let mut flow = Listening::start(&place, &["--page", &port, "script.yaml"]);
-    let page = PageAddress::of(&place, &port);
+    let (mut flow, page) = start(&place);
     flow.send(storescu, &place.path("one"));
     flow.line("answered");
     page.until("/api/requests/1", "\"kind\":\"answered\"");
