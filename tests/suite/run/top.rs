@@ -46,6 +46,8 @@ fn sql_and_declared_views_answer_from_the_same_counts() {
     let query = "SELECT event, subject, sum(count) FROM tally WHERE event IN ('ran', 'failed') GROUP BY 1";
     let answer = place.run(&["sql", query]);
     assert_eq!(answer.out, "event\tsubject\tsum(count)\nfailed\twork\t1\nran\twork\t1\n", "{}", answer.err);
+    let twice = place.run(&["sql", "--json", "SELECT subject, count, count FROM tally WHERE event = 'ran'"]);
+    assert_eq!(twice.out, "{\"count\":1,\"count_2\":1,\"subject\":\"work\"}\n", "{}", twice.err);
     let declared = place.run(&["sql", "--json", "--site", "site.yaml", "SELECT key1, count FROM declared"]);
     assert!(declared.out.contains("{\"count\":1,\"key1\":\"script\"}"), "{}", declared.out);
     let refused = place.run(&["sql", "DELETE FROM tally"]);
