@@ -68,7 +68,7 @@ impl RunMonitor {
             let (settings, mirror) = (settings.clone(), Arc::clone(ledger.mirror()));
             AlarmThread::start(AlarmSetup { settings, state, mirror })
         });
-        let alarms = alarms.transpose().map_err(&failed)?;
+        let alarms = alarms.transpose().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let notify: NoticeFunction = Arc::new(ledger.notices());
         Ok(RunMonitor { _server: server, _alarms: alarms, _ledger: Some(ledger), notify: Some(notify) })
     }
