@@ -135,6 +135,8 @@ fn the_page_shows_what_happens_and_acts_for_whoever_has_the_token() {
     }
     assert_eq!(times[1], times[0] + 1, "{lines:?}");
     assert!(lines.iter().any(|line| line.starts_with("event: rows")), "{lines:?}");
+    let data: Vec<&String> = lines.iter().filter(|line| line.starts_with("data: ")).collect();
+    assert!(data.iter().all(|line| line.contains("\"is_complete\":")), "{lines:?}");
     assert!(lines.iter().any(|line| line.contains("\"table\":\"tally\"")), "{lines:?}");
     assert_eq!(flow.end(), 0);
 }
