@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use crate::admission::{SourceTable, WishError, find_requests, note_wish};
 use crate::journal::{
     AnswerKind, JournalEntry, JournalError, JournalReader, OperatorRequest, RequestHistory, RequestRow,
-    RequestState, tally::general,
+    RequestState, general_fault,
 };
 use crate::ledger::{LedgerMirror, LedgerSnapshot, ViewRow, WiringLookup};
-use crate::step::Outcome;
+use crate::step::{Fault, FaultOrigin, Outcome};
 use crate::store::free_bytes;
 
 use super::access::{self, MonitorToken};
@@ -353,17 +353,13 @@ fn shown_name(row: &RequestRow, names: NameDisplay) -> String {
 fn told(entry: &JournalEntry, names: NameDisplay) -> Value {
     match entry {
         JournalEntry::Run(run) => {
-            let (outcome, reason, remedy) = match &run.outcome {
-                Outcome::Done => ("done", "", ""),
-                Outcome::Failed(fault) => ("failed", fault.reason.as_str(), fault.remedy.as_str()),
-                Outcome::Skipped { .. } => ("skipped", "", ""),
+            let (outcome, (reason, remedy)) = match &run.outcome {
+                Outcome::Done => ("done", Default::default()),
+                Outcome::Failed(fault) => ("failed", shown_fault(fault, names)),
+                Outcome::Skipped { .. } => ("skipped", Default::default()),
             };
             let outputs: Vec<&str> = run.outputs.iter().map(|output| output.name.as_str()).collect();
             let inputs: Vec<&String> = run.inputs.keys().collect();
-            let reason = match names {
-                NameDisplay::Shown => reason.to_owned(),
-                NameDisplay::Hidden => general(reason),
-            };
             json!({"step": run.step, "item": run.item, "outcome": outcome, "reason": reason, "remedy": remedy,
                 "took_us": run.took_us, "inputs": inputs, "outputs": outputs})
         }
@@ -371,7 +367,10 @@ fn told(entry: &JournalEntry, names: NameDisplay) -> Value {
             json!({"dataflow": dataflow, "items": request.items.len()})
         }
         JournalEntry::Responded { response } | JournalEntry::Interim { response } => {
-            let files: Vec<&str> = response.files.iter().map(|file| file.name.as_str()).collect();
+            let files: Vec<String> = match names {
+                NameDisplay::Shown => response.files.iter().map(|file| file.name.clone()).collect(),
+                NameDisplay::Hidden => vec![format!("{} files", response.files.len())],
+            };
             json!({"verdict": response.verdict.name(), "files": files})
         }
         JournalEntry::Delivered { destination, complete, detail, .. } => {
@@ -385,6 +384,15 @@ fn told(entry: &JournalEntry, names: NameDisplay) -> Value {
         JournalEntry::TakenUp | JournalEntry::Began | JournalEntry::Undelivered | JournalEntry::Answered => {
             Value::Null
         }
+    }
+}
+
+/// Reason and remedy of a fault. Where names are hidden, nothing that a program or a peer has worded.
+fn shown_fault(fault: &Fault, names: NameDisplay) -> (String, String) {
+    match (names, fault.origin) {
+        (NameDisplay::Shown, _) => (fault.reason.clone(), fault.remedy.clone()),
+        (NameDisplay::Hidden, FaultOrigin::Flow) => (general_fault(fault), fault.remedy.clone()),
+        (NameDisplay::Hidden, FaultOrigin::Program) => (general_fault(fault), String::new()),
     }
 }
 

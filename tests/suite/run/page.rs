@@ -141,6 +141,25 @@ fn the_page_shows_what_happens_and_acts_for_whoever_has_the_token() {
     assert_eq!(flow.end(), 0);
 }
 
+#[test]
+fn where_names_are_hidden_no_word_of_a_program_is_shown() {
+    let place = Place::new();
+    place.study("in", 1);
+    script(&place, "echo doe jane was here >&2; exit 3");
+    assert_eq!(place.run(&["run", "script.yaml", "--input", "in"]).code, 1);
+    fs::write(place.path("site.yaml"), "page: {listen: 1, names: hidden}\n").unwrap();
+    let port = free_port().to_string();
+    let mut flow = Listening::start(&place, &["--site", "site.yaml", "--page", &port, "script.yaml"]);
+    let page = PageAddress::of(&place, &port);
+    let request = page.until("/api/requests/1", "\"outcome\":\"failed\"");
+    let overview = page.until("/api/overview", "\"faults\":[{");
+    for text in [&request, &overview] {
+        assert!(text.contains("ended with exit code #"), "{text}");
+        assert!(!text.contains("doe") && !text.contains("jane"), "{text}");
+    }
+    assert_eq!(flow.end(), 0);
+}
+
 /// The events of a page, as a browser reads them.
 struct PageEvents(BufReader<TcpStream>);
 
