@@ -19,6 +19,7 @@ use crate::journal::{
 use crate::ledger::{LedgerMirror, LedgerSnapshot, ViewRow, WiringLookup};
 use crate::step::{Fault, FaultOrigin, Outcome};
 use crate::store::free_bytes;
+use crate::tls::CertificateNames;
 
 use super::access::{self, MonitorToken};
 use super::graph::step_graph;
@@ -41,8 +42,8 @@ pub struct MonitorApi {
     pub wirings: Mutex<WiringLookup>,
     /// The studies that are being received now.
     pub receiving: Box<dyn Fn() -> Vec<ReceivingStudy> + Send + Sync>,
-    /// Whether the connections are encrypted.
-    pub is_encrypted: bool,
+    /// The names in our certificate, if the connections are encrypted.
+    pub certificate_names: Option<CertificateNames>,
 }
 
 /// A study that is being received.
@@ -85,7 +86,7 @@ impl MonitorApi {
     /// Answers a request from this address.
     pub fn answer(&self, method: &Method, uri: &Uri, headers: &HeaderMap, peer: &str) -> MonitorAnswer {
         let path = uri.path();
-        if !access::is_direct(headers) {
+        if !access::is_direct(headers, self.certificate_names.as_ref()) {
             return refusal(StatusCode::FORBIDDEN, "this address is not for other pages");
         }
         match (method, path) {
@@ -133,8 +134,8 @@ impl MonitorApi {
 
     fn enter(&self, headers: &HeaderMap) -> MonitorAnswer {
         let name = access::cookie_name(headers);
-        let secure = if self.is_encrypted { "; Secure" } else { "" };
-        let cookie = format!("{name}={}; HttpOnly; SameSite=Strict; Path=/{secure}", self.token.text());
+        let secure = if self.certificate_names.is_some() { "; Secure" } else { "" };
+        let cookie = format!("{name}={}; HttpOnly; SameSite=Strict; Path=/{secure}", self.token.in_cookie());
         let mut answer = Response::new(String::new());
         *answer.status_mut() = StatusCode::SEE_OTHER;
         answer.headers_mut().insert(LOCATION, HeaderValue::from_static("/"));
