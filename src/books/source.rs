@@ -53,10 +53,13 @@ impl StageSource {
         match claims.next(&place)? {
             ClaimOutcome::Token(claimed) => {
                 let request = self.request(&claimed);
+                let name = claimed.name.to_string();
                 self.work.note(*claimed, place);
                 // Nothing is written: the directory is the journal.
                 if let Err(error) = admission.accept(request) {
-                    tracing::error!(%error, "a token could not be handed to the engine");
+                    tracing::error!(%error, "{name} could not be handed to the engine; the next start takes it");
+                    self.work.take(&name);
+                    self.work.leave();
                 }
             }
             ClaimOutcome::Parked { name, fault } => {

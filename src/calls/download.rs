@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rustix::fs::FlockOperation;
 use sha2::{Digest as _, Sha256};
 
 use crate::step::{CallAttempt, CallFault, CancelToken, Digest, Digester, Fault, FaultKind};
@@ -47,6 +48,7 @@ impl FileDownload<'_> {
     /// A temporary fault if the service does not answer, is busy, or breaks off; what came is kept. A fault in the
     /// data if it refuses, or gives bytes that have another digest than it says.
     pub fn fetch(&self, attempt: &CallAttempt, token: &CancelToken) -> Result<DownloadEnd, CallFault> {
+        let _lock = self.lock()?;
         let known = self.known_tag();
         let part = self.part();
         let have = fs::metadata(&part).map_or(0, |metadata| metadata.len());
@@ -90,6 +92,21 @@ impl FileDownload<'_> {
                 Err(Fault::transient(reason, REMEDY).into())
             }
             status => Err(refused(service, status, wait)),
+        }
+    }
+
+    /// One download of a file at a time: a worker that was taken for lost may still be at it.
+    fn lock(&self) -> Result<File, Fault> {
+        let lock =
+            OpenOptions::new().write(true).create(true).truncate(false).open(beside(self.file, "lock"));
+        let lock = lock.map_err(|error| storage(&error))?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(lock),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let reason = "another process is downloading the same file";
+                Err(Fault::transient(reason, "Nothing need be done: it is tried again."))
+            }
+            Err(error) => Err(storage(&error.into())),
         }
     }
 
