@@ -111,10 +111,15 @@ const GROUPS: [(ContentDifference, &[Tag]); 4] = [
 ];
 
 /// The differences between two files; none if their contents are equal. Contents that cannot be read count as
-/// different.
+/// other pixels.
 pub(in crate::dicom) fn differences(before: &Path, after: &Path) -> BTreeSet<ContentDifference> {
     let compared = map(before).and_then(|before| Ok(compare(&before, &map(after)?)));
-    compared.unwrap_or_else(|_| BTreeSet::from([ContentDifference::Other]))
+    compared.unwrap_or_else(|_| unknown_differences())
+}
+
+/// The differences between contents that cannot be compared: their pixels may differ.
+pub(in crate::dicom) fn unknown_differences() -> BTreeSet<ContentDifference> {
+    BTreeSet::from([ContentDifference::Pixels, ContentDifference::Other])
 }
 
 fn map(path: &Path) -> io::Result<Mmap> {
@@ -129,7 +134,7 @@ fn compare(before: &[u8], after: &[u8]) -> BTreeSet<ContentDifference> {
         return BTreeSet::new();
     }
     let (Ok(first), Ok(second)) = (Part10File::open(before), Part10File::open(after)) else {
-        return BTreeSet::from([ContentDifference::Other]);
+        return unknown_differences();
     };
     let (first, second) = (first.elements(), second.elements());
     let differs = |tag: &Tag| trimmed(first.bytes(*tag)) != trimmed(second.bytes(*tag));
@@ -138,13 +143,21 @@ fn compare(before: &[u8], after: &[u8]) -> BTreeSet<ContentDifference> {
     if differences.is_empty() && contents[0].header != contents[1].header {
         differences.insert(ContentDifference::Other);
     }
-    let is_native = |one: &HeaderElements| matches!(one.pixels, Some(PixelData::Native(_)) | None);
-    let are_native = is_native(&first) && is_native(&second);
-    // Decoding pixels is expensive, and needless where something else differs.
-    if (are_native || differences.is_empty()) && !have_same_pixels([&first, &second], [before, after]) {
+    let are_same = match [first.pixels, second.pixels] {
+        // Decoding is expensive. Where something else differs anyway, the same pixels in other fragments count as
+        // other pixels.
+        [Some(PixelData::Encapsulated(one)), Some(PixelData::Encapsulated(other))]
+            if !differences.is_empty() =>
+        {
+            one == other
+        }
+        _ => have_same_pixels([&first, &second], [before, after]),
+    };
+    if !are_same {
         differences.insert(ContentDifference::Pixels);
     }
-    if differences.is_empty() && are_native {
+    let is_native = |one: &HeaderElements| matches!(one.pixels, Some(PixelData::Native(_)) | None);
+    if differences.is_empty() && is_native(&first) && is_native(&second) {
         // Neither the header nor the pixels differ, so an element behind the pixels does.
         differences.insert(ContentDifference::Other);
     }
