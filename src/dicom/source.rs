@@ -40,8 +40,8 @@ pub const ATTRIBUTES: &[AttributeDeclaration] = &[
     AttributeDeclaration::text("complete_by", "What said that it was complete."),
     AttributeDeclaration::text(
         "mixed_series",
-        "Series Instance UIDs of series of which only a part was received again with other pixels, rescale values or \
-         geometry.",
+        "Series Instance UIDs of series of which a part was received again with other pixels, rescale values or \
+         geometry, and the rest was not, or perhaps not.",
     ),
     AttributeDeclaration::text("remarks", "What is remarkable about how it came in."),
 ];

@@ -25,6 +25,28 @@ pub(in crate::dicom) struct KnownInstance {
     pub path: PathBuf,
 }
 
+/// The noted replacements of each instance that led to its present content. Those noted after them have not happened.
+pub(in crate::dicom) fn replaced_until_now(
+    noted: Vec<Replacement>,
+    present: impl Fn(&str) -> Option<Digest>,
+) -> Vec<Replacement> {
+    let mut following: BTreeMap<String, Digest> = BTreeMap::new();
+    let mut happened: Vec<Replacement> = Vec::new();
+    for one in noted.into_iter().rev() {
+        let key = instance_key(&one.name);
+        match following.get(key) {
+            // It was noted before a kill, and again when it happened.
+            Some(digest) if *digest == one.digest => continue,
+            None if present(&one.name) != Some(one.digest) => continue,
+            _ => {}
+        }
+        following.insert(key.to_owned(), one.digest);
+        happened.push(one);
+    }
+    happened.reverse();
+    happened
+}
+
 /// The relation of a received instance to earlier ones.
 pub(in crate::dicom) enum InstanceArrival {
     New,
@@ -41,6 +63,25 @@ pub(in crate::dicom) struct Replacement {
     /// The content that is there now.
     pub digest: Digest,
     pub differences: BTreeSet<ContentDifference>,
+}
+
+/// The effect of an arrival on the series of the instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::dicom) enum ArrivalEffect {
+    /// The instance is new, or differs in nothing that counts.
+    None,
+    /// It has replaced one with other pixels, rescale values or geometry.
+    Mixing,
+}
+
+impl Replacement {
+    pub fn effect(&self) -> ArrivalEffect {
+        match self.differences.iter().copied().any(ContentDifference::is_mixing) {
+            true => ArrivalEffect::Mixing,
+            false => ArrivalEffect::None,
+        }
+    }
 }
 
 /// What differs between two instances.
@@ -261,5 +302,19 @@ mod tests {
         // As earlier versions named files.
         replaced.add(&one("1.3-0123456789ab.dcm", ContentDifference::Pixels));
         assert!(replaced.remark("late").unwrap().starts_with("2 instances were"));
+    }
+    #[test]
+    fn a_replacement_counts_once_and_only_if_it_happened() {
+        let one = |name: &str, content: &[u8]| Replacement {
+            name: name.to_owned(),
+            digest: Digest::of(content),
+            differences: BTreeSet::from([ContentDifference::Pixels]),
+        };
+        let noted = [one("1.dcm", b"b"), one("2.dcm", b"b"), one("1.dcm", b"c"), one("1.dcm", b"c")];
+        let not_yet = [one("1.dcm", b"d"), one("2.dcm", b"c")];
+        let present = |name: &str| Some(Digest::of(if name == "1.dcm" { b"c" } else { b"b" }));
+        let happened = replaced_until_now([noted.as_slice(), &not_yet].concat(), present);
+        let counted = [one("1.dcm", b"b"), one("2.dcm", b"b"), one("1.dcm", b"c")];
+        assert_eq!(happened, counted);
     }
 }

@@ -67,12 +67,14 @@ fn high_attenuation_percent(density: &RegionDensity) -> Option<f64> {
     Some(100.0 * voxels as f64 / density.voxels as f64)
 }
 
-/// A reservation if the study's source says that only a part of the series was received again.
+/// A reservation if the study's source says that a part of the series was received again, and the rest perhaps
+/// not.
 fn mixed_versions(request: &Request, series: &SortedSeries) -> Option<StepReservation> {
     let uid = &series.slices.first()?.series_instance_uid;
     let mut mixed = request.attributes.get("mixed_series").into_iter().flat_map(AttributeValues::iter);
-    let text = "a part of the series was received again with other contents, and the rest was not: if two \
-                reconstructions are mixed, volumes and densities are wrong; send the whole series again";
+    let text = "a part of the series was received again with other contents, and it is not known that the rest \
+                was, too: if two reconstructions are mixed, volumes and densities are wrong; send the whole series \
+                again";
     mixed
         .any(|mixed| mixed == uid)
         .then(|| StepReservation { code: "mixed_versions".to_owned(), text: text.to_owned() })

@@ -109,7 +109,7 @@ fn half_a_compressed_study_with_other_pixels_is_a_mixture_that_is_told() {
     let (Some(_), Some(_), Some(_)) = (tool(STORESCU), tool(DCMODIFY), tool(DCMCJPEG)) else { return };
     let place = |change: &dyn Fn(&[PathBuf])| {
         let place = study(1, 20, change);
-        ["in", "again"].map(|folder| compressed(&place.path(folder)));
+        ["in", "again"].iter().for_each(|folder| compressed(&place.path(folder)));
         place
     };
     // As a scanner makes another reconstruction: with other times, too.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::dicom::intake::event::{IntakeSession, SessionKind};
+use crate::dicom::intake::replacement::Replacement;
 use crate::dicom::intake::sender::SessionUse;
 use crate::imaging::StudyAttributes;
 use crate::step::{Digest, Item, ItemPlace};
