@@ -243,3 +243,19 @@ fn an_instance_without_uids_is_refused_for_that_reason() {
     say(&mut association, store_command(""), Some(data_set(&slice.file())));
     assert_eq!(status(&mut association), 0x0117);
 }
+
+#[test]
+fn a_file_as_a_data_set_is_refused_for_that_reason() {
+    let receiving = Receiving::start(|_| {});
+    let slice = Slice::new("1.2.3", 1);
+    let mut association = associated(receiving.address);
+    for file in [slice.file(), slice.file().split_off(132)] {
+        assert_eq!(store(&mut association, &slice.uid(), &file), 0xC000);
+        let is_it = |event: &ReceiverEvent| matches!(event, ReceiverEvent::Refused { .. });
+        let event = receiving.event("refused", is_it).to_string();
+        let reason = "the data set begins with the head of a DICOM file; only what follows the file meta information \
+                      (0002,xxxx) may be sent";
+        assert!(event.ends_with(reason), "{event}");
+    }
+    store_slice(&mut association, &slice);
+}
