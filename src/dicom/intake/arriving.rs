@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::printable::counted;
 use crate::step::Request;
 
 use super::completion::{
@@ -15,26 +14,9 @@ use super::inbox;
 use super::inbox::StudySenders;
 use super::instance::{SOURCE, StudyInstance, request};
 use super::mixture::{ArrivalOrder, InstanceArrived, MIXED_SERIES, all_arrivals};
+use super::remark::StudyRemark;
 use super::replacement::{ReplacedInstances, instance_key, replaced_until_now};
 use super::sender::{InstanceSender, SessionUse};
-
-/// Something about one of a study's instances that its response says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::dicom) enum StudyRemark {
-    /// Nothing was written at the end of its file, and it was taken in the end.
-    UnwrittenEnd,
-}
-
-impl StudyRemark {
-    fn text(self, count: u64) -> String {
-        match self {
-            StudyRemark::UnwrittenEnd => format!(
-                "nothing was written at the end of {} in a watched folder: zeros are used there",
-                counted(count, "file")
-            ),
-        }
-    }
-}
 
 /// A sender with an open session.
 pub(in crate::dicom) struct OpenSender {
@@ -115,7 +97,7 @@ impl ArrivingStudy {
         inbox::note_arrived(&self.folder, arrived);
     }
 
-    /// Takes up the arrivals and replacements that an earlier process noted in a folder with these instances.
+    /// Takes up the arrivals, replacements and remarks that an earlier process noted in a folder with these instances.
     pub fn remember(&mut self, names: &[String], folder: &Path) {
         let digest_of = |name: &str| self.instances.get(instance_key(name)).map(|now| now.item.digest);
         let replaced = replaced_until_now(inbox::replaced(folder), digest_of);
@@ -125,6 +107,15 @@ impl ArrivingStudy {
             }
         }
         replaced.iter().for_each(|one| self.replaced.add(one));
+        for remark in inbox::remarks(folder) {
+            *self.remarks.entry(remark).or_default() += 1;
+        }
+    }
+
+    /// Adds a remark, also for the next process.
+    pub fn remark(&mut self, remark: StudyRemark) {
+        *self.remarks.entry(remark).or_default() += 1;
+        inbox::note_remark(&self.folder, remark);
     }
 
     /// Notes that a sender sends instances of the study.

@@ -10,6 +10,7 @@
 //! INBOX/study-0000003/UID.dcm          received, synced, and answered with success: the last one with its UID
 //! INBOX/study-0000003/replaced         the instances that took the place of others, one a line
 //! INBOX/study-0000003/arrivals         the order in which they were received, one a line
+//! INBOX/study-0000003/remarks          what its response is to say about how it was received, one a line
 //! INBOX/study-0000003/complete         an operator says that no more will come
 //! INBOX/study-0000003/senders.json     the AE titles of those who sent of it, and by which they called us
 //! INBOX/study-0000003/released         the last association that sent of it came to a good end
@@ -28,6 +29,7 @@ use crate::store::make_folder;
 
 use super::mixture::InstanceArrived;
 use super::partial_file::{PartialFile, SpareFiles, SyncedUnder, sync_folder};
+use super::remark::StudyRemark;
 use super::replacement::Replacement;
 
 pub(in crate::dicom) struct StudyInbox {
@@ -120,7 +122,7 @@ fn number(folder: &Path) -> Option<u64> {
 /// Removes the folder of a study of which no instance was stored.
 pub(in crate::dicom) fn remove_empty(folder: &Path) {
     // Removing fails for a folder with an instance, which is intended.
-    let notes = [RELEASED, ORDERED, SENDERS, SENDERS_DRAFT, REPLACED, ARRIVALS];
+    let notes = [RELEASED, ORDERED, SENDERS, SENDERS_DRAFT, REPLACED, ARRIVALS, REMARKS];
     let removed = notes.iter().try_for_each(|note| remove_if_there(&folder.join(note)));
     let removed = removed.and_then(|()| fs::remove_dir(folder));
     if let Err(error) = removed {
@@ -175,6 +177,20 @@ pub(in crate::dicom) fn note_arrived(folder: &Path, arrived: &InstanceArrived) {
 /// The noted arrivals, in their order.
 pub(in crate::dicom) fn arrivals(folder: &Path) -> Vec<InstanceArrived> {
     lines(&folder.join(ARRIVALS))
+}
+
+const REMARKS: &str = "remarks";
+
+/// Notes a remark of a study's response.
+pub(in crate::dicom) fn note_remark(folder: &Path, remark: StudyRemark) {
+    let noted = append(&folder.join(REMARKS), &remark).and_then(|file| file.sync_data());
+    if let Err(error) = noted.and_then(|()| sync_folder(folder)) {
+        tracing::warn!(%error, "a remark about a study is lost if flow ends before the study is complete");
+    }
+}
+
+pub(in crate::dicom) fn remarks(folder: &Path) -> Vec<StudyRemark> {
+    lines(&folder.join(REMARKS))
 }
 
 /// Appends a line to a file.

@@ -13,12 +13,13 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::dicom::intake::sender::InstanceSender;
 use crate::step::{Digest, Request};
 
-use super::arriving::{ArrivingStudy, StudyRemark};
+use super::arriving::ArrivingStudy;
 use super::completion::{CompletionRules, CompletionSignal, InstanceCount, SenderEnd, StudyVerdict};
 use super::event::AssociationEnd;
 use super::inbox::{self, InstanceReceipt, StudySenders};
 use super::instance::StudyInstance;
 use super::mixture::{ArrivalSession, InstanceArrived};
+use super::remark::StudyRemark;
 use super::replacement::{ArrivalEffect, InstanceArrival, KnownInstance, instance_key};
 
 pub(in crate::dicom) struct ArrivingStudies {
@@ -263,8 +264,15 @@ impl ArrivingStudies {
     /// Adds a remark about one of a study's instances.
     pub fn remark(&self, study_instance_uid: &str, remark: StudyRemark) {
         if let Some(arriving) = self.lock().arriving.get_mut(study_instance_uid) {
-            *arriving.remarks.entry(remark).or_default() += 1;
+            arriving.remark(remark);
         }
+    }
+
+    /// Adds a remark to the studies of which instances were received in a session that is still open.
+    pub fn remark_session(&self, session: u64, remark: StudyRemark) {
+        let mut state = self.lock();
+        let arriving = state.arriving.values_mut();
+        arriving.filter(|one| one.open_senders.contains_key(&session)).for_each(|one| one.remark(remark));
     }
 
     /// Notes that a sender's session has ended.
