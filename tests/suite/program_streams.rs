@@ -153,3 +153,34 @@ fn json_of_built_in_steps_and_of_python_is_one_type() {
     let csv = files.iter().find(|file| file.name == "total.csv").unwrap();
     assert_eq!(String::from_utf8(csv.bytes.to_vec()).unwrap(), "group,count,sum\r\n\"a\",2,18\r\n");
 }
+
+#[test]
+fn large_items_of_a_stream_are_sent_in_several_lines() {
+    if !has_python() {
+        return;
+    }
+    let steps = Steps::python(
+        "@step\ndef texts(request: 'request') -> '*json':\n    yield from ['x' * 80000] * 1000\n\
+         @step\ndef count(texts: '*json') -> 'files':\n    return {'count.json': sum(1 for text in texts)}\n",
+    );
+    let dataflow = steps.load(
+        "  texts: {step: texts, needs: {request: request}}\n  count: {step: count, needs: {texts: texts}}",
+    );
+    assert_eq!(text(&dataflow, &["a"]).trim(), "1000");
+}
+
+#[test]
+fn a_line_that_is_too_long_is_told() {
+    if !has_python() {
+        return;
+    }
+    let steps = Steps::python(
+        "@step\ndef large(request: 'request') -> 'json':\n    return 'x' * (65 << 20)\n\
+         @step\ndef write(all: 'json') -> 'files':\n    return {'all.json': len(all)}\n",
+    );
+    let (_, fault) = fault(&steps.load(
+        "  large: {step: large, needs: {request: request}}\n  all: {step: write, needs: {all: large}}",
+    ));
+    assert!(fault.reason.contains("a line of more than 64 MiB"), "{}", fault.reason);
+    assert!(fault.remedy.contains("in several lines"), "{}", fault.remedy);
+}
