@@ -61,16 +61,22 @@ pub(super) fn evaluate(section: &StreamSection, call: &Call) -> Result<StepOutpu
     for (index, member) in members.iter_mut().enumerate() {
         let mut given = member.begin(call);
         given.extend(std::iter::from_fn(|| member.next(whole, call)));
-        for (before, stream) in section.members.iter().zip(&streams) {
-            for consumer in before.consumers.iter().filter(|consumer| consumer.member == index) {
-                for (_, batch) in stream.iter().filter(|(output, _)| *output == consumer.output) {
-                    given.extend(member.take(consumer, batch.clone(), call));
-                    given.extend(std::iter::from_fn(|| member.next(whole, call)));
-                }
-            }
+        let right_ends_first = member.right_sources().is_some() && !member.holds_left;
+        let taken = taken(section, &streams, index).into_iter();
+        let (right, others): (Vec<_>, Vec<_>) =
+            taken.partition(|(consumer, _)| right_ends_first && member.is_right(consumer));
+        for (consumer, batch) in right {
+            given.extend(member.take(consumer, batch, call));
+        }
+        if right_ends_first {
+            given.extend(member.end_right(call));
+        }
+        for (consumer, batch) in others {
+            given.extend(member.take(consumer, batch, call));
+            given.extend(std::iter::from_fn(|| member.next(whole, call)));
         }
         given.extend(member.release(call));
-        if member.right_sources().is_some() {
+        if member.right_sources().is_some() && !right_ends_first {
             given.extend(member.end_right(call));
         }
         given.extend(std::iter::from_fn(|| member.next(whole, call)));
@@ -81,6 +87,22 @@ pub(super) fn evaluate(section: &StreamSection, call: &Call) -> Result<StepOutpu
     }
     call.token.check()?;
     Ok(close(section, members, call))
+}
+
+/// All that a member takes, of members that have ended.
+fn taken<'a>(
+    section: &'a StreamSection,
+    streams: &[Vec<GivenBatch>],
+    index: usize,
+) -> Vec<(&'a StreamConsumer, ItemBatch)> {
+    let mut taken = Vec::new();
+    for (before, stream) in section.members.iter().zip(streams) {
+        for consumer in before.consumers.iter().filter(|consumer| consumer.member == index) {
+            let its = stream.iter().filter(|(output, _)| *output == consumer.output);
+            taken.extend(its.map(|(_, batch)| (consumer, batch.clone())));
+        }
+    }
+    taken
 }
 
 /// A section under way, batch by batch.
@@ -157,16 +179,17 @@ impl SectionRun<'_, '_> {
             if self.ended[index] == StreamEnd::Whole || member.node.stream == StreamRole::Makes {
                 continue;
             }
-            let right = self.members[index].right_sources();
-            if self.ended[index] == StreamEnd::Open && right.is_some_and(|right| self.have_ended(right)) {
-                let given = self.members[index].end_right(self.call);
-                self.ended[index] = StreamEnd::Right;
-                self.pass(index, given)?;
-            }
             let all = member.sources.iter().all(|source| match source {
                 MemberSource::Streams(members) => self.have_ended(members),
                 MemberSource::Absent | MemberSource::Border(_) => true,
             });
+            let right = self.members[index].right_sources();
+            let is_due = right.is_some_and(|right| self.have_ended(right));
+            if self.ended[index] == StreamEnd::Open && is_due && (all || !self.members[index].holds_left) {
+                let given = self.members[index].end_right(self.call);
+                self.ended[index] = StreamEnd::Right;
+                self.pass(index, given)?;
+            }
             if all {
                 self.drain_member(index)?;
                 self.ended[index] = StreamEnd::Whole;
@@ -213,9 +236,12 @@ fn members<'a>(section: &'a StreamSection, call: &Call) -> Vec<MemberRun<'a>> {
         several.then_some(number as u64)
     };
     let members = section.members.iter().zip(skips);
-    members
-        .map(|(member, skip)| MemberRun::new(member, skip, call, &section.border, origin(member.written)))
-        .collect()
+    let run = |(member, skip): (&'a SectionMember, _)| {
+        let mut run = MemberRun::new(member, skip, call, &section.border, origin(member.written));
+        run.holds_left = holds_left(section, member, &makers);
+        run
+    };
+    members.map(run).collect()
 }
 
 /// The members that make streams of single values, in the order in which they begin: those of the right stream of a
@@ -240,6 +266,18 @@ fn makers(section: &StreamSection) -> Vec<usize> {
         order.push(left.remove(next));
     }
     order
+}
+
+/// Whether a maker of the left stream of a join, in their order, comes before the last one of the right stream or is that.
+/// Then all left items wait for the end of both streams, and which of them count as waiting does not depend on time.
+fn holds_left(section: &StreamSection, member: &SectionMember, order: &[usize]) -> bool {
+    if !member.node.step.declaration.joins {
+        return false;
+    }
+    let [left, right] = [0, 1].map(|input| makers_of(section, member, input));
+    let last_right = order.iter().rposition(|maker| right.contains(maker));
+    let first_left = order.iter().position(|maker| left.contains(maker));
+    last_right.zip(first_left).is_some_and(|(right, left)| left <= right)
 }
 
 /// The makers of what comes in at an input of a member.
