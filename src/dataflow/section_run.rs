@@ -3,7 +3,9 @@
 //! [`run`] pulls: a batch goes through all steps before the next one is made, so that the memory in use is a few
 //! batches, whatever the length of the stream. Calls are under way meanwhile; their answers go on in the order of
 //! the items. Where streams meet, items are held until all that was made before them has arrived, and then go on in
-//! their order: after [`WAVE`] batches, and when the streams have ended. So which items share a batch does not depend on time.
+//! their order: after a [`WAVE`] of items, and when the streams have ended. A maker may give a batch that is not full, so
+//! that its items need not wait for slow ones: waves are counted in items and bytes, and which items share a batch that
+//! a step takes as a whole does not depend on time.
 //! [`evaluate`] is the plain meaning: each step takes its whole stream before the next step begins. Both give the
 //! same.
 
@@ -18,8 +20,9 @@ use super::section_end::close;
 use super::section_member::{GivenBatch, MemberRun, has_threads};
 use super::section_pool::CallPool;
 
-/// The batches that are made before those which were held where streams meet go on.
-const WAVE: usize = 64;
+/// The items that are made of single values before those which are held where streams meet go on: 64 full batches.
+const WAVE: BatchSize =
+    BatchSize { items: 64 * BatchSize::TRAVELLING.items, bytes: 64 * BatchSize::TRAVELLING.bytes };
 
 /// Runs the section batch by batch.
 ///
@@ -35,7 +38,7 @@ pub(super) fn run(section: &StreamSection, call: &Call) -> Result<StepOutputs, F
         }
     }
     let ended = vec![StreamEnd::Open; members.len()];
-    let mut run = SectionRun { section, call, members, has_meeting: has_meeting(section), made: 0, ended };
+    let mut run = SectionRun { section, call, members, has_meeting: has_meeting(section), wave: WAVE, ended };
     for index in makers(section) {
         let given = run.members[index].begin(call);
         run.pass(index, given)?;
@@ -112,8 +115,8 @@ struct SectionRun<'a, 'c> {
     members: Vec<MemberRun<'a>>,
     /// Whether streams meet somewhere.
     has_meeting: bool,
-    /// The batches that were made of single values since the last wave.
-    made: usize,
+    /// The room that is left in the wave.
+    wave: BatchSize,
     /// What has ended, for each member.
     ended: Vec<StreamEnd>,
 }
@@ -134,19 +137,32 @@ impl SectionRun<'_, '_> {
         for (output, batch) in given {
             self.spread(index, output, batch)?;
         }
-        let makes = self.section.members[index].node.stream == StreamRole::Makes;
-        while let Some((output, batch)) = self.members[index].next(BatchSize::TRAVELLING, self.call) {
+        let is_counted = self.has_meeting && self.section.members[index].node.stream == StreamRole::Makes;
+        let mut size = BatchSize::TRAVELLING;
+        loop {
+            if is_counted {
+                size = BatchSize::TRAVELLING.min(self.wave);
+            }
+            let Some((output, batch)) = self.members[index].next(size, self.call) else { break };
             self.call.token.check()?;
+            let bytes = if is_counted { batch.bytes_each() } else { Vec::new() };
             self.spread(index, output, batch)?;
-            if makes && self.has_meeting {
-                self.made += 1;
-                if self.made >= WAVE {
-                    self.drain()?;
-                    self.made = 0;
-                }
+            if is_counted {
+                self.count(&bytes)?;
             }
         }
         self.call.token.check()
+    }
+
+    /// Counts items that were made, by their bytes. At the end of the wave, what is held goes on.
+    fn count(&mut self, bytes: &[usize]) -> Result<(), Fault> {
+        self.wave.items = self.wave.items.saturating_sub(bytes.len());
+        self.wave.bytes = self.wave.bytes.saturating_sub(bytes.iter().sum());
+        if self.wave.items == 0 || self.wave.bytes == 0 {
+            self.drain()?;
+            self.wave = WAVE;
+        }
+        Ok(())
     }
 
     /// Lets all that is held or under way go on. Each member comes after those whose streams it takes.
