@@ -338,10 +338,10 @@ const OPEN_END: &str = "nothing has been written at its end yet";
 const SECOND_HEAD: &str = "the data set begins with the head of a DICOM file; only what follows the file meta \
                            information (0002,xxxx) may be sent";
 
-/// Whether the data set behind the head of a file begins with another head.
+/// Whether the data set behind the head of a file begins with a preamble.
 fn has_second_head(file: &[u8]) -> bool {
     let data_set = FileHead::decode(file).map_or(&[][..], |(_, data_set)| &file[data_set]);
-    matches!(FileBeginning::of(data_set), Some(FileBeginning::Preamble | FileBeginning::MetaInformation))
+    FileBeginning::of(data_set) == Some(FileBeginning::Preamble)
 }
 
 /// The relation of a received instance to the one that is known.

@@ -219,7 +219,8 @@ fn a_copy_under_another_name_holds_the_study_until_it_is_whole() {
 
 #[test]
 fn a_copy_that_never_ends_holds_a_study_for_a_limited_time() {
-    let watching = Watching::start_waiting(Duration::from_millis(200), |folder| {
+    // The age of a file is known to the second.
+    let watching = Watching::start_waiting(Duration::from_secs(2), |folder| {
         _ = written(&folder.join("endless.part"), b"begins");
     });
     fs::write(watching.folder.join("first"), Slice::new("1.2.3", 1).file()).unwrap();
