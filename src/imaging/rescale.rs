@@ -75,7 +75,7 @@ mod tests {
     /// Implicit VR Little Endian.
     fn rescaled(slope: &str, intercept: &str) -> (f64, f64, PixelUnits) {
         let element = |number: u8, text: &str| {
-            let text = format!("{text}{}", if text.len() % 2 > 0 { " " } else { "" });
+            let text = format!("{text}{}", if text.len().is_multiple_of(2) { "" } else { " " });
             [&[0x28, 0, number, 0x10, text.len() as u8, 0, 0, 0], text.as_bytes()].concat()
         };
         let bytes = [element(0x52, intercept), element(0x53, slope)].concat();
