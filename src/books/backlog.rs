@@ -1,7 +1,7 @@
 //! What is available and not converted: differences of large sets of books, kept while directories and inventory
 //! change. One reduction to the classes of each book, on the ledger's differential views.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use crate::ledger::{SetDifference, SetViews};
@@ -109,7 +109,7 @@ pub struct BookBacklog {
     /// The sets of which each book is a member, as bits.
     sets: HashMap<u64, u8>,
     /// The books of each class, by number.
-    members: BTreeMap<BacklogClass, std::collections::HashSet<u64>>,
+    members: BTreeMap<BacklogClass, HashSet<u64>>,
 }
 
 impl Default for BookBacklog {
@@ -151,6 +151,16 @@ impl BookBacklog {
         *sets ^= bit;
         self.names.entry(key).or_insert_with(|| barcode.into());
         self.views.change(set.number(), key, change);
+    }
+
+    /// These books are available from now on, and no others.
+    pub fn put_available(&mut self, inventory: &[String]) {
+        let available: HashSet<u64> = inventory.iter().map(|barcode| barcode_key(barcode)).collect();
+        let bit = 1 << BookSet::Available.number();
+        let gone = self.sets.iter().filter(|(key, sets)| **sets & bit != 0 && !available.contains(key));
+        let gone: Vec<Box<str>> = gone.filter_map(|(key, _)| self.names.get(key).cloned()).collect();
+        gone.iter().for_each(|barcode| self.remove(BookSet::Available, barcode));
+        inventory.iter().for_each(|barcode| self.add(BookSet::Available, barcode));
     }
 
     /// Brings the classes up to date. Gives what has changed.

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::FlockOperation;
 use serde_json::{Map, Value as Json};
@@ -13,12 +14,17 @@ use crate::tokens::{TokenError, TokenStanding, list_tokens, open_plain};
 use super::backlog::{BacklogClass, BookBacklog, BookSet};
 use super::stages::StageRow;
 
+/// A directory may change once more at the time that it has, while that is so recent.
+const RECENT: Duration = Duration::from_secs(1);
+
 /// The backlog of a row, looked at again and again by the process that chooses its books.
 pub struct BacklogWatch {
     row: StageRow,
     backlog: BookBacklog,
     in_flight: HashSet<String>,
     failed: HashSet<String>,
+    /// The time of the directory of those that are done, when they were last counted.
+    counted: Option<SystemTime>,
     /// What the file has.
     written: String,
 }
@@ -29,11 +35,28 @@ impl BacklogWatch {
     /// # Errors
     /// If a directory cannot be read.
     pub fn new(row: &StageRow, inventory: &[String]) -> Result<BacklogWatch, TokenError> {
+        let counted = settled_time(row);
         let backlog = BookBacklog::at_rest(row, inventory)?;
         let (in_flight, failed, written) = (HashSet::new(), HashSet::new(), String::new());
-        let mut watch = BacklogWatch { row: row.clone(), backlog, in_flight, failed, written };
+        let mut watch = BacklogWatch { row: row.clone(), backlog, in_flight, failed, counted, written };
         watch.look()?;
         Ok(watch)
+    }
+
+    /// The books as of the last look.
+    pub fn books(&self) -> &BookBacklog {
+        &self.backlog
+    }
+
+    /// The inventory has changed.
+    pub fn put_available(&mut self, inventory: &[String]) {
+        self.backlog.put_available(inventory);
+    }
+
+    /// Notes a book before its token is made. It may be done before the next look.
+    pub fn note_chosen(&mut self, barcode: &str) {
+        self.backlog.add(BookSet::InFlight, barcode);
+        self.in_flight.insert(barcode.to_owned());
     }
 
     /// Brings what has moved into the views, and writes the numbers if they have changed.
@@ -49,13 +72,11 @@ impl BacklogWatch {
                 set.insert(barcode.to_owned());
             })?;
         }
-        let moved: HashSet<&String> = in_flight.symmetric_difference(&self.in_flight).collect();
-        for barcode in moved {
-            // A token that is done has left the others, and one that is put back has left those that are done.
-            let is_done = self.row.last().waiting().join(format!("{barcode}.json")).exists();
-            self.backlog.put(BookSet::Converted, barcode, is_done.into());
-            let is_stored = self.row.stored(barcode);
-            self.backlog.put(BookSet::Stored, barcode, is_stored.into());
+        let moved: Vec<String> = in_flight.symmetric_difference(&self.in_flight).cloned().collect();
+        // A token that is done has left the others, and one that is put back has left those that are done.
+        moved.iter().for_each(|barcode| self.look_at(barcode));
+        if in_flight.is_empty() {
+            self.recount()?;
         }
         for (set, now, before) in
             [(BookSet::InFlight, &in_flight, &self.in_flight), (BookSet::Failed, &failed, &self.failed)]
@@ -65,6 +86,33 @@ impl BacklogWatch {
         }
         (self.in_flight, self.failed) = (in_flight, failed);
         self.backlog.settle();
+        self.write();
+        Ok(())
+    }
+
+    fn look_at(&mut self, barcode: &str) {
+        let is_done = self.row.last().waiting().join(format!("{barcode}.json")).exists();
+        self.backlog.put(BookSet::Converted, barcode, is_done.into());
+        let is_stored = self.row.stored(barcode);
+        self.backlog.put(BookSet::Stored, barcode, is_stored.into());
+    }
+
+    /// Counts those that are done anew if their directory has changed: a token that somebody has put into the first
+    /// one may have gone all the way between two looks.
+    fn recount(&mut self) -> Result<(), TokenError> {
+        let time = settled_time(&self.row);
+        if time.is_some() && time == self.counted {
+            return Ok(());
+        }
+        let mut done = HashSet::new();
+        list_tokens(&self.row.last(), |barcode, _| _ = done.insert(barcode.to_owned()))?;
+        let known: HashSet<String> = self.backlog.list(BacklogClass::Converted).map(str::to_owned).collect();
+        done.symmetric_difference(&known).for_each(|barcode| self.look_at(barcode));
+        self.counted = time;
+        Ok(())
+    }
+
+    fn write(&mut self) {
         let numbers = serde_json::to_string(&numbers(&self.backlog)).expect("numbers can be written as JSON");
         if numbers != self.written {
             let file = file(&self.row);
@@ -73,8 +121,14 @@ impl BacklogWatch {
                 self.written = numbers;
             }
         }
-        Ok(())
     }
+}
+
+/// The time at which the directory of those that are done was changed; `None` if that may be now.
+fn settled_time(row: &StageRow) -> Option<SystemTime> {
+    let time = fs::metadata(row.last().waiting()).and_then(|metadata| metadata.modified()).ok()?;
+    let age = SystemTime::now().duration_since(time).ok()?;
+    (age >= RECENT).then_some(time)
 }
 
 /// The numbers of a backlog, by name.

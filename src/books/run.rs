@@ -100,7 +100,7 @@ impl RowRun {
             Arc::new(StageSource::new(work, free_bytes_min)) as Arc<dyn Source>
         });
         let sources: Vec<Arc<dyn Source>> = sources.collect();
-        let sink = StageSink::start(&self.works)?;
+        let sink = StageSink::start(&self.works, self.stop())?;
         let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let workers = self.sizes.workers.unwrap_or(cores);
         let settings = EngineSettings { workers, lanes: self.sizes.lanes, ..EngineSettings::default() };

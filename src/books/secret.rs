@@ -62,7 +62,7 @@ impl SecretReference {
                 let folder = tempfile::tempdir().map_err(|error| unread(&path.display(), &error))?;
                 let plain = folder.path().join("secret");
                 let files = GpgFiles { home: gpg_home, passphrase: b"" };
-                files.open(path, &plain, token).map_err(gpg_fault)?;
+                files.open(path, &plain, SECRET_BYTES_MAX, token).map_err(gpg_fault)?;
                 fs::read(&plain).map_err(|error| unread(&path.display(), &error))?
             }
         };
@@ -70,6 +70,9 @@ impl SecretReference {
         Ok(SecretBytes(bytes[..end].to_vec()))
     }
 }
+
+/// The largest secret in a file that gpg decrypts, in bytes.
+const SECRET_BYTES_MAX: u64 = 1 << 20;
 
 const REMEDY: &str =
     "Write `file:PATH`, `env:NAME` or `gpg:PATH` in the dataflow file, and see that it can be read.";

@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::admission::StopSignal;
 use crate::engine::{PendingDelivery, ResponseSink, UndeliveredResponse};
 use crate::step::{Fault, FaultKind};
 use crate::tokens::{
@@ -31,6 +32,8 @@ struct StageFinish {
     all: Vec<Arc<StageWork>>,
     state: Mutex<FinishState>,
     changed: Condvar,
+    /// After it, a disk that takes nothing is not waited for.
+    stop: Arc<StopSignal>,
 }
 
 #[derive(Default)]
@@ -38,8 +41,6 @@ struct FinishState {
     pending: Vec<PendingDelivery>,
     in_work: usize,
     is_closed: bool,
-    /// A disk that takes nothing is not waited for any more.
-    gives_up: bool,
 }
 
 /// Tokens that share a sync, at most.
@@ -56,29 +57,23 @@ const WAIT_FIRST_S: u64 = 15;
 const WAIT_MAX_S: u64 = 3_600;
 
 impl StageSink {
-    /// The sink of these stages, with a thread for each.
+    /// The sink of these stages, with a thread for each. After the stop, tokens that the disk does not take stay claimed
+    /// until their leases lapse.
     ///
     /// # Errors
     /// If a thread cannot be started.
-    pub fn start(works: &[Arc<StageWork>]) -> std::io::Result<StageSink> {
+    pub fn start(works: &[Arc<StageWork>], stop: &Arc<StopSignal>) -> std::io::Result<StageSink> {
         let mut sink = StageSink { stages: BTreeMap::new(), threads: Vec::new() };
         for work in works {
+            let (work, stop) = (Arc::clone(work), Arc::clone(stop));
+            let (name, all) = (work.stage.name.clone(), works.to_vec());
             let (state, changed) = (Mutex::default(), Condvar::new());
-            let finish =
-                Arc::new(StageFinish { work: Arc::clone(work), all: works.to_vec(), state, changed });
-            sink.stages.insert(work.stage.name.clone(), Arc::clone(&finish));
-            let thread = std::thread::Builder::new().name(format!("flow:finish-{}", work.stage.name));
+            let finish = Arc::new(StageFinish { work, all, state, changed, stop });
+            let thread = std::thread::Builder::new().name(format!("flow:finish-{name}"));
+            sink.stages.insert(name, Arc::clone(&finish));
             sink.threads.push(thread.spawn(move || finish.run())?);
         }
         Ok(sink)
-    }
-
-    /// Gives up tokens that a full disk does not take: they stay claimed until their leases lapse.
-    pub fn give_up(&self) {
-        for finish in self.stages.values() {
-            finish.lock().gives_up = true;
-            finish.changed.notify_all();
-        }
     }
 }
 
@@ -133,7 +128,11 @@ impl StageFinish {
         // Tokens of a place that was lost meanwhile are not moved with those of the new one.
         let mut places: Vec<(Arc<WorkPlace>, Vec<FinishedToken>, Vec<PendingDelivery>)> = Vec::new();
         for pending in group {
-            let Some((claimed, place)) = self.work.take(&pending.request().name) else { continue };
+            let Some((claimed, place)) = self.work.take(&pending.request().name) else {
+                // It was taken over and claimed again meanwhile, and the other response has moved it.
+                self.work.leave();
+                continue;
+            };
             let finished = self.finished(claimed, &pending);
             match places.iter_mut().find(|(known, ..)| Arc::ptr_eq(known, &place)) {
                 Some((_, all, deliveries)) => {
@@ -144,23 +143,36 @@ impl StageFinish {
             }
         }
         for (place, finished, deliveries) in places {
-            let moved = self.move_all(&place, &finished);
-            for _ in &finished {
-                self.work.leave();
-            }
+            let moved = self.move_all(&place, finished);
+            deliveries.iter().for_each(|_| self.work.leave());
             let settled = if moved { Ok(()) } else { Err(UndeliveredResponse) };
             deliveries.into_iter().for_each(|pending| pending.settle(settled));
         }
     }
 
-    /// Moves tokens, again and again while the disk is full. Gives whether they have moved.
-    fn move_all(&self, place: &Arc<WorkPlace>, finished: &[FinishedToken]) -> bool {
-        let data = &self.work.stage.data;
+    /// Moves tokens, again and again while the disk does not take them. Gives whether all have moved.
+    fn move_all(&self, place: &Arc<WorkPlace>, finished: Vec<FinishedToken>) -> bool {
+        let mut left = finished;
         loop {
-            let error = match finish_tokens(place, finished.to_vec(), data) {
-                Ok(moved) => {
-                    moved.into_iter().for_each(|one| self.moved(one));
-                    return true;
+            let error = match finish_tokens(place, left.clone(), &self.work.stage.data) {
+                Ok(ends) => {
+                    let mut refused = None;
+                    let mut ends = ends.into_iter();
+                    left.retain(|_| match ends.next() {
+                        // A directory that cannot be written to, for example.
+                        Some(Err(error)) if error.kind() != ErrorKind::NotFound => {
+                            refused = Some(error);
+                            true
+                        }
+                        end => {
+                            end.into_iter().for_each(|end| self.moved(end));
+                            false
+                        }
+                    });
+                    match refused {
+                        Some(error) => error,
+                        None => return true,
+                    }
                 }
                 Err(error) => error,
             };
@@ -171,11 +183,12 @@ impl StageFinish {
                 }
                 return false;
             }
-            tracing::error!("{}; trying again", with_cause(&error));
-            let waited = self.changed.wait_timeout_while(self.lock(), PAUSE, |state| !state.gives_up);
-            if waited.unwrap_or_else(PoisonError::into_inner).0.gives_up {
+            if self.stop.is_requested() {
+                tracing::error!("{}; the next start tries again", with_cause(&error));
                 return false;
             }
+            tracing::error!("{}; trying again", with_cause(&error));
+            self.stop.wait(PAUSE);
         }
     }
 

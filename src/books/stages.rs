@@ -98,7 +98,7 @@ impl StageRow {
             if directories.contains(&to) {
                 return Err(RowError::Directory(to));
             }
-            if to.is_empty() || to.starts_with('.') || to.contains(['/', '~']) {
+            if !is_directory(&to) {
                 return Err(RowError::Name(to));
             }
             directories.push(to.clone());
@@ -154,6 +154,14 @@ impl StageRow {
     pub fn stage(&self, name: &str) -> Option<(usize, &Arc<BookStage>)> {
         self.stages.iter().enumerate().find(|(_, stage)| stage.name == name)
     }
+}
+
+/// The directories beside a stage's own.
+const BESIDE: [&str; 3] = [".work", ".failed", ".later"];
+
+fn is_directory(name: &str) -> bool {
+    let is_plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '~']);
+    is_plain && !BESIDE.iter().any(|end| name.ends_with(end))
 }
 
 fn is_stage(node: &DataflowNode) -> bool {

@@ -2,6 +2,7 @@
 //! put back, books chosen, and the end found.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::admission::StopSignal;
@@ -53,16 +54,36 @@ const BEATS: u32 = 5;
 impl RowUpkeep {
     /// Runs until `over` is requested: as long as tokens may be in work.
     pub fn run(&self, over: &StopSignal) {
+        let is_exhausted = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // A list of a million books takes long, and leases are to be renewed meanwhile.
+            scope.spawn(|| self.choose_all(over, &is_exhausted));
+            self.keep_up(over, &is_exhausted);
+        });
+    }
+
+    fn choose_all(&self, over: &StopSignal, is_exhausted: &AtomicBool) {
+        let (mut turn, mut told) = (None, String::new());
+        loop {
+            is_exhausted.store(self.choose(&mut turn, &mut told), Ordering::Release);
+            if over.wait(ROUND) {
+                return;
+            }
+        }
+    }
+
+    fn keep_up(&self, over: &StopSignal, is_exhausted: &AtomicBool) {
         let watch = |work: &Arc<StageWork>| LeaseWatch::new(&work.stage.from, self.options.lapse);
         let mut watches: Vec<LeaseWatch> = self.works.iter().map(watch).collect();
-        let (mut empty, mut beaten, mut turn, mut told) = (0, None::<Instant>, None, String::new());
+        let (mut empty, mut beaten, mut told) = (0, None::<Instant>, String::new());
         loop {
             let now = Instant::now();
             if beaten.is_none_or(|beaten| now.duration_since(beaten) >= self.options.lapse / BEATS) {
                 beaten = Some(now);
                 self.beat(&mut watches, now);
             }
-            let is_exhausted = self.choose(&mut turn, &mut told);
+            // In this order: what was chosen last is under way.
+            let is_exhausted = is_exhausted.load(Ordering::Acquire);
             match self.round() {
                 Ok(is_empty) if is_empty && is_exhausted => empty += 1,
                 Ok(_) => empty = 0,
@@ -107,7 +128,7 @@ impl RowUpkeep {
             return true;
         }
         let Some(chooser) = &self.chooser else { return true };
-        match chooser.look(turn, &*self.tell) {
+        match chooser.look(turn, &*self.tell, &self.stop) {
             Ok(ChooserLook::Chose(count)) => {
                 if count > 0 {
                     self.works.iter().take(1).for_each(|work| work.wake());
@@ -115,6 +136,7 @@ impl RowUpkeep {
                 false
             }
             Ok(ChooserLook::NotItsTurn | ChooserLook::Exhausted) => true,
+            Err(_) if self.stop.is_requested() => true,
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
                 self.say(told, &format!("{error}: {cause}"));

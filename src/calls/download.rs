@@ -4,7 +4,7 @@
 //! entity is still the same (RFC 9110, 13.1.5 and 14). The file has its name only when it is whole and, where the
 //! service says a digest of it (RFC 9530), has that digest.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -47,6 +47,7 @@ impl FileDownload<'_> {
     /// A temporary fault if the service does not answer, is busy, or breaks off; what came is kept. A fault in the
     /// data if it refuses, or gives bytes that have another digest than it says.
     pub fn fetch(&self, attempt: &CallAttempt, token: &CancelToken) -> Result<DownloadEnd, CallFault> {
+        let _lock = self.lock()?;
         let known = self.known_tag();
         let part = self.part();
         let have = fs::metadata(&part).map_or(0, |metadata| metadata.len());
@@ -90,6 +91,20 @@ impl FileDownload<'_> {
                 Err(Fault::transient(reason, REMEDY).into())
             }
             status => Err(refused(service, status, wait)),
+        }
+    }
+
+    /// One download of a file at a time: a worker that was taken for lost may still be at it.
+    fn lock(&self) -> Result<File, Fault> {
+        let lock =
+            OpenOptions::new().write(true).create(true).truncate(false).open(beside(self.file, "lock"));
+        let lock = lock.map_err(|error| storage(&error))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(lock),
+            Err(TryLockError::WouldBlock) => {
+                Err(Fault::transient(BUSY, "Nothing need be done: it is tried again."))
+            }
+            Err(TryLockError::Error(error)) => Err(storage(&error)),
         }
     }
 
@@ -204,6 +219,8 @@ impl EntityHead {
     }
 }
 
+const BUSY: &str = "another process is downloading the same file";
+
 const REMEDY: &str = "See to the service and the network, and run the token again.";
 
 fn refused(service: &str, status: u16, wait: Option<Duration>) -> CallFault {
@@ -255,4 +272,22 @@ fn digests(path: &Path) -> io::Result<(Digest, Vec<u8>, u64)> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_another_process_downloads_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("book");
+        let download = FileDownload { url: "http://127.0.0.1:1/book", file: &file, bytes_max: 10 };
+        let other = download.lock().unwrap();
+        let attempt = CallAttempt { key: Digest::of(b"book"), timeout: Duration::from_secs(1) };
+        let fault = download.fetch(&attempt, &CancelToken::default()).unwrap_err().fault;
+        assert_eq!((fault.kind, &*fault.reason), (FaultKind::Transient, BUSY));
+        drop(other);
+        assert_ne!(download.fetch(&attempt, &CancelToken::default()).unwrap_err().fault.reason, BUSY);
+    }
 }

@@ -19,12 +19,18 @@ pub struct GpgFiles<'a> {
     pub passphrase: &'a [u8],
 }
 
+/// A limit that no file reaches.
+const NO_LIMIT: u64 = u64::MAX >> 1;
+
 /// A home that is not there, and the options with which gpg needs none.
 const NO_HOME: &str = "/nonexistent";
 const WITHOUT_KEYS: [&str; 4] = ["--no-options", "--no-keyring", "--no-random-seed-file", "--no-autostart"];
 
 /// What gpg says of a disk that is full: its status is then that of a message that is not sound.
 const FULL: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
+
+/// What gpg says of a content that is larger than `--max-output`.
+const TOO_LARGE: &str = "exceeded --max-output limit";
 
 /// The error of an operation on a file.
 #[derive(Debug, thiserror::Error)]
@@ -44,10 +50,18 @@ impl GpgFiles<'_> {
     /// Opens a message into a file, which appears only if the whole message is sound.
     ///
     /// # Errors
-    /// If it is not, or gpg cannot be run.
-    pub fn open(&self, message: &Path, to: &Path, token: &CancelToken) -> Result<(), GpgError> {
+    /// If it is not, its content has more than `bytes_max`, or gpg cannot be run.
+    pub fn open(
+        &self,
+        message: &Path,
+        to: &Path,
+        bytes_max: u64,
+        token: &CancelToken,
+    ) -> Result<(), GpgError> {
         let draft = draft(to);
-        let end = self.run(&["--status-fd", "1", "--decrypt"], message, &draft, token);
+        let most = bytes_max.min(NO_LIMIT).to_string();
+        let arguments = ["--max-output", &most, "--status-fd", "1", "--decrypt"];
+        let end = self.run(&arguments, message, &draft, token);
         let sound = end.and_then(|end| {
             let status = String::from_utf8_lossy(&end.output).into_owned();
             let says = |word: &str| status.lines().any(|line| line.contains(word));
@@ -65,6 +79,10 @@ impl GpgFiles<'_> {
             let errors = String::from_utf8_lossy(&end.errors).into_owned();
             if FULL.iter().any(|full| errors.contains(full)) {
                 return Err(GpgError::Disk(to.to_owned(), io::ErrorKind::StorageFull.into()));
+            }
+            if errors.contains(TOO_LARGE) {
+                let detail = format!("the content has more than {bytes_max} bytes");
+                return Err(GpgError::Message { reason: "too large", detail });
             }
             let last = errors.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
             Err(GpgError::Message { reason, detail: last.trim_start_matches("gpg: ").to_owned() })
@@ -147,8 +165,10 @@ mod tests {
         fs::write(path("book"), &content).unwrap();
         let files = GpgFiles { home: None, passphrase: b"open sesame" };
         files.seal(&path("book"), &path("book.gpg"), &token).unwrap();
-        files.open(&path("book.gpg"), &path("again"), &token).unwrap();
+        files.open(&path("book.gpg"), &path("again"), content.len() as u64, &token).unwrap();
         assert_eq!(fs::read(path("again")).unwrap(), content);
+        let too_large = files.open(&path("book.gpg"), &path("bad"), content.len() as u64 - 1, &token);
+        assert!(matches!(too_large, Err(GpgError::Message { reason: "too large", .. })), "{too_large:?}");
         let message = fs::read(path("book.gpg")).unwrap();
         let mut tampered = message.clone();
         tampered[message.len() / 2] ^= 1;
@@ -161,7 +181,8 @@ mod tests {
         ];
         for (bytes, passphrase, expected) in cases {
             fs::write(path("bad.gpg"), bytes).unwrap();
-            let error = GpgFiles { home: None, passphrase }.open(&path("bad.gpg"), &path("bad"), &token);
+            let files = GpgFiles { home: None, passphrase };
+            let error = files.open(&path("bad.gpg"), &path("bad"), NO_LIMIT, &token);
             let GpgError::Message { reason, .. } = error.unwrap_err() else { panic!("{expected}") };
             assert_eq!(reason, expected);
             let left: Vec<_> =
@@ -191,9 +212,10 @@ mod tests {
             let to = ["--batch", "--yes", "--trust-model", "always", "--recipient", "a@example.org"];
             gpg("gpg", &[&to, options, &["--output", "book.gpg", "--encrypt", "book"]].concat());
             let files = GpgFiles { home: Some(folder.path()), passphrase: b"" };
-            files.open(&path("book.gpg"), &path("again"), &token).unwrap();
+            files.open(&path("book.gpg"), &path("again"), NO_LIMIT, &token).unwrap();
             assert_eq!(fs::read(path("again")).unwrap(), b"a book");
-            let error = GpgFiles { home: None, passphrase: b"" }.open(&path("book.gpg"), &path("no"), &token);
+            let files = GpgFiles { home: None, passphrase: b"" };
+            let error = files.open(&path("book.gpg"), &path("no"), NO_LIMIT, &token);
             assert!(error.unwrap_err().to_string().starts_with("no secret key"));
         }
         gpg("gpgconf", &["--kill", "all"]);

@@ -1,7 +1,8 @@
 //! Tokens on their way out of a worker's place: the result is recorded in the token before it moves.
 //!
 //! Many tokens share the syncs. For each: the new text under a temporary name; then all texts to disk; then each over
-//! the claimed file, which is still in the worker's place; then each to where it goes; then the directories to disk.
+//! the claimed file, which is still in the worker's place; then the place to disk; then each to where it goes; then the
+//! directories to disk.
 //! A crash leaves a token in exactly one place: its own, with or without the record of its work, or the next one.
 
 use std::collections::BTreeSet;
@@ -100,11 +101,17 @@ pub fn finish_tokens(
         drafts.push((token, to, draft));
     }
     sync_drafts(place, &drafts, data)?;
-    let moved = drafts.into_iter().map(|(token, to, (path, _))| {
+    let record = |(token, to, (path, _)): DraftedToken| {
         let own = place.folder().join(token.claimed.name.as_str());
         fs::rename(&path, &own).map_err(TokenError::of("record", &own))?;
-        let placed = move_token(place, &own, token.claimed.name, to)?;
-        Ok(placed)
+        Ok((own, token.claimed.name, to))
+    };
+    let recorded: Vec<Result<_, TokenError>> = drafts.into_iter().map(record).collect();
+    // Not every file system keeps the order of renames in two directories.
+    sync_folder(place.folder())?;
+    let moved = recorded.into_iter().map(|recorded| {
+        let (own, name, to) = recorded?;
+        move_token(place, &own, name, to)
     });
     let moved: Vec<Result<PlacedToken, TokenError>> = moved.collect();
     let folders = moved.iter().flatten().map(|placed| {

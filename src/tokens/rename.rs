@@ -14,24 +14,39 @@ use rustix::io::Errno;
 /// [`ErrorKind::AlreadyExists`] if something has; [`ErrorKind::NotFound`] if there is no such file any more.
 pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // A crash may leave a file with two names.
+        Err(Errno::EXIST) if is_same_file(from, to)? => fs::remove_file(from),
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => link_new(from, to),
         renamed => Ok(renamed?),
     }
 }
 
 /// The same in two steps, for file systems that know no better. If it ends between them, the file has two names, and
-/// the next try removes the old one.
+/// nobody else can move it until the next try has removed the old one.
 fn link_new(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let (old, new) = (fs::symlink_metadata(from)?, fs::symlink_metadata(to)?);
-            if (old.dev(), old.ino()) != (new.dev(), new.ino()) {
-                return Err(error);
-            }
+            return if is_same_file(from, to)? { fs::remove_file(from) } else { Err(error) };
         }
         linked => linked?,
     }
-    fs::remove_file(from)
+    // A third name is that of another who moves it, or of a worker that was lost meanwhile.
+    let is_shared = fs::symlink_metadata(to)?.nlink() > 2;
+    let moved = if is_shared { Err(ErrorKind::NotFound.into()) } else { fs::remove_file(from) };
+    if moved.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        // Whoever takes the old name away has it.
+        fs::remove_file(to)?;
+    }
+    moved
+}
+
+/// Whether two names are those of one file.
+///
+/// # Errors
+/// If one of them is not there.
+pub fn is_same_file(one: &Path, other: &Path) -> io::Result<bool> {
+    let (one, other) = (fs::symlink_metadata(one)?, fs::symlink_metadata(other)?);
+    Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
 }
 
 /// Opens a file for reading that is neither a link nor one that opening would wait for.
@@ -78,7 +93,32 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         fs::write(path("a"), "a").unwrap();
         fs::hard_link(path("a"), path("b")).unwrap();
-        link_new(&path("a"), &path("b")).unwrap();
-        assert!(!path("a").exists() && path("b").exists());
+        assert_eq!(link_new(&path("a"), &path("c")).unwrap_err().kind(), ErrorKind::NotFound);
+        for rename in [rename_new, link_new] {
+            rename(&path("a"), &path("b")).unwrap();
+            assert!(!path("a").exists() && path("b").exists() && !path("c").exists());
+            fs::hard_link(path("b"), path("a")).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_that_several_link_at_the_same_time_is_moved_by_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str, number: usize| folder.path().join(format!("{name}{number}"));
+        for number in 0..200 {
+            fs::write(path("file", number), "").unwrap();
+        }
+        let moved = |worker: usize| {
+            let moves =
+                |number| link_new(&path("file", number), &path(&format!("own{worker}-"), number)).is_ok();
+            (0..200).filter(|number| moves(*number)).count()
+        };
+        let moved: usize = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..4).map(|worker| scope.spawn(move || moved(worker))).collect();
+            workers.into_iter().map(|worker| worker.join().unwrap()).sum()
+        });
+        let left = (0..200).filter(|number| path("file", *number).exists()).count();
+        assert_eq!(moved + left, 200);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 200);
     }
 }

@@ -13,7 +13,7 @@ use super::claim::ClaimedToken;
 use super::entry::read_entry;
 use super::finish::{FinishedToken, TokenEnd, finish_tokens};
 use super::name::TokenName;
-use super::rename::{open_plain, rename_new};
+use super::rename::{is_same_file, open_plain, rename_new};
 use super::stage_folder::{StageFolder, TokenError, names};
 use super::token::{StageToken, TokenEntry, TokenEvent};
 use super::work_place::{LEASE, WorkPlace, boot};
@@ -109,6 +109,12 @@ fn settle(place: WorkPlace) -> Result<TakenOver, TokenError> {
     let entries: Vec<OsString> = names(place.folder())?.collect();
     for entry in entries {
         let path = place.folder().join(&entry);
+        // Where a rename takes two steps, a claim may have ended between them.
+        if is_same_file(&path, &place.stage().waiting().join(&entry)).unwrap_or(false) {
+            fs::remove_file(&path).map_err(TokenError::of("put back", &path))?;
+            taken.back += 1;
+            continue;
+        }
         let token = TokenName::read(&entry).ok().and_then(|name| {
             let token = read_entry(&path, &name).ok()?.ok()?;
             Some(ClaimedToken { name, token })
@@ -125,7 +131,7 @@ fn settle(place: WorkPlace) -> Result<TakenOver, TokenError> {
             None => move_on(&path, &place.stage().waiting().join(&entry))?,
         }
     }
-    taken.back = back.len();
+    taken.back += back.len();
     put_back(&place, back)?;
     remove_drafts(place.folder())?;
     Ok(taken)
@@ -245,6 +251,20 @@ mod tests {
         let token: StageToken = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(token.log.last().unwrap().event, TokenEvent::TakenOver);
         assert_eq!(names(&stage.work()).unwrap().count(), 1, "the empty place is removed");
+    }
+
+    #[test]
+    fn a_claim_of_two_steps_that_ended_between_them_leaves_one_token() {
+        let root = tempfile::tempdir().unwrap();
+        let stage = stage(root.path());
+        let lost = WorkPlace::new(&stage).unwrap();
+        fs::hard_link(stage.waiting().join("a.json"), lost.folder().join("a.json")).unwrap();
+        drop(lost);
+        let own = WorkPlace::new(&stage).unwrap();
+        let taken = LeaseWatch::new(&stage, LAPSE).look(&own, Instant::now()).unwrap();
+        assert_eq!(taken, TakenOver { back: 1, forward: 0 });
+        let count = StageCount::of(&stage).unwrap();
+        assert_eq!((count.waiting, count.in_work, count.failed), (3, 0, 0));
     }
 
     #[test]

@@ -76,7 +76,7 @@ macro_rules! stand_before {
     )*};
 }
 
-// Those that Rust's standard library and SQLite call, in the widths they call them in. A mode that
+// Those that Rust's standard library, rustix and SQLite call, in the widths they call them in. A mode that
 // was not given is passed on as it was found.
 stand_before! {
     open(path: *const c_char, flags: c_int, mode: c_uint) -> c_int => opening(AT_FDCWD, path, flags);
@@ -95,6 +95,7 @@ stand_before! {
     ftruncate64(file: c_int, length: i64) -> c_int => of_file("truncate", file);
     fsync(file: c_int) -> c_int => of_file("sync", file);
     fdatasync(file: c_int) -> c_int => of_file("sync", file);
+    syncfs(file: c_int) -> c_int => of_file("syncfs", file);
     rename(from: *const c_char, to: *const c_char) -> c_int => moving(AT_FDCWD, from, AT_FDCWD, to);
     renameat(folder: c_int, from: *const c_char, other: c_int, to: *const c_char) -> c_int
         => moving(folder, from, other, to);

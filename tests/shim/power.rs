@@ -76,6 +76,7 @@ pub fn after(operation: &Operation, before: Before) {
     match (operation.kind, before.file) {
         ("write" | "copy" | "truncate", Some(file)) => cache.written(&operation.path, &file),
         ("sync", Some(file)) => cache.synced(&file),
+        ("syncfs", _) => cache.all_synced(),
         _ => cache.renamed(operation, before.kept),
     }
 }
@@ -164,6 +165,12 @@ impl Cache {
             }
             self.names.append(&mut later);
         }
+    }
+
+    /// All folders of a plan are on one file system.
+    fn all_synced(&mut self) {
+        self.files.clear();
+        self.names.clear();
     }
 
     fn renamed(&mut self, operation: &Operation, kept: Option<PathBuf>) {

@@ -46,8 +46,7 @@ impl RowScene {
     }
 
     fn names(&self, folder: &str) -> BTreeSet<String> {
-        let entries = fs::read_dir(self.path(folder)).into_iter().flatten();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        names(&self.path(folder))
     }
 
     fn start(&self, arguments: &[&str]) -> Child {
@@ -56,26 +55,34 @@ impl RowScene {
         command.spawn().unwrap()
     }
 
-    /// Each book is in exactly one place, done, and the store has it with the bytes that it has to have.
     fn assert_all_done(&self) {
-        let expected: BTreeSet<String> =
-            self.books.barcodes().map(|barcode| format!("{barcode}.json")).collect();
-        assert_eq!(self.names("07_done"), expected);
-        for folder in self.names(".") {
-            let is_at_rest = folder == "07_done" || folder.starts_with('.') || folder == "done_bucket";
-            let left = if is_at_rest { BTreeSet::new() } else { self.names(&folder) };
-            let left: Vec<&String> = left.iter().filter(|name| name.contains(".json")).collect();
-            assert!(left.is_empty(), "{folder}: {left:?}");
-        }
-        for barcode in self.books.barcodes() {
-            let stored = fs::read(self.path(&format!("done_bucket/{barcode}.tar.gz"))).unwrap();
-            assert!(stored == bag(self.books, &barcode), "the store has other bytes of {barcode}");
-            let token = fs::read(self.path(&format!("07_done/{barcode}.json"))).unwrap();
-            let token: StageToken = serde_json::from_slice(&token).unwrap();
-            let done = token.log.iter().filter(|entry| entry.event == TokenEvent::Done);
-            let done: Vec<&str> = done.map(|entry| entry.stage.as_str()).collect();
-            assert_eq!(done, STAGES, "{barcode}: each stage has recorded its work once");
-        }
+        assert_all_done(self.books, &self.path("."), "");
+    }
+}
+
+fn names(folder: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// Each book is in exactly one place below `root`, done, and the store has it with the bytes that it has to have.
+pub fn assert_all_done(books: SampleBooks, root: &Path, what: &str) {
+    let expected: BTreeSet<String> = books.barcodes().map(|barcode| format!("{barcode}.json")).collect();
+    assert_eq!(names(&root.join("07_done")), expected, "{what}");
+    for folder in names(root) {
+        let is_at_rest = folder == "07_done" || folder.starts_with('.') || folder == "done_bucket";
+        let left = if is_at_rest { BTreeSet::new() } else { names(&root.join(&folder)) };
+        let left: Vec<&String> = left.iter().filter(|name| name.contains(".json")).collect();
+        assert!(left.is_empty(), "{what}: {folder}: {left:?}");
+    }
+    for barcode in books.barcodes() {
+        let stored = fs::read(root.join(format!("done_bucket/{barcode}.tar.gz"))).unwrap();
+        assert!(stored == bag(books, &barcode), "{what}: the store has other bytes of {barcode}");
+        let token = fs::read(root.join(format!("07_done/{barcode}.json"))).unwrap();
+        let token: StageToken = serde_json::from_slice(&token).unwrap();
+        let done = token.log.iter().filter(|entry| entry.event == TokenEvent::Done);
+        let done: Vec<&str> = done.map(|entry| entry.stage.as_str()).collect();
+        assert_eq!(done, STAGES, "{what}: {barcode}: each stage has recorded its work once");
     }
 }
 
@@ -259,6 +266,66 @@ fn the_backlog_that_is_kept_is_that_of_a_recount_also_after_a_kill() {
     assert_eq!((numbers(), &kept["stored"], &kept["backlog"]), (kept.clone(), &15.into(), &0.into()));
 }
 
+/// Runs a row one directory of which is taken away when some tokens have gone through. `held` acts once a token of the
+/// stage before it has its work recorded and cannot go on.
+fn with_a_directory_that_is_gone(held: impl FnOnce(&mut Child)) {
+    let scene = RowScene::new(SampleBooks { count: 40, bytes: 2_000 }, BookTroubles::default());
+    let mut process = scene.start(&["--end", "signal"]);
+    let end = Instant::now() + DEADLINE;
+    while scene.names("07_done").len() < 3 {
+        assert!(Instant::now() < end, "nothing comes of it");
+    }
+    let (directory, aside) = (scene.path("05_modified"), scene.path(".aside"));
+    fs::rename(&directory, &aside).unwrap();
+    // What nobody can make a directory of.
+    while fs::write(&directory, "no directory").is_err() {
+        let _ = fs::remove_dir(&directory);
+        assert!(Instant::now() < end);
+    }
+    let is_held = |place: &String| {
+        let tokens = scene.names(&format!("04_extracted.work/{place}"));
+        tokens.iter().filter(|name| !name.starts_with('.')).any(|name| {
+            let text = fs::read(scene.path(&format!("04_extracted.work/{place}/{name}"))).unwrap_or_default();
+            let token = serde_json::from_slice::<StageToken>(&text).unwrap_or_default();
+            token.log.last().is_some_and(|entry| entry.stage == "modify" && entry.event == TokenEvent::Done)
+        })
+    };
+    while !scene.names("04_extracted.work").iter().any(is_held) {
+        assert!(Instant::now() < end, "no token is held up");
+    }
+    held(&mut process);
+    fs::remove_file(&directory).unwrap();
+    fs::rename(&aside, &directory).unwrap();
+    if process.try_wait().unwrap().is_none() {
+        while scene.names("07_done").len() < 40 {
+            assert!(Instant::now() < end, "{:?}", scene.names("07_done"));
+        }
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+    let ended = scene.place.run(&["run", "./row.yaml"]);
+    assert_eq!(ended.code, 0, "{}\n{}", ended.out, ended.err);
+    scene.assert_all_done();
+}
+
+#[test]
+fn tokens_whose_directory_is_no_directory_wait_for_it() {
+    with_a_directory_that_is_gone(|process| assert!(process.try_wait().unwrap().is_none()));
+}
+
+#[test]
+fn a_row_that_cannot_move_its_tokens_ends_when_it_is_told_to() {
+    with_a_directory_that_is_gone(|process| {
+        terminate(process);
+        process.wait().unwrap();
+    });
+}
+
+fn terminate(process: &Child) {
+    let number = rustix::process::Pid::from_raw(i32::try_from(process.id()).unwrap()).unwrap();
+    rustix::process::kill_process(number, rustix::process::Signal::TERM).unwrap();
+}
+
 #[test]
 fn a_stage_that_is_told_to_end_leaves_nothing_in_work() {
     let scene = RowScene::new(SampleBooks { count: 200, bytes: 2_000 }, BookTroubles::default());
@@ -267,17 +334,40 @@ fn a_stage_that_is_told_to_end_leaves_nothing_in_work() {
     while scene.names("07_done").len() < 5 {
         assert!(Instant::now() < end, "nothing comes of it");
     }
-    let number = i32::try_from(process.id()).unwrap();
-    rustix::process::kill_process(
-        rustix::process::Pid::from_raw(number).unwrap(),
-        rustix::process::Signal::TERM,
-    )
-    .unwrap();
+    terminate(&process);
     assert_eq!(process.wait().unwrap().code(), Some(0));
     for folder in scene.names(".").iter().filter(|folder| folder.ends_with(".work")) {
         assert_eq!(scene.names(folder), BTreeSet::new(), "{folder}");
     }
     assert!(scene.names("07_done").len() < 200, "it has ended before it was told to");
+}
+
+#[test]
+fn tokens_that_are_claimed_and_not_worked_on_wait_again_at_the_end() {
+    let scene = RowScene::new(SampleBooks { count: 30, bytes: 2_000 }, BookTroubles::default());
+    let row = fs::read_to_string(scene.place.path("row.yaml")).unwrap();
+    fs::write(scene.place.path("slow.yaml"), row.replace("{barcode}\"", "{barcode}\", per_minute: 2"))
+        .unwrap();
+    let mut command = scene.place.flow(&["run", "./slow.yaml"]);
+    let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let end = Instant::now() + DEADLINE;
+    while scene.names("07_done").is_empty() {
+        assert!(Instant::now() < end, "nothing comes of it");
+    }
+    terminate(&process);
+    // All of them would take a quarter of an hour.
+    let status = loop {
+        if let Some(status) = process.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < end, "it does not end");
+    };
+    assert_eq!(status.code(), Some(0));
+    let waiting = scene.names("01_incoming").len() + scene.names("07_done").len();
+    assert_eq!(waiting, 30, "{:?}", scene.names("01_incoming.work"));
+    let ended = scene.place.run(&["run", "./row.yaml"]);
+    assert_eq!(ended.code, 0, "{}\n{}", ended.out, ended.err);
+    scene.assert_all_done();
 }
 
 #[test]

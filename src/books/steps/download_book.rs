@@ -14,7 +14,7 @@ pub const ENCRYPTED: &str = "encrypted";
 
 fn step() -> Step {
     let number = Parameter::number;
-    BookPlace::step("download-book", 1, "Downloads the encrypted archive of a book.")
+    BookPlace::step("download-book", 2, "Downloads the encrypted archive of a book.")
         .parameter(Parameter::text("url", "", &[]).required().about(
             "The address of a book; `{barcode}` stands for its barcode. `sample:` is the sample server.",
         ))
@@ -40,7 +40,7 @@ fn download(token: StageToken, call: &Call, attempt: &CallAttempt) -> Result<Sta
         .map_err(|error| storage(&error))?;
     let url = sample_url(call.text("url"))
         .map_err(|error| Fault::transient(format!("sample server: {error}"), "Try it again."))?;
-    let url = url.replace("{barcode}", &token.barcode);
+    let url = url.replace("{barcode}", &in_address(&token.barcode));
     let file = place.path(ENCRYPTED);
     let bytes_max = (call.number("gib_max") * f64::from(1 << 30)) as u64;
     match (FileDownload { url: &url, file: &file, bytes_max }).fetch(attempt, call.token)? {
@@ -51,5 +51,24 @@ fn download(token: StageToken, call: &Call, attempt: &CallAttempt) -> Result<Sta
         DownloadEnd::NotReady(wait) => {
             Ok(StageToken { look_again_s: Some(wait.max(Duration::from_secs(1)).as_secs()), ..token })
         }
+    }
+}
+
+/// A barcode as one part of an address (RFC 3986, 2.1 and 2.3).
+fn in_address(barcode: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let part = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    barcode.bytes().map(part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_barcode_asks_for_nothing_but_its_book() {
+        assert_eq!(in_address("ark.88435_x1-a~b"), "ark.88435_x1-a~b");
+        assert_eq!(in_address("x?all=1#y&z %2F"), "x%3Fall%3D1%23y%26z%20%252F");
+        assert_eq!(in_address("caf\u{e9}"), "caf%C3%A9");
     }
 }

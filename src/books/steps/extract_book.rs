@@ -1,9 +1,11 @@
 //! `extract-book`: unpacks an archive. Nothing of it leaves its folder, and no link is made.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 
 use tar::{Archive, EntryType};
 
@@ -18,7 +20,7 @@ pub const EXTRACTED: &str = "extracted";
 
 fn step() -> Step {
     let number = Parameter::number;
-    BookPlace::step("extract-book", 1, "Unpacks a tar archive, plain or compressed with gzip or zstd.")
+    BookPlace::step("extract-book", 2, "Unpacks a tar archive, plain or compressed with gzip or zstd.")
         .parameter(
             number("gib_max", 16.0, 0.000_001, 1024.0, "GiB").about("The largest content of an archive."),
         )
@@ -79,11 +81,14 @@ pub fn unpack(archive: &Path, to: &Path, limits: &ExtractLimits, token: &CancelT
 }
 
 fn unpack_tar(from: impl Read, to: &Path, limits: &ExtractLimits, token: &CancelToken) -> Result<(), Fault> {
-    // What the archive says beside its files counts, too: names can be long.
-    let mut archive = Archive::new(from.take(limits.bytes.saturating_mul(2).saturating_add(1 << 20)));
+    // The names of entries are read into memory, and can be as long as the archive says.
+    let head_left = Rc::new(Cell::new(HEAD_BYTES_MAX));
+    let bounded = HeadBound { from, left: Rc::clone(&head_left) };
+    let mut archive = Archive::new(bounded);
     let (mut bytes, mut files, mut known) = (0_u64, 0_u64, BTreeSet::new());
     for entry in archive.entries().map_err(|error| damaged(&error))? {
         token.check()?;
+        head_left.set(u64::MAX);
         let mut entry = entry.map_err(|error| damaged(&error))?;
         let path = entry.path().map_err(|error| damaged(&error))?.into_owned();
         files += 1;
@@ -108,10 +113,32 @@ fn unpack_tar(from: impl Read, to: &Path, limits: &ExtractLimits, token: &Cancel
             EntryType::XGlobalHeader => {}
             other => return Err(fault(format!("link or device: {} is {other:?}", path.display()))),
         }
+        head_left.set(HEAD_BYTES_MAX);
     }
-    // The end of the stream has the checksum of what was compressed.
+    // The end of the stream has the checksum of what was compressed, after some padding.
+    head_left.set(limits.bytes.saturating_add(HEAD_BYTES_MAX));
     io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(|error| damaged(&error))?;
     if files == 0 { Err(fault("empty archive: there is no file in it".to_owned())) } else { Ok(()) }
+}
+
+/// The most bytes between the contents of two entries: padding, heads, long names and attributes.
+const HEAD_BYTES_MAX: u64 = 2 << 20;
+
+/// A reader that fails where an archive has more bytes beside its contents than it may have.
+struct HeadBound<R> {
+    from: R,
+    left: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for HeadBound<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.from.read(buffer)?;
+        match self.left.get().checked_sub(length as u64) {
+            Some(left) => self.left.set(left),
+            None => return Err(io::Error::other("too long: there is too much beside the files in it")),
+        }
+        Ok(length)
+    }
 }
 
 fn copy(from: &mut impl Read, to: &mut File, left: u64, token: &CancelToken) -> Result<u64, Fault> {
@@ -251,6 +278,11 @@ mod tests {
         let many: Vec<(EntryType, &str, usize)> =
             many.iter().map(|(kind, name, size)| (*kind, name.as_str(), *size)).collect();
         assert!(unpacked(&archive(&many)).unwrap_err().starts_with("too many files"));
+        // A name of a hundred million bytes.
+        let mut long = header(EntryType::GNULongName, b"././@LongLink", 100_000_000).as_bytes().to_vec();
+        long.resize(100_000_512, b'x');
+        let reason = unpacked(&zstd::encode_all(long.as_slice(), 1).unwrap()).unwrap_err();
+        assert!(reason.contains("too much beside the files"), "{reason}");
         // A bomb: a hundred million zeros in a few kilobytes.
         let mut bomb = archive(&[]);
         bomb.splice(..0, header(file, b"bomb", 100_000_000).as_bytes().iter().copied());

@@ -11,7 +11,7 @@ use super::upload_book::{STORED, check_stored};
 fn step() -> Step {
     BookPlace::step(
         "mark-book",
-        1,
+        2,
         "Checks that the store has a book, and removes its files on the way there.",
     )
     .parameter(Parameter::text("store", "", &[]).required().about("The folder that is the store."))

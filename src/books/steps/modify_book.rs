@@ -20,7 +20,7 @@ use super::extract_book::EXTRACTED;
 pub const BAG: &str = "bag.tar.gz";
 
 fn step() -> Step {
-    BookPlace::step("modify-book", 1, "Packs a book as a BagIt bag with checksums, always the same bytes.")
+    BookPlace::step("modify-book", 2, "Packs a book as a BagIt bag with checksums, always the same bytes.")
         .calls(|tokens, call, _| Ok(tokens.into_iter().map(|token| modify(token, call)).collect()))
 }
 
@@ -50,6 +50,13 @@ pub fn pack(folder: &Path, name: &str, to: impl Write, token: &CancelToken) -> R
     let mut bag = BagWriter { tar: Builder::new(gzip), name, manifest: String::new(), bytes: 0, files: 0 };
     let mut paths = Vec::new();
     list(folder, Path::new(""), &mut paths).map_err(|error| storage(&error))?;
+    if let Some(path) = paths.iter().find(|path| path.to_str().is_none()) {
+        let reason = format!("bad path: {} is not UTF-8, as the list of a bag has to be", path.display());
+        return Err(Fault::new(
+            reason,
+            "Have the archive made with names in UTF-8, and run the token again.",
+        ));
+    }
     // The order of a directory is that of its file system.
     paths.sort();
     for path in paths {
@@ -81,13 +88,14 @@ struct BagWriter<'a, W: Write> {
 
 impl<W: Write> BagWriter<'_, W> {
     fn file(&mut self, folder: &Path, path: &Path) -> io::Result<()> {
+        let text = path.to_str().ok_or(io::ErrorKind::InvalidFilename)?;
         let file = File::open(folder.join(path))?;
         let length = file.metadata()?.len();
         let inside = Path::new("data").join(path);
         let mut reader = HashedReader { from: BufReader::new(file), sha256: Sha256::new() };
         let target = Path::new(self.name).join(&inside);
         self.tar.append_data(&mut header(length), target, &mut reader)?;
-        let line = format!("{}  {}\n", hex(&reader.sha256.finalize()), encoded(&inside));
+        let line = format!("{}  data/{}\n", hex(&reader.sha256.finalize()), encoded(text));
         self.manifest.push_str(&line);
         (self.bytes, self.files) = (self.bytes + length, self.files + 1);
         Ok(())
@@ -138,8 +146,8 @@ impl<R: Read> Read for HashedReader<R> {
 }
 
 /// A path as a manifest has it: line ends are encoded (RFC 8493, 2.1.3).
-fn encoded(path: &Path) -> String {
-    path.to_string_lossy().replace('%', "%25").replace('\n', "%0A").replace('\r', "%0D")
+fn encoded(path: &str) -> String {
+    path.replace('%', "%25").replace('\n', "%0A").replace('\r', "%0D")
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -149,6 +157,16 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_no_manifest_can_have_is_a_fault() {
+        use std::os::unix::ffi::OsStringExt;
+        let folder = tempfile::tempdir().unwrap();
+        let name = std::ffi::OsString::from_vec(b"caf\xe9".to_vec());
+        fs::write(folder.path().join(name), "1").unwrap();
+        let fault = pack(folder.path(), "ark.1", Vec::new(), &CancelToken::default()).unwrap_err();
+        assert!(fault.reason.starts_with("bad path: "), "{}", fault.reason);
+    }
 
     #[test]
     fn the_same_files_give_the_same_bytes_and_a_bag_says_their_checksums() {

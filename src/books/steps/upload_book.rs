@@ -81,6 +81,9 @@ pub fn check_stored(token: &StageToken, store: &Path) -> Result<(), Fault> {
     let Some(stored) = token.locations.get(STORED) else {
         return Err(Fault::new("not stored: the token does not say where", remedy));
     };
+    if stored.path != key(&token.barcode) {
+        return Err(Fault::new(format!("other key: the token says {}", stored.path.display()), remedy));
+    }
     match digest_of(&store.join(&stored.path)) {
         Ok((digest, _)) if digest == stored.digest => Ok(()),
         Ok((digest, _)) => {

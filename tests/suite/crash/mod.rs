@@ -8,6 +8,7 @@
 //! * [`faults`]: a disk that is full, or broken, or may only be read;
 //! * [`damage`]: a journal that is cut, and bits that have turned in what lies on the disk;
 //! * [`clocks`]: a clock that jumps;
+//! * [`rows`]: all of these for tokens in directories;
 //! * [`holder`]: two on one state folder.
 //!
 //! Most of it is done by a library that stands before libc ([`shim`]), which is tried itself
@@ -24,6 +25,7 @@ mod library;
 pub mod life;
 mod pacs;
 mod points;
+mod rows;
 mod scene;
 mod shim;
 mod site;

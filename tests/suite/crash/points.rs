@@ -73,7 +73,7 @@ pub fn traced(scene: &Scene) -> Vec<Point> {
 }
 
 /// Before and after the first and the last; in a short run one of these, by turns.
-fn deeds(last: &Point, turn: usize) -> Vec<(Point, Deed)> {
+pub fn deeds(last: &Point, turn: usize) -> Vec<(Point, Deed)> {
     let all = [
         (last.first(), Deed::KillBefore),
         (last.first(), Deed::KillAfter),
