@@ -25,7 +25,7 @@ use super::work::StageWork;
 pub struct RowSizes {
     /// Worker threads; one for each core, unless said.
     pub workers: Option<NonZero<usize>>,
-    /// Tokens in work at once.
+    /// Tokens of a stage in work at once.
     pub lanes: NonZero<usize>,
     /// The first stage begins nothing with less free bytes on the disk.
     pub free_bytes_min: u64,
@@ -103,7 +103,10 @@ impl RowRun {
         let sink = StageSink::start(&self.works, self.stop())?;
         let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let workers = self.sizes.workers.unwrap_or(cores);
-        let settings = EngineSettings { workers, lanes: self.sizes.lanes, ..EngineSettings::default() };
+        // Tokens that wait for a slow service leave the other stages their lanes.
+        let lanes = self.sizes.lanes;
+        let in_work_max = lanes.checked_mul(NonZero::new(self.works.len()).unwrap_or(NonZero::<usize>::MIN));
+        let settings = EngineSettings { workers, lanes, in_work_max, ..EngineSettings::default() };
         let over = StopSignal::default();
         std::thread::scope(|scope| {
             scope.spawn(|| upkeep.run(&over));

@@ -413,7 +413,7 @@ impl Run {
         let mesh = cluster.map(|cluster| cluster.meet(dataflows, table, workers, lanes)).transpose()?;
         let control = Arc::clone(&self.control);
         let memory = budget - memory::keep_for_inflating(budget);
-        Ok(EngineSettings { workers, lanes, memory, mesh, control })
+        Ok(EngineSettings { workers, lanes, memory, mesh, control, ..EngineSettings::default() })
     }
 
     /// Whether nothing is given that a sample could get in the way of: no site, no destination, and no open

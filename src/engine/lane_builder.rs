@@ -23,12 +23,12 @@ pub struct LaneBuilder {
 }
 
 impl LaneBuilder {
-    /// A builder for this many requests in work at once. Each dataflow has one lane more, for requests that
+    /// A builder for this many requests of a dataflow in work at once. Each has one lane more, for requests that
     /// are only to be answered, as cancelled ones.
-    pub fn new(dataflows: &Arc<RunningDataflows>, in_work_max: NonZero<usize>) -> LaneBuilder {
+    pub fn new(dataflows: &Arc<RunningDataflows>, lanes: NonZero<usize>) -> LaneBuilder {
         LaneBuilder {
             dataflows: Arc::clone(dataflows),
-            lanes: in_work_max.get().saturating_add(1),
+            lanes: lanes.get().saturating_add(1),
             built: 0,
             shared: Vec::new(),
             done: LaneResponses::default(),

@@ -95,8 +95,10 @@ use timer::TimerThread;
 pub struct EngineSettings {
     /// Worker threads of this process.
     pub workers: NonZero<usize>,
-    /// Requests in work at once, of all dataflows and in all processes together.
+    /// Requests of each dataflow in work at once, in all processes together.
     pub lanes: NonZero<usize>,
+    /// Requests of all dataflows in work at once, in all processes together; as many as lanes, unless said.
+    pub in_work_max: Option<NonZero<usize>>,
     /// Bytes that requests in work may take in this process.
     pub memory: u64,
     /// The other processes, connected.
@@ -110,7 +112,8 @@ impl Default for EngineSettings {
     fn default() -> EngineSettings {
         let workers = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let lanes = NonZero::new(4).expect("four is not zero");
-        EngineSettings { workers, lanes, memory: 2 << 30, mesh: None, control: Arc::default() }
+        let (memory, control) = (2 << 30, Arc::default());
+        EngineSettings { workers, lanes, in_work_max: None, memory, mesh: None, control }
     }
 }
 
@@ -196,7 +199,8 @@ fn start(
     channels: SchedulerChannels,
     first: Arc<OnceLock<Thread>>,
 ) -> Result<WorkerGuards<()>, EngineError> {
-    let EngineSettings { workers, lanes, mesh, .. } = settings;
+    let EngineSettings { workers, lanes, in_work_max, mesh, .. } = settings;
+    let in_work_max = in_work_max.unwrap_or(lanes);
     let built = match mesh {
         None => CommunicationConfig::Process(workers.get()).try_build(),
         Some(mesh) => mesh.build(workers.get()),
@@ -210,7 +214,7 @@ fn start(
         if channels.is_some() {
             first.get_or_init(std::thread::current);
         }
-        worker::work(worker, lanes, &dataflows, channels);
+        worker::work(worker, lanes, in_work_max, &dataflows, channels);
     });
     guards.map_err(EngineError)
 }

@@ -12,12 +12,13 @@ use super::scheduler::{RequestScheduler, SchedulerChannels};
 /// Runs a worker until no more requests come and all are answered.
 pub fn work(
     worker: &mut Worker,
+    lanes: NonZero<usize>,
     in_work_max: NonZero<usize>,
     dataflows: &Arc<RunningDataflows>,
     channels: Option<SchedulerChannels>,
 ) {
     dataflows.wake_this_thread();
-    let mut builder = LaneBuilder::new(dataflows, in_work_max);
+    let mut builder = LaneBuilder::new(dataflows, lanes);
     if let Some(channels) = channels {
         RequestScheduler::new(channels, in_work_max.get(), &mut builder).serve(worker);
     }
