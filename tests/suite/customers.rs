@@ -59,7 +59,7 @@ on_failure: stop
 const CHANGES: [&str; 8] = [
     "~ densities: peel_mm: 15 mm → 10 mm",
     "~ page: switched off",
-    "+ overlay: write-overlay, needs {request: request, series: series, volume: volume, lungs: lungs.lungs}, spacing_mm 5 mm",
+    "+ overlay: write-overlay, needs {request: request, series: series.series, volume: volume, lungs: lungs.lungs}, spacing_mm 5 mm",
     "~ response: + overlay, - page",
     "~ on_failure: continue → stop",
     "~ deadline: none → 1 h",
