@@ -11,6 +11,7 @@ use rustix::fs::FlockOperation;
 use crate::admission::StopSignal;
 use crate::tokens::{StageCount, StageFolder, StageToken, TokenError, WorkPlace, list_tokens};
 
+use super::backlog::BacklogError;
 use super::backlog_watch::{BacklogWatch, choosing};
 use super::inventory::BookInventory;
 use super::stages::{StageRow, barcode_key};
@@ -54,6 +55,8 @@ pub enum ChooserLook {
 pub enum ChooserError {
     #[error(transparent)]
     Tokens(#[from] TokenError),
+    #[error(transparent)]
+    Backlog(#[from] BacklogError),
     #[error("could not use the list of all books")]
     Inventory(#[source] io::Error),
     #[error("could not lock the choice")]
@@ -142,7 +145,7 @@ impl BookChooser {
             (Some(_), Some(inventory)) => inventory.known(tell).map_err(ChooserError::Inventory)?,
             (Some(_) | None, _) => left.clone(),
         };
-        let backlog = BacklogWatch::new(&self.row, &available)?;
+        let backlog = BacklogWatch::new(&self.row, &available, stop)?;
         let mut known = HashSet::new();
         for folder in self.row.folders() {
             list_tokens(&folder, |barcode, _| _ = known.insert(barcode_key(barcode)))?;
