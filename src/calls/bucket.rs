@@ -5,7 +5,6 @@
 //! condition never replaces an object. With one that does not, two processes that put the same key at the same moment
 //! both succeed.
 
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -24,27 +23,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::step::{CallFault, CancelToken, Digest, Digester, Fault, FaultKind};
 
-use super::client::service;
+use super::bucket_place::{BucketKey, BucketPlace};
 use super::object_transport::{LastAnswer, ObjectAnswer, ObjectExchange, ObjectTransport};
-
-/// A place in a bucket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BucketPlace {
-    pub bucket: String,
-    /// The beginning of all keys, without a slash at its end; empty for none.
-    pub prefix: String,
-    /// The URL of the service; empty for that of AWS.
-    pub endpoint: String,
-    /// The region; empty for that of the environment, or the usual one.
-    pub region: String,
-}
-
-/// A key of a service with its secret, which is not shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct BucketKey {
-    pub id: String,
-    pub secret: String,
-}
 
 /// What ends a call.
 #[derive(Clone, Copy, Debug)]
@@ -70,79 +50,10 @@ pub struct ObjectBucket<'a> {
     runtime: Runtime,
 }
 
-impl fmt::Display for BucketPlace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let slash = if self.prefix.is_empty() { "" } else { "/" };
-        write!(f, "{SCHEME}{}{slash}{}", self.bucket, self.prefix)
-    }
-}
-
 impl<'a> BucketLimits<'a> {
     /// The limits of a call that has so much time from now on.
     pub fn new(time: Duration, token: &'a CancelToken) -> BucketLimits<'a> {
         BucketLimits { end: Instant::now() + time, token }
-    }
-}
-
-impl fmt::Debug for BucketKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the key {}", self.id)
-    }
-}
-
-const SCHEME: &str = "s3://";
-
-/// Whether a text is the address of a bucket.
-pub fn is_bucket(text: &str) -> bool {
-    text.starts_with(SCHEME)
-}
-
-impl BucketPlace {
-    /// Reads `s3://BUCKET/PREFIX`.
-    ///
-    /// # Errors
-    /// If it is none.
-    pub fn read(address: &str, endpoint: &str, region: &str) -> Result<BucketPlace, Fault> {
-        let wrong = |what: &str| {
-            let reason = format!("bad store: {what} in {address:?}");
-            Fault::new(reason, "Write `s3://BUCKET/PREFIX` in the dataflow file.")
-        };
-        let rest = address.strip_prefix(SCHEME).ok_or_else(|| wrong("there is no bucket"))?;
-        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        let prefix = prefix.trim_end_matches('/');
-        let is_name = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
-        if bucket.is_empty() || !bucket.chars().all(is_name) {
-            return Err(wrong("the bucket has no name that one can have"));
-        }
-        ObjectPath::parse(prefix).map_err(|_| wrong("the prefix is no beginning of keys"))?;
-        if !endpoint.is_empty() && !["http://", "https://"].iter().any(|scheme| endpoint.starts_with(scheme))
-        {
-            let reason = format!("bad store: {endpoint:?} is no URL of a service");
-            return Err(Fault::new(reason, "Write `endpoint: https://HOST:PORT` in the dataflow file."));
-        }
-        let [bucket, prefix, endpoint, region] = [bucket, prefix, endpoint, region].map(str::to_owned);
-        Ok(BucketPlace { bucket, prefix, endpoint, region })
-    }
-
-    fn service(&self) -> &str {
-        if self.endpoint.is_empty() { "AWS" } else { service(&self.endpoint) }
-    }
-}
-
-impl BucketKey {
-    /// Reads `KEY:SECRET`.
-    ///
-    /// # Errors
-    /// If it is none. What it is instead is not said.
-    pub fn read(text: &[u8]) -> Result<BucketKey, Fault> {
-        let parts = str::from_utf8(text).ok().and_then(|text| text.split_once(':'));
-        match parts.filter(|(id, secret)| !id.is_empty() && !secret.is_empty()) {
-            Some((id, secret)) => Ok(BucketKey { id: id.to_owned(), secret: secret.to_owned() }),
-            None => {
-                let remedy = "Write the key, a colon and its secret where `credentials` points to.";
-                Err(Fault::new("bad credentials: they are not of the form KEY:SECRET", remedy))
-            }
-        }
     }
 }
 
@@ -486,22 +397,6 @@ mod tests {
 
     fn limits(token: &CancelToken, time: Duration) -> BucketLimits<'_> {
         BucketLimits::new(time, token)
-    }
-
-    #[test]
-    fn an_address_is_read_and_a_secret_is_not_shown() {
-        let place = place("");
-        assert_eq!((place.bucket.as_str(), place.prefix.as_str()), ("library", "shelf"));
-        for wrong in ["s3://", "s3:///shelf", "s3://a b/c", "s3://library/../x", "s3://library/a//b"] {
-            assert!(BucketPlace::read(wrong, "", "").is_err(), "{wrong}");
-        }
-        assert!(BucketPlace::read("s3://library", "s3.example.org", "").is_err());
-        assert_eq!(
-            (key().secret.as_str(), format!("{:?}", key())),
-            ("open:sesame", "the key reader".to_owned())
-        );
-        let fault = BucketKey::read(b"open sesame").unwrap_err();
-        assert!(!format!("{fault:?}").contains("sesame"));
     }
 
     #[test]

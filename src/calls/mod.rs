@@ -2,6 +2,7 @@
 //! downloads, and buckets of object stores. The only folder that names the HTTP client.
 
 mod bucket;
+mod bucket_place;
 mod call_http;
 mod circuit;
 mod client;
@@ -9,7 +10,8 @@ mod download;
 mod object_transport;
 mod open_circuits;
 
-pub use bucket::{BucketFile, BucketKey, BucketLimits, BucketPlace, ObjectBucket, is_bucket};
+pub use bucket::{BucketFile, BucketLimits, ObjectBucket};
+pub use bucket_place::{BucketKey, BucketPlace, is_bucket};
 pub use client::{ServicePost, note_circuits_in};
 pub use download::{DownloadEnd, FileDownload};
 pub use open_circuits::{OpenCircuit, open_circuits};
