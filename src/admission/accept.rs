@@ -11,7 +11,7 @@ use crate::journal::{
 };
 use crate::step::{Digest, Request};
 
-use super::left_requests::DeferredRequest;
+use super::left_requests::DeferralReason;
 use super::{Admission, AdmissionEvent, Intake, StopSignal};
 
 /// The verdict on a request at its acceptance.
@@ -102,8 +102,8 @@ impl Admission<'_> {
         match (receipt.standing(), receipt.number()) {
             (RequestStanding::New, number) => {
                 let priority = self.dataflows.priority(receipt.request(), dataflow);
-                match number.filter(|_| self.defers(dataflow, priority)) {
-                    Some(number) => self.defer(number, priority)?,
+                match number.and_then(|number| Some((number, self.defers(dataflow, priority)?))) {
+                    Some((number, reason)) => self.defer(number, reason)?,
                     None => self.queue.resume(submission(receipt, dataflow, priority), earlier),
                 }
                 Ok(Accepted::New)
@@ -124,9 +124,9 @@ impl Admission<'_> {
         }
     }
 
-    fn defer(&self, number: i64, priority: RequestPriority) -> Result<(), JournalError> {
+    fn defer(&self, number: i64, reason: DeferralReason) -> Result<(), JournalError> {
         if let Some(history) = self.journal.history(number)? {
-            self.left.defer(DeferredRequest { row: history.row, priority });
+            self.left.defer(history.row, reason);
         }
         Ok(())
     }

@@ -39,7 +39,6 @@ pub(super) fn maintain<'scope>(
         if std::mem::replace(&mut seen, changes) != changes {
             admission.queue.notice_pauses();
         }
-        admission.take_up(scope);
         if let Err(error) = serve_operator_requests(scope, admission, sink) {
             tracing::error!(%error, "operator requests cannot be read");
         }

@@ -9,7 +9,7 @@ use crate::journal::{JournalError, RequestHistory, RequestRow};
 use crate::step::Fault;
 
 use super::accept::again;
-use super::left_requests::DeferredRequest;
+use super::left_requests::DeferralReason;
 use super::{Admission, AdmissionEvent};
 
 /// The number of starts in a row after which a request is no longer run. Counted are starts after which the
@@ -50,9 +50,9 @@ impl Admission<'_> {
         let mut suspects = Vec::new();
         let mut rows = Vec::new();
         for row in unanswered {
-            match self.waiting(row)? {
-                Some(deferred) if left.take(row.number) => left.defer(deferred),
-                _ => rows.push((self.priority(row)?, row)),
+            match self.standing(row)? {
+                (_, Some(reason)) => left.defer_left(row, reason),
+                (priority, None) => rows.push((priority, row)),
             }
         }
         rows.sort_by_key(|(priority, row)| (*priority, row.number));
@@ -77,24 +77,16 @@ impl Admission<'_> {
         Ok(())
     }
 
-    /// The request, if it waits on the disk. A cancelled one does not.
-    fn waiting(&self, row: &RequestRow) -> Result<Option<DeferredRequest>, JournalError> {
-        let Some(dataflow) = self.dataflows.accepted(&row.dataflow, None) else { return Ok(None) };
-        let priority = self.priority(row)?;
-        let is_open = |history: &RequestHistory| !history.is_cancelled() && history.response().is_none();
-        let waits = self.defers(&dataflow, priority)
-            && self.journal.history(row.number)?.as_ref().is_some_and(is_open);
-        Ok(waits.then(|| DeferredRequest { row: row.clone(), priority }))
-    }
-
-    fn priority(&self, row: &RequestRow) -> Result<RequestPriority, JournalError> {
+    /// The priority of a request, and the reason if it waits on the disk. A cancelled or answered one does not.
+    fn standing(&self, row: &RequestRow) -> Result<(RequestPriority, Option<DeferralReason>), JournalError> {
         let history = self.journal.history(row.number)?;
-        let request = history.as_ref().and_then(|history| history.request().ok());
-        let dataflow = self.dataflows.accepted(&row.dataflow, None);
-        let both = request.zip(dataflow);
-        Ok(both
-            .map(|((request, _), dataflow)| self.dataflows.priority(request, &dataflow))
-            .unwrap_or_default())
+        let version = history.as_ref().and_then(RequestHistory::version);
+        let dataflow = self.dataflows.accepted(&row.dataflow, version);
+        let Some((history, dataflow)) = history.zip(dataflow) else { return Ok(Default::default()) };
+        let Ok((request, _)) = history.request() else { return Ok(Default::default()) };
+        let priority = self.dataflows.priority(request, &dataflow);
+        let is_open = !history.is_cancelled() && history.response().is_none();
+        Ok((priority, if is_open { self.defers(&dataflow, priority) } else { None }))
     }
 
     /// Whether the request may be the one that ended the process. A cancelled one is not run, so it is not.

@@ -21,9 +21,6 @@ use super::{
     StateFolder, StopSignal, UnobservedAdmission,
 };
 
-/// The time between two looks whether deferred requests are left.
-const LOOK: Duration = Duration::from_millis(100);
-
 /// The place of a service's records, and how much of them is kept.
 #[derive(Clone, Debug)]
 pub struct ServiceSettings {
@@ -275,8 +272,11 @@ fn feed(
     let unanswered = admission.unanswered()?;
     admission.left.add(&unanswered);
     let end = StopSignal::default();
+    let paused_waits = admission.queue.paused_waits();
+    admission.stop.when_requested(move || paused_waits.end());
     let brought = std::thread::scope(|scope| {
         scope.spawn(|| maintain(scope, admission, upkeep, &end));
+        scope.spawn(|| admission.hand_on_deferred(scope));
         let resuming = scope.spawn(|| admission.resume_all(&unanswered));
         let feeding: Vec<_> = sources.iter().map(|source| scope.spawn(|| source.feed(admission))).collect();
         // A source that panicked counts as `Intake::Partial`; the others go on.
@@ -287,6 +287,8 @@ fn feed(
         settle(admission);
         upkeep.sink.drain();
         end.request();
+        admission.left.close();
+        admission.queue.signal_room();
         resumed.unwrap_or(Ok(())).map(|()| brought)
     });
     collect(admission, upkeep.retention);
@@ -295,15 +297,11 @@ fn feed(
 
 /// Waits until all requests are answered. Those that are paused wait for the next start if an end was asked for.
 fn settle(admission: &Admission) {
-    loop {
-        if admission.stop.is_requested() {
-            return admission.queue.settle_but_paused();
-        }
-        admission.queue.settle();
-        if !admission.left.has_deferred() {
-            return;
-        }
-        admission.stop.wait(LOOK);
+    admission.wait_for_deferred();
+    match admission.stop.is_requested() {
+        true => admission.queue.settle_but_paused(),
+        // It ends as the other when an end is asked for meanwhile.
+        false => admission.queue.settle(),
     }
 }
 

@@ -12,7 +12,7 @@
 //! | `message` | what receivers are told |
 //! | `memory` | what was told, and what is still to be told |
 //! | `receiver` | webhook, mail and command |
-//! | `thread` | the thread that looks |
+//! | `thread` | the thread that looks, and one for each receiver |
 
 mod cause;
 mod memory;
@@ -21,9 +21,9 @@ mod receiver;
 mod site;
 mod thread;
 
-pub use cause::{AlarmCauses, AlarmInput, causes};
+pub use cause::{AlarmCauses, AlarmInput, LedgerInput, causes};
 pub use memory::AlarmMemory;
 pub use message::{AlarmMessage, AlarmStage};
 pub use receiver::{AlarmReceiver, ReceiverError};
 pub use site::{AlarmRules, AlarmSettings, ErrorRule, MailSettings};
-pub use thread::{AlarmSetup, AlarmThread};
+pub use thread::{AlarmError, AlarmSetup, AlarmThread};

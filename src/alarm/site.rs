@@ -1,5 +1,6 @@
 //! `alarms` in a site's file.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ pub struct AlarmSection;
 inventory::submit! { BuiltInSection(&AlarmSection) }
 
 /// The alarms of a site.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct AlarmSettings {
     pub rules: AlarmRules,
     /// The URL that each message is posted to.
@@ -19,6 +20,8 @@ pub struct AlarmSettings {
     pub mail: Option<MailSettings>,
     /// A program with its arguments, which gets each message on its standard input.
     pub command: Vec<String>,
+    /// The time for which a cause has been gone before its alarm is over.
+    pub over_after: Duration,
 }
 
 /// The rules: what is wrong.
@@ -51,11 +54,14 @@ pub struct MailSettings {
     pub to: Vec<String>,
     /// A file with `USER:PASSWORD` in its first line.
     pub authorization: Option<PathBuf>,
-    /// The authorities that may have signed the server's certificate.
+    /// Authorities of the site that may have signed the server's certificate, beside the public ones.
     pub authorities: Option<PathBuf>,
 }
 
-const KEYS: [&str; 7] = ["unanswered", "destination_down", "errors", "free", "webhook", "mail", "command"];
+const KEYS: [&str; 8] =
+    ["unanswered", "destination_down", "errors", "free", "over_after", "webhook", "mail", "command"];
+
+const OVER_AFTER: Duration = Duration::from_secs(60);
 
 const ANSWERS_MIN: usize = 10;
 
@@ -72,6 +78,20 @@ impl SiteSection for AlarmSection {
 }
 
 impl SectionSettings for AlarmSettings {}
+
+impl Default for AlarmSettings {
+    fn default() -> AlarmSettings {
+        let (rules, webhook, mail, command) = Default::default();
+        AlarmSettings { rules, webhook, mail, command, over_after: OVER_AFTER }
+    }
+}
+
+impl AlarmRules {
+    /// Whether there is a rule that looks at the ledger.
+    pub fn need_ledger(&self) -> bool {
+        self.unanswered.is_some() || self.destination_down.is_some() || self.errors.is_some()
+    }
+}
 
 impl AlarmSettings {
     /// Whether anybody is to be told of anything.
@@ -93,7 +113,8 @@ fn alarms(reader: &mut SectionReader) -> AlarmSettings {
     });
     let mail = reader.section("mail", mail).flatten();
     let command: Vec<String> = reader.texts("command").into_iter().map(|part| part.value).collect();
-    let settings = AlarmSettings { rules, webhook, mail, command };
+    let over_after = reader.duration("over_after").unwrap_or(OVER_AFTER);
+    let settings = AlarmSettings { rules, webhook, mail, command, over_after };
     let tells = settings.webhook.is_some() || settings.mail.is_some() || !settings.command.is_empty();
     if settings.is_wanted() && !tells {
         reader.wrong("nobody is told", "add a webhook, a mail or a command");
@@ -134,8 +155,35 @@ fn mail(reader: &mut SectionReader) -> Option<MailSettings> {
         reader.wrong("nobody gets the mail", "add a list \"to\"");
     }
     let authorization = reader.path("authorization");
+    let is_plain = |server: &String| server.starts_with("smtp://") && !is_local(server);
+    if authorization.is_some() && server.as_ref().is_some_and(is_plain) {
+        reader.wrong(
+            "the password would be sent without encryption",
+            "use smtps:// or smtp+starttls://, or leave out the authorization",
+        );
+    }
     let authorities = reader.context().authorities.clone();
     Some(MailSettings { server: server?, from: from?, to, authorization, authorities })
+}
+
+/// Whether a server is on this machine.
+fn is_local(server: &str) -> bool {
+    let (host, _) = server_address(server);
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// Host and port of the URL of a mail server; a port that is not given is the usual one of its scheme.
+pub fn server_address(server: &str) -> (&str, u16) {
+    let (scheme, rest) = server.split_once("://").unwrap_or(("smtp", server));
+    let rest = rest.trim_end_matches('/');
+    let given = rest.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+    let usual = match scheme {
+        "smtps" => 465,
+        "smtp+starttls" => 587,
+        _ => 25,
+    };
+    given.unwrap_or((rest, usual))
 }
 
 #[cfg(test)]
@@ -154,7 +202,7 @@ mod tests {
     #[test]
     fn rules_and_receivers_are_read() {
         let text = "alarms:\n  unanswered: 30 min\n  errors: {share: 20 %, answers: 5}\n  free: 20 GiB\n  \
-                    mail: {server: \"smtp://mail:25\", from: a@b.org, to: [c@d.org], authorization: mail.txt}\n";
+                    mail: {server: \"smtp://[::1]:25\", from: a@b.org, to: [c@d.org], authorization: mail.txt}\n";
         let settings = read(text).unwrap();
         assert_eq!(settings.rules.unanswered, Some(Duration::from_secs(1800)));
         assert_eq!(settings.rules.errors, Some(ErrorRule { share: 0.2, answers_min: 5 }));
@@ -172,6 +220,10 @@ mod tests {
             (
                 "alarms: {free: 1 GiB, mail: {server: \"smtp://m\", from: me, to: [a@b.org]}}\n",
                 "a mail address",
+            ),
+            (
+                "alarms: {free: 1 GiB, mail: {server: \"smtp://m\", from: a@b.org, to: [a@b.org], authorization: f}}\n",
+                "without encryption",
             ),
             ("alarms: {fre: 1 GiB}\n", "did you mean \"free\"?"),
         ] {

@@ -146,12 +146,21 @@ impl BookChooser {
             (Some(_) | None, _) => left.clone(),
         };
         let backlog = BacklogWatch::new(&self.row, &available, stop)?;
-        let mut known = HashSet::new();
-        for folder in self.row.folders() {
-            list_tokens(&folder, |barcode, _| _ = known.insert(barcode_key(barcode)))?;
-        }
+        let known = self.known()?;
         let (left, renewal) = (left.into_iter(), Instant::now() + RENEWAL);
         Ok(Some(ChooserTurn { _lock: lock, place, left, list_time, renewal, backlog, known }))
+    }
+
+    /// The books that have a token. Tokens move while the directories are listed: on, in the order of the list, and from a
+    /// lost worker or after a fault back to where they waited, where the second round finds them.
+    fn known(&self) -> Result<HashSet<u64>, TokenError> {
+        let mut known = HashSet::new();
+        let folders = self.row.folders();
+        let (last, moving) = folders.split_last().unwrap_or((&folders[0], &[]));
+        for folder in moving.iter().chain(moving).chain([last]) {
+            list_tokens(folder, |barcode, _| _ = known.insert(barcode_key(barcode)))?;
+        }
+        Ok(known)
     }
 }
 

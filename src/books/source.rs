@@ -33,6 +33,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// The time before something is tried again that has failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// The time that work has after the end was asked for.
+const END: Duration = Duration::from_secs(5);
+
 impl StageSource {
     /// The tokens that wait for a stage. Nothing is claimed while less than `free_bytes_min` are free on its disk.
     pub fn new(work: &Arc<StageWork>, free_bytes_min: u64) -> StageSource {
@@ -130,6 +133,10 @@ impl Source for StageSource {
                 }
             }
         }
+        // Claimed are more tokens than are worked on. Those that take longer wait again in their directory.
+        let canceller = admission.queue.canceller();
+        let left = self.work.wait_until_idle(END);
+        left.iter().for_each(|claimed| canceller.cancel(self.request(claimed).id));
         Intake::Whole
     }
 }

@@ -102,6 +102,14 @@ impl StageWork {
         self.lock().claimed.remove(name)
     }
 
+    /// Waits for at most `time` until nothing is claimed. Gives the tokens that still are.
+    pub(super) fn wait_until_idle(&self, time: Duration) -> Vec<ClaimedToken> {
+        let busy = |state: &mut WorkState| state.taken > 0;
+        let waited = self.changed.wait_timeout_while(self.lock(), time, busy);
+        let state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.claimed.values().map(|(claimed, _)| claimed.clone()).collect()
+    }
+
     pub(super) fn count(&self, of: WorkCounts) {
         for (count, more) in self.counts.iter().zip([of.done, of.failed, of.postponed]) {
             count.fetch_add(more, Ordering::Relaxed);

@@ -45,21 +45,16 @@ impl ServicePost<'_> {
             Err(error) => CIRCUITS.failed(service, &error.to_string(), Instant::now()),
             Ok(_) => CIRCUITS.succeeded(service, Instant::now()),
         }
-        let PostAnswer { status, retry_after, body } =
-            answered.map_err(|error| unanswered(service, &error))?;
-        if (200..300).contains(&status) {
-            return Ok(body);
-        }
-        let said = String::from_utf8_lossy(&body[..body.len().min(200)]).trim().to_owned();
-        let said = if said.is_empty() { said } else { format!(": {said}") };
-        let reason = format!("{service} answered with status {status}{said}");
-        Err(match status {
-            408 | 425 | 429 | 500.. => {
-                let fault = Fault::transient(reason, "See to the service, and send the request again.");
-                CallFault { fault, retry_after }
-            }
-            _ => Fault::new(reason, "Correct what is sent to the service, or its address.").into(),
-        })
+        taken(service, answered)
+    }
+
+    /// Sends it as [`ServicePost::send`] does, without regard to the circuit of its service: neither may keep the
+    /// other from being sent.
+    ///
+    /// # Errors
+    /// As [`ServicePost::send`].
+    pub fn send_alone(&self, attempt: &CallAttempt) -> Result<Vec<u8>, CallFault> {
+        taken(service(self.url), self.exchange(attempt))
     }
 
     fn exchange(&self, attempt: &CallAttempt) -> Result<PostAnswer, ureq::Error> {
@@ -74,6 +69,24 @@ impl ServicePost<'_> {
         let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?;
         Ok(PostAnswer { status, retry_after, body })
     }
+}
+
+/// The body of an answer that says that it was taken.
+fn taken(service: &str, answered: Result<PostAnswer, ureq::Error>) -> Result<Vec<u8>, CallFault> {
+    let PostAnswer { status, retry_after, body } = answered.map_err(|error| unanswered(service, &error))?;
+    if (200..300).contains(&status) {
+        return Ok(body);
+    }
+    let said = String::from_utf8_lossy(&body[..body.len().min(200)]).trim().to_owned();
+    let said = if said.is_empty() { said } else { format!(": {said}") };
+    let reason = format!("{service} answered with status {status}{said}");
+    Err(match status {
+        408 | 425 | 429 | 500.. => {
+            let fault = Fault::transient(reason, "See to the service, and send the request again.");
+            CallFault { fault, retry_after }
+        }
+        _ => Fault::new(reason, "Correct what is sent to the service, or its address.").into(),
+    })
 }
 
 struct PostAnswer {
@@ -107,4 +120,43 @@ pub fn unanswered(service: &str, error: &ureq::Error) -> CallFault {
         _ => FaultKind::Transient,
     };
     Fault::of(kind, format!("{service} did not answer: {error}"), remedy).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::step::Digest;
+
+    #[test]
+    fn a_post_alone_neither_heeds_nor_changes_the_circuit() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            for status in ["500 no"; 10].into_iter().chain(["204 ok"]) {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut read = [0; 4096];
+                let _ = stream.read(&mut read);
+                write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                    .unwrap();
+            }
+        });
+        let url = format!("http://{address}/");
+        let post = ServicePost { url: &url, headers: &[], body: b"" };
+        let attempt = CallAttempt { key: Digest::of(b""), timeout: Duration::from_secs(60) };
+        for _ in 0..5 {
+            assert!(post.send_alone(&attempt).is_err());
+        }
+        for _ in 0..5 {
+            assert!(
+                post.send(&attempt).unwrap_err().fault.reason.contains("status 500"),
+                "it is still called"
+            );
+        }
+        assert!(post.send(&attempt).unwrap_err().fault.reason.contains("left alone"));
+        post.send_alone(&attempt).unwrap();
+        server.join().unwrap();
+    }
 }

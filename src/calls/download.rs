@@ -4,14 +4,13 @@
 //! entity is still the same (RFC 9110, 13.1.5 and 14). The file has its name only when it is whole and, where the
 //! service says a digest of it (RFC 9530), has that digest.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rustix::fs::FlockOperation;
 use sha2::{Digest as _, Sha256};
 
 use crate::step::{CallAttempt, CallFault, CancelToken, Digest, Digester, Fault, FaultKind};
@@ -100,13 +99,12 @@ impl FileDownload<'_> {
         let lock =
             OpenOptions::new().write(true).create(true).truncate(false).open(beside(self.file, "lock"));
         let lock = lock.map_err(|error| storage(&error))?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        match lock.try_lock() {
             Ok(()) => Ok(lock),
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let reason = "another process is downloading the same file";
-                Err(Fault::transient(reason, "Nothing need be done: it is tried again."))
+            Err(TryLockError::WouldBlock) => {
+                Err(Fault::transient(BUSY, "Nothing need be done: it is tried again."))
             }
-            Err(error) => Err(storage(&error.into())),
+            Err(TryLockError::Error(error)) => Err(storage(&error)),
         }
     }
 
@@ -221,6 +219,8 @@ impl EntityHead {
     }
 }
 
+const BUSY: &str = "another process is downloading the same file";
+
 const REMEDY: &str = "See to the service and the network, and run the token again.";
 
 fn refused(service: &str, status: u16, wait: Option<Duration>) -> CallFault {
@@ -272,4 +272,22 @@ fn digests(path: &Path) -> io::Result<(Digest, Vec<u8>, u64)> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_another_process_downloads_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("book");
+        let download = FileDownload { url: "http://127.0.0.1:1/book", file: &file, bytes_max: 10 };
+        let other = download.lock().unwrap();
+        let attempt = CallAttempt { key: Digest::of(b"book"), timeout: Duration::from_secs(1) };
+        let fault = download.fetch(&attempt, &CancelToken::default()).unwrap_err().fault;
+        assert_eq!((fault.kind, &*fault.reason), (FaultKind::Transient, BUSY));
+        drop(other);
+        assert_ne!(download.fetch(&attempt, &CancelToken::default()).unwrap_err().fault.reason, BUSY);
+    }
 }

@@ -7,10 +7,10 @@ use crate::printable::{PrintableLines, counted};
 use crate::replay::{PastRequest, RequestExplanation};
 use crate::step::StepTable;
 
+use super::attention::ago;
 use super::exit::{CommandError, CommandExit};
 use super::lookup::RequestLookup;
 use super::output::{json, print, print_line};
-use super::status::ago;
 use super::subject::ReplaySubject;
 
 /// Say what became of a request, step by step: why, of what it was made, and what would change it

@@ -1,5 +1,6 @@
 //! The command line: parsed to plain values first, then one file per subcommand acts on them.
 
+mod attention;
 mod audit;
 mod backlog;
 mod bench;

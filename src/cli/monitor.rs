@@ -14,7 +14,7 @@ use crate::ledger::{Ledger, LedgerNotice, LedgerSettings, StepWiring, WiringLook
 use crate::monitor::{MonitorApi, MonitorServer, MonitorToken, ReceivingStudy};
 use crate::outbox::OutboxEvent;
 use crate::step::StepTable;
-use crate::tls::TlsServer;
+use crate::tls::{CertificateNames, TlsError, TlsServer};
 
 use super::bind::bind;
 use super::exit::{CommandError, CommandErrorKind};
@@ -68,7 +68,7 @@ impl RunMonitor {
             let (settings, mirror) = (settings.clone(), Arc::clone(ledger.mirror()));
             AlarmThread::start(AlarmSetup { settings, state, mirror })
         });
-        let alarms = alarms.transpose().map_err(&failed)?;
+        let alarms = alarms.transpose().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let notify: NoticeFunction = Arc::new(ledger.notices());
         Ok(RunMonitor { _server: server, _alarms: alarms, _ledger: Some(ledger), notify: Some(notify) })
     }
@@ -102,12 +102,20 @@ fn serve(
     let failed = CommandError::of(CommandErrorKind::InputOutput);
     let (state, settings) = (setup.state.to_owned(), setup.site.page());
     let token_file = settings.token.clone().unwrap_or_else(|| state.join(MonitorToken::FILE));
-    let token = MonitorToken::at(&token_file).map_err(&failed)?;
-    let tls = settings.identity.as_ref().map(|identity| TlsServer::open(identity, None));
-    let tls = tls.transpose().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
+    let token = MonitorToken::at(&token_file).map_err(|error| {
+        let hint = error.hint();
+        CommandError::of(CommandErrorKind::InputOutput)(error).hint(hint)
+    })?;
+    let encrypted = settings.identity.as_ref().map(|identity| {
+        let tls = TlsServer::open(identity, None)?;
+        Ok((tls, identity.names()?))
+    });
+    let encrypted: Option<(TlsServer, CertificateNames)> =
+        encrypted.transpose().map_err(CommandError::of::<TlsError>(CommandErrorKind::InputOutput))?;
+    let (tls, certificate_names) = encrypted.unzip();
     // Others may read the log of a service.
     let entry = match output::is_terminal() {
-        true => format!("?token={}", token.text()),
+        true => format!("?token={}", token.in_address()),
         false => format!("  (its token is in {})", token_file.display()),
     };
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -120,7 +128,7 @@ fn serve(
         names: settings.names,
         wirings: Mutex::new(wirings(&state, setup.table.clone())),
         receiving: receiving(&state),
-        is_encrypted: tls.is_some(),
+        certificate_names,
         state,
     };
     let server = MonitorServer::start(listener, api, tls.as_ref()).map_err(&failed)?;

@@ -1,6 +1,8 @@
 //! `flow sql`: questions about the views of a journal.
 
-use crate::ledger::{LedgerSql, NameTable, SqlError, add_declared_rows, plain_rows};
+use std::io;
+
+use crate::ledger::{LedgerSql, NameTable, SqlError, SqlPart, add_declared_rows, plain_rows};
 use crate::step::StepTable;
 use serde_json::{Map, Value};
 
@@ -40,24 +42,53 @@ impl SqlArguments {
         let mut names = NameTable::default();
         let mut rows = plain_rows(&cut, &*wirings(&state, table.clone()), &mut names);
         add_declared_rows(&cut.tally, &self.state.views()?, &mut names, &mut rows);
-        let answer = LedgerSql::of(&rows, &names).and_then(|sql| sql.answer(&self.query));
-        let answer = answer.map_err(|error| match error {
-            SqlError::Tables(_) => CommandError::of(CommandErrorKind::InputOutput)(error),
-            error => CommandError::new(CommandErrorKind::Usage, error.to_string())
-                .hint("`flow sql \"SELECT name, sql FROM sqlite_schema\"` lists tables and columns"),
-        })?;
-        if !self.json {
-            print_cells(&answer.columns)?;
-        }
-        for row in answer.rows {
-            if self.json {
-                let fields: Map<String, Value> = answer.columns.iter().cloned().zip(row).collect();
-                print_line(Value::Object(fields))?;
-            } else {
-                print_cells(&row.iter().map(cell).collect::<Vec<String>>())?;
+        let mut columns = Vec::new();
+        let sql = LedgerSql::of(&rows, &names).map_err(SqlCommandError::Sql)?;
+        // Rows are printed as they come: there may be many, and a reader that has seen enough ends it.
+        sql.answer(&self.query, |part| -> Result<(), SqlCommandError> {
+            match part {
+                SqlPart::Columns(names) if self.json => columns = names.to_vec(),
+                SqlPart::Columns(names) => print_cells(names)?,
+                SqlPart::Row(row) if self.json => {
+                    let fields: Map<String, Value> = columns.iter().cloned().zip(row).collect();
+                    print_line(Value::Object(fields))?;
+                }
+                SqlPart::Row(row) => print_cells(&row.iter().map(cell).collect::<Vec<String>>())?,
             }
-        }
+            Ok(())
+        })?;
         Ok(CommandExit::Done)
+    }
+}
+
+/// The reason why a question is not answered.
+enum SqlCommandError {
+    Sql(SqlError),
+    Output(io::Error),
+}
+
+impl From<SqlError> for SqlCommandError {
+    fn from(error: SqlError) -> SqlCommandError {
+        SqlCommandError::Sql(error)
+    }
+}
+
+impl From<io::Error> for SqlCommandError {
+    fn from(error: io::Error) -> SqlCommandError {
+        SqlCommandError::Output(error)
+    }
+}
+
+impl From<SqlCommandError> for CommandError {
+    fn from(error: SqlCommandError) -> CommandError {
+        match error {
+            SqlCommandError::Output(error) => error.into(),
+            SqlCommandError::Sql(error @ SqlError::Tables(_)) => {
+                CommandError::of(CommandErrorKind::InputOutput)(error)
+            }
+            SqlCommandError::Sql(error) => CommandError::new(CommandErrorKind::Usage, error.to_string())
+                .hint("`flow sql \"SELECT name, sql FROM sqlite_schema\"` lists tables and columns"),
+        }
     }
 }
 

@@ -1,16 +1,13 @@
 //! `flow status`: the requests by where they stand, and what each one waits for.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use indicatif::{HumanBytes, HumanDuration};
+use indicatif::HumanBytes;
 use serde::Serialize;
 
-use crate::admission::{PauseRecord, StateFolder, pause_records};
-use crate::calls::{OpenCircuit, open_circuits};
+use crate::admission::{PauseRecord, StateFolder};
 use crate::dataflow::Dataflow;
-
-use crate::dicom::{self, ArchiveTrouble, WaitingStudy};
+use crate::dicom::{self, WaitingStudy};
 use crate::engine::PausablePart;
 use crate::journal::{
     AnswerKind, JournalReader, OperatorRequest, RequestRow, RequestState, StandingCounts, StandingKey,
@@ -20,6 +17,7 @@ use crate::printable::PrintableLines;
 use crate::step::{Digest, StepTable};
 use crate::store::free_bytes;
 
+use super::attention::{self, ago, circuits, pause_lines, pauses, peer_troubles};
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::lookup;
 use super::output::{json, print, print_line};
@@ -168,14 +166,11 @@ fn text(
         let (uid, instances) = (&study.study_instance_uid, study.instances);
         text.push(format_args!("{instances:>7}  instances received so far of the study {uid}"));
     }
-    for trouble in dicom::archive_troubles(&state.join("inbox")) {
-        text.push(format_args!("TROUBLE  {}", of_archive(&trouble)));
+    for trouble in peer_troubles(state) {
+        text.push(format_args!("TROUBLE  {trouble}"));
     }
-    for circuit in circuits(state) {
-        text.push(format_args!("TROUBLE  {}", of_circuit(&circuit)));
-    }
-    for PauseRecord { paused, since_ms, who } in pauses(state) {
-        text.push(format_args!(" PAUSED  {paused}, since {}, by {who}", ago(since_ms)));
+    for paused in pause_lines(&pauses(state)) {
+        text.push(format_args!(" PAUSED  {paused}"));
     }
     lines.iter().fold(text, shown)
 }
@@ -188,13 +183,7 @@ fn receiving(state: &Path, claims: Vec<String>) -> Vec<WaitingStudy> {
 
 fn check(state: &Path, lines: &[StatusLine]) -> Result<CommandExit, CommandError> {
     let mut troubles = PrintableLines::default();
-    if StateFolder::holder(state).is_none() {
-        troubles.push(format_args!("no flow is running on {}", state.display()));
-    }
-    for trouble in dicom::archive_troubles(&state.join("inbox")) {
-        troubles.push(of_archive(&trouble));
-    }
-    circuits(state).iter().for_each(|circuit| troubles.push(of_circuit(circuit)));
+    attention::troubles(state).iter().for_each(|trouble| troubles.push(trouble));
     for line in lines.iter().filter(|line| line.trouble) {
         let name = line.name;
         let error = if line.error_response { "its error response" } else { "its response" };
@@ -207,31 +196,6 @@ fn check(state: &Path, lines: &[StatusLine]) -> Result<CommandExit, CommandError
         if troubles == PrintableLines::default() { CommandExit::Done } else { CommandExit::WithErrors };
     print(&troubles)?;
     Ok(exit)
-}
-
-/// The trouble with an archive from which studies are fetched.
-fn of_archive(ArchiveTrouble { archive, reason, since_ms, given_up }: &ArchiveTrouble) -> String {
-    let fate = match given_up.len() {
-        0 => "it is tried again".to_owned(),
-        count => format!("not fetched: {count}; order them again with `flow pull`"),
-    };
-    let reason = reason.trim_end_matches('.');
-    format!("fetching from {archive} fails, since {}: {reason}; {fate}", ago(*since_ms))
-}
-
-/// What is paused. What cannot be read is nothing here; a running flow tells of it.
-fn pauses(state: &Path) -> Vec<PauseRecord> {
-    pause_records(state).unwrap_or_default()
-}
-
-/// The services that a running flow leaves alone.
-fn circuits(state: &Path) -> Vec<OpenCircuit> {
-    StateFolder::holder(state).map(|_| open_circuits(state)).unwrap_or_default()
-}
-
-fn of_circuit(OpenCircuit { service, reason, since_ms, next_ms, .. }: &OpenCircuit) -> String {
-    let left = HumanDuration(until(*next_ms));
-    format!("{service} does not answer, since {}: {reason}; it is tried again in {left}", ago(*since_ms))
 }
 
 fn counts(standing: &StandingCounts) -> [(&'static str, i64); 7] {
@@ -352,17 +316,4 @@ fn shown(text: PrintableLines, line: &StatusLine) -> PrintableLines {
     line.troubles.iter().fold(text, |text, TroubledDestination { destination, since_ms, .. }| {
         text.line(format_args!("  {destination} does not take it, since {}", ago(*since_ms)))
     })
-}
-
-/// The time until then, by the clock on the wall.
-fn until(then_ms: i64) -> Duration {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Duration::from_millis(then_ms.unsigned_abs()).saturating_sub(now)
-}
-
-/// By the clock on the wall, which may have been set since.
-pub fn ago(then_ms: i64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let then = Duration::from_millis(then_ms.unsigned_abs());
-    HumanDuration(now.saturating_sub(then)).to_string()
 }

@@ -3,12 +3,15 @@
 
 use std::io::{self, Write};
 use std::net::TcpStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::handshake::{ConnectionKey, read_until};
 
 /// The most bytes of an announcement.
 const BYTES_MAX: u32 = 64 << 20;
+
+/// The least time to send one.
+const TIME_MIN: Duration = Duration::from_secs(1);
 
 /// Sends a message before a time.
 ///
@@ -17,9 +20,15 @@ const BYTES_MAX: u32 = 64 << 20;
 pub fn send(socket: &mut TcpStream, key: &ConnectionKey, message: &[u8], until: Instant) -> io::Result<()> {
     let length = u32::try_from(message.len()).ok().filter(|length| *length <= BYTES_MAX);
     let length = length.ok_or_else(|| io::Error::other("the message is too long"))?;
-    socket.set_write_timeout(until.checked_duration_since(Instant::now()))?;
+    socket.set_write_timeout(Some(time_left(until, Instant::now())))?;
     socket.write_all(&[&length.to_be_bytes(), message, key.proof_of(message).as_bytes()].concat())?;
     socket.set_write_timeout(None)
+}
+
+/// The time-out of a write that is to end by a time. Zero is no time-out that a socket takes, and none would wait for
+/// ever, so that a late write has a moment.
+fn time_left(until: Instant, now: Instant) -> Duration {
+    until.saturating_duration_since(now).max(TIME_MIN)
 }
 
 /// Receives a message before a time.
@@ -43,4 +52,17 @@ pub fn receive(socket: &mut TcpStream, key: &ConnectionKey, until: Instant) -> i
         return Err(io::Error::other("the message was changed on its way"));
     }
     Ok(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_has_a_time_out_also_when_its_time_has_passed() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        assert_eq!(time_left(now + 5 * second, now), 5 * second);
+        assert_eq!(time_left(now, now), second);
+        assert_eq!(time_left(now, now + second), second);
+    }
 }

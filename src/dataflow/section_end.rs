@@ -1,7 +1,7 @@
 //! The end of a section's run: the outcome of each step, and the results of those that end a stream.
 
 use crate::step::{
-    Call, Fault, ItemTally, Outcome, OutcomeReason, StepOutputs, StepReservation, StepReservations,
+    Call, Fault, FaultLog, ItemTally, Outcome, OutcomeReason, StepOutputs, StepReservation, StepReservations,
     WiredInput,
 };
 
@@ -187,7 +187,7 @@ fn summary(policy: ItemFailurePolicy, items: ItemCounts, tally: &ItemTally) -> F
         ItemFailurePolicy::Fail | ItemFailurePolicy::Reservations => counted,
     };
     match first {
-        Some(fault) => Fault::of(fault.kind, reason, fault.remedy.clone()),
+        Some(fault) => Fault { reason, log: FaultLog::default(), ..fault.clone() },
         None => Fault::new(reason, "See the faults of the steps before."),
     }
 }

@@ -41,7 +41,8 @@ impl ItemExpansion {
         self.waiting.push_back((origin, item));
     }
 
-    /// The next items, about as many as fit into `size`.
+    /// The next items, about as many as fit into `size`: what the maker of a stream gives, or what is made of one item or
+    /// of several that follow each other.
     pub fn next(
         &mut self,
         size: BatchSize,
@@ -49,8 +50,8 @@ impl ItemExpansion {
         call: &Call,
         tally: &mut ItemTally,
     ) -> Option<ItemBatch> {
-        let mut made: Option<ItemBatch> = None;
-        while made.as_ref().is_none_or(|made| made.len() < size.items / 2) {
+        let (mut made, mut bytes): (Option<ItemBatch>, usize) = (None, 0);
+        while made.as_ref().is_none_or(|made| self.joins_more(made.len(), bytes, size)) {
             let Some(current) = &mut self.current else {
                 let Some((origin, item)) = self.waiting.pop_front() else { break };
                 match parts.with(call, item, |call| guarded(|| (self.make)(call))) {
@@ -63,6 +64,9 @@ impl ItemExpansion {
             match current.maker.next(size, current.origin.place(), guard) {
                 Ok(Some(MadeItems { batch, faults })) => {
                     current.note(tally, batch.len(), faults);
+                    if let ExpansionOrigin::Item(_) = current.origin {
+                        bytes += batch.bytes_each().iter().sum::<usize>();
+                    }
                     made = Some(match made {
                         Some(made) => made.append(batch),
                         None => batch,
@@ -75,6 +79,13 @@ impl ItemExpansion {
             }
         }
         made
+    }
+
+    /// Whether a batch is so small that more is put to it. The items of a stream need not wait for slow ones.
+    fn joins_more(&self, len: usize, bytes: usize, size: BatchSize) -> bool {
+        let is_stream = |current: &ExpandingItem| matches!(current.origin, ExpansionOrigin::Root(_));
+        let is_small = len < size.items / 2 && bytes < size.bytes / 2;
+        len == 0 || is_small && !self.current.as_ref().is_some_and(is_stream)
     }
 }
 

@@ -33,6 +33,9 @@ pub(super) struct MemberRun<'a> {
     pub gathered: Vec<Vec<Value>>,
     /// What was held at each input where streams meet.
     held: Vec<Option<ItemBatch>>,
+    /// Whether the left items of a join wait until all of them are there: a part of them is made before the right stream
+    /// has ended.
+    pub holds_left: bool,
     /// The ordinal above all that the step makes of single values.
     root: ItemOrdinal,
     work: MemberWork,
@@ -85,6 +88,7 @@ impl<'a> MemberRun<'a> {
             sum: None,
             gathered: vec![Vec::new(); of_inputs],
             held: vec![None; of_inputs],
+            holds_left: false,
             root: origin.map_or(ItemOrdinal::default(), |number| ItemOrdinal::default().child(number)),
             work,
         }
@@ -156,9 +160,14 @@ impl<'a> MemberRun<'a> {
         }
     }
 
-    /// Takes the end of the right stream. Gives what is made of the left one so far.
+    /// Whether a batch is one of the right stream of a join.
+    pub fn is_right(&self, at: &StreamConsumer) -> bool {
+        self.joins() && at.input == RIGHT
+    }
+
+    /// Takes the end of the right stream. [`MemberRun::next`] gives what is made of the left one.
     pub fn end_right(&mut self, call: &Call) -> Vec<GivenBatch> {
-        let mut given = self.release_input(RIGHT, call);
+        let mut given = if self.holds_left { self.release(call) } else { self.release_input(RIGHT, call) };
         given.extend(self.with_kernel(call, |kernel, run| kernel.end_right(run)));
         given
     }
@@ -213,6 +222,9 @@ impl<'a> MemberRun<'a> {
         let made = match &mut self.work {
             MemberWork::Makes(expansion) => expansion.next(size, &parts, call, &mut self.tally),
             MemberWork::Calls(lane) => lane.next(call.token, &mut self.tally),
+            MemberWork::Kernel(_) => {
+                return self.with_kernel(call, |kernel, run| kernel.next(size, run)).pop();
+            }
             _ => None,
         };
         made.map(|made| (output, made))

@@ -3,7 +3,9 @@
 //! [`run`] pulls: a batch goes through all steps before the next one is made, so that the memory in use is a few
 //! batches, whatever the length of the stream. Calls are under way meanwhile; their answers go on in the order of
 //! the items. Where streams meet, items are held until all that was made before them has arrived, and then go on in
-//! their order: after [`WAVE`] batches, and when the streams have ended. So which items share a batch does not depend on time.
+//! their order: after a [`WAVE`] of items, and when the streams have ended. A maker may give a batch that is not full, so
+//! that its items need not wait for slow ones: waves are counted in items and bytes, and which items share a batch that
+//! a step takes as a whole does not depend on time.
 //! [`evaluate`] is the plain meaning: each step takes its whole stream before the next step begins. Both give the
 //! same.
 
@@ -18,8 +20,9 @@ use super::section_end::close;
 use super::section_member::{GivenBatch, MemberRun, has_threads};
 use super::section_pool::CallPool;
 
-/// The batches that are made before those which were held where streams meet go on.
-const WAVE: usize = 64;
+/// The items that are made of single values before those which are held where streams meet go on: 64 full batches.
+const WAVE: BatchSize =
+    BatchSize { items: 64 * BatchSize::TRAVELLING.items, bytes: 64 * BatchSize::TRAVELLING.bytes };
 
 /// Runs the section batch by batch.
 ///
@@ -35,7 +38,7 @@ pub(super) fn run(section: &StreamSection, call: &Call) -> Result<StepOutputs, F
         }
     }
     let ended = vec![StreamEnd::Open; members.len()];
-    let mut run = SectionRun { section, call, members, has_meeting: has_meeting(section), made: 0, ended };
+    let mut run = SectionRun { section, call, members, has_meeting: has_meeting(section), wave: WAVE, ended };
     for index in makers(section) {
         let given = run.members[index].begin(call);
         run.pass(index, given)?;
@@ -61,16 +64,22 @@ pub(super) fn evaluate(section: &StreamSection, call: &Call) -> Result<StepOutpu
     for (index, member) in members.iter_mut().enumerate() {
         let mut given = member.begin(call);
         given.extend(std::iter::from_fn(|| member.next(whole, call)));
-        for (before, stream) in section.members.iter().zip(&streams) {
-            for consumer in before.consumers.iter().filter(|consumer| consumer.member == index) {
-                for (_, batch) in stream.iter().filter(|(output, _)| *output == consumer.output) {
-                    given.extend(member.take(consumer, batch.clone(), call));
-                    given.extend(std::iter::from_fn(|| member.next(whole, call)));
-                }
-            }
+        let right_ends_first = member.right_sources().is_some() && !member.holds_left;
+        let taken = taken(section, &streams, index).into_iter();
+        let (right, others): (Vec<_>, Vec<_>) =
+            taken.partition(|(consumer, _)| right_ends_first && member.is_right(consumer));
+        for (consumer, batch) in right {
+            given.extend(member.take(consumer, batch, call));
+        }
+        if right_ends_first {
+            given.extend(member.end_right(call));
+        }
+        for (consumer, batch) in others {
+            given.extend(member.take(consumer, batch, call));
+            given.extend(std::iter::from_fn(|| member.next(whole, call)));
         }
         given.extend(member.release(call));
-        if member.right_sources().is_some() {
+        if member.right_sources().is_some() && !right_ends_first {
             given.extend(member.end_right(call));
         }
         given.extend(std::iter::from_fn(|| member.next(whole, call)));
@@ -83,6 +92,22 @@ pub(super) fn evaluate(section: &StreamSection, call: &Call) -> Result<StepOutpu
     Ok(close(section, members, call))
 }
 
+/// All that a member takes, of members that have ended.
+fn taken<'a>(
+    section: &'a StreamSection,
+    streams: &[Vec<GivenBatch>],
+    index: usize,
+) -> Vec<(&'a StreamConsumer, ItemBatch)> {
+    let mut taken = Vec::new();
+    for (before, stream) in section.members.iter().zip(streams) {
+        for consumer in before.consumers.iter().filter(|consumer| consumer.member == index) {
+            let its = stream.iter().filter(|(output, _)| *output == consumer.output);
+            taken.extend(its.map(|(_, batch)| (consumer, batch.clone())));
+        }
+    }
+    taken
+}
+
 /// A section under way, batch by batch.
 struct SectionRun<'a, 'c> {
     section: &'a StreamSection,
@@ -90,8 +115,8 @@ struct SectionRun<'a, 'c> {
     members: Vec<MemberRun<'a>>,
     /// Whether streams meet somewhere.
     has_meeting: bool,
-    /// The batches that were made of single values since the last wave.
-    made: usize,
+    /// The room that is left in the wave.
+    wave: BatchSize,
     /// What has ended, for each member.
     ended: Vec<StreamEnd>,
 }
@@ -112,19 +137,32 @@ impl SectionRun<'_, '_> {
         for (output, batch) in given {
             self.spread(index, output, batch)?;
         }
-        let makes = self.section.members[index].node.stream == StreamRole::Makes;
-        while let Some((output, batch)) = self.members[index].next(BatchSize::TRAVELLING, self.call) {
+        let is_counted = self.has_meeting && self.section.members[index].node.stream == StreamRole::Makes;
+        let mut size = BatchSize::TRAVELLING;
+        loop {
+            if is_counted {
+                size = BatchSize::TRAVELLING.min(self.wave);
+            }
+            let Some((output, batch)) = self.members[index].next(size, self.call) else { break };
             self.call.token.check()?;
+            let bytes = if is_counted { batch.bytes_each() } else { Vec::new() };
             self.spread(index, output, batch)?;
-            if makes && self.has_meeting {
-                self.made += 1;
-                if self.made >= WAVE {
-                    self.drain()?;
-                    self.made = 0;
-                }
+            if is_counted {
+                self.count(&bytes)?;
             }
         }
         self.call.token.check()
+    }
+
+    /// Counts items that were made, by their bytes. At the end of the wave, what is held goes on.
+    fn count(&mut self, bytes: &[usize]) -> Result<(), Fault> {
+        self.wave.items = self.wave.items.saturating_sub(bytes.len());
+        self.wave.bytes = self.wave.bytes.saturating_sub(bytes.iter().sum());
+        if self.wave.items == 0 || self.wave.bytes == 0 {
+            self.drain()?;
+            self.wave = WAVE;
+        }
+        Ok(())
     }
 
     /// Lets all that is held or under way go on. Each member comes after those whose streams it takes.
@@ -157,16 +195,17 @@ impl SectionRun<'_, '_> {
             if self.ended[index] == StreamEnd::Whole || member.node.stream == StreamRole::Makes {
                 continue;
             }
-            let right = self.members[index].right_sources();
-            if self.ended[index] == StreamEnd::Open && right.is_some_and(|right| self.have_ended(right)) {
-                let given = self.members[index].end_right(self.call);
-                self.ended[index] = StreamEnd::Right;
-                self.pass(index, given)?;
-            }
             let all = member.sources.iter().all(|source| match source {
                 MemberSource::Streams(members) => self.have_ended(members),
                 MemberSource::Absent | MemberSource::Border(_) => true,
             });
+            let right = self.members[index].right_sources();
+            let is_due = right.is_some_and(|right| self.have_ended(right));
+            if self.ended[index] == StreamEnd::Open && is_due && (all || !self.members[index].holds_left) {
+                let given = self.members[index].end_right(self.call);
+                self.ended[index] = StreamEnd::Right;
+                self.pass(index, given)?;
+            }
             if all {
                 self.drain_member(index)?;
                 self.ended[index] = StreamEnd::Whole;
@@ -213,9 +252,12 @@ fn members<'a>(section: &'a StreamSection, call: &Call) -> Vec<MemberRun<'a>> {
         several.then_some(number as u64)
     };
     let members = section.members.iter().zip(skips);
-    members
-        .map(|(member, skip)| MemberRun::new(member, skip, call, &section.border, origin(member.written)))
-        .collect()
+    let run = |(member, skip): (&'a SectionMember, _)| {
+        let mut run = MemberRun::new(member, skip, call, &section.border, origin(member.written));
+        run.holds_left = holds_left(section, member, &makers);
+        run
+    };
+    members.map(run).collect()
 }
 
 /// The members that make streams of single values, in the order in which they begin: those of the right stream of a
@@ -240,6 +282,18 @@ fn makers(section: &StreamSection) -> Vec<usize> {
         order.push(left.remove(next));
     }
     order
+}
+
+/// Whether a maker of the left stream of a join, in their order, comes before the last one of the right stream or is that.
+/// Then all left items wait for the end of both streams, and which of them count as waiting does not depend on time.
+fn holds_left(section: &StreamSection, member: &SectionMember, order: &[usize]) -> bool {
+    if !member.node.step.declaration.joins {
+        return false;
+    }
+    let [left, right] = [0, 1].map(|input| makers_of(section, member, input));
+    let last_right = order.iter().rposition(|maker| right.contains(maker));
+    let first_left = order.iter().position(|maker| left.contains(maker));
+    last_right.zip(first_left).is_some_and(|(right, left)| left <= right)
 }
 
 /// The makers of what comes in at an input of a member.

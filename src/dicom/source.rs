@@ -40,8 +40,8 @@ pub const ATTRIBUTES: &[AttributeDeclaration] = &[
     AttributeDeclaration::text("complete_by", "What said that it was complete."),
     AttributeDeclaration::text(
         "mixed_series",
-        "Series Instance UIDs of series of which only a part was received again with other pixels, rescale values or \
-         geometry.",
+        "Series Instance UIDs of series of which a part was received again with other pixels, rescale values or \
+         geometry, and the rest was not, or perhaps not.",
     ),
     AttributeDeclaration::text("remarks", "What is remarkable about how it came in."),
 ];
@@ -202,11 +202,12 @@ impl Receiving {
             super::log(event);
         };
         let listener = self.listener.as_ref();
-        if let Err(error) = serve(listener, &self.settings, &stop, on_study, on_event) {
+        let served = serve(listener, &self.settings, &stop, on_study, on_event);
+        if let Err(error) = &served {
             admission.say(SOURCE, &format!("receiving ended: {error}"));
         }
         rejections.last_sum().iter().for_each(|sum| admission.say(SOURCE, sum));
-        if missing.into_inner() == 0 { Intake::Whole } else { Intake::Partial }
+        if served.is_ok() && missing.into_inner() == 0 { Intake::Whole } else { Intake::Partial }
     }
 
     fn announce(&self, admission: &Admission) {

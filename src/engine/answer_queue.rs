@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use crate::dataflow::Response;
+use crate::dataflow::{RequestPriority, Response};
 use crate::journal::Receipt;
 
 /// A request with an answer, on the way to the sink.
@@ -15,6 +15,8 @@ pub struct AnsweredRequest {
     /// The place of its dataflow in the set.
     pub dataflow: usize,
     pub receipt: Receipt,
+    /// The priority under which it has its slot.
+    pub priority: RequestPriority,
     pub response: Response,
     pub turn: AnswerTurn,
 }

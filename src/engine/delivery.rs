@@ -26,7 +26,8 @@ pub struct DeliveryQueue<'a> {
 impl DeliveryQueue<'_> {
     /// Delivers responses until the queue is empty and closed.
     pub fn serve(&self) {
-        while let Some(AnsweredRequest { dataflow, receipt, response, turn }) = self.answers.take() {
+        while let Some(AnsweredRequest { dataflow, receipt, priority, response, turn }) = self.answers.take()
+        {
             let shared = self.dataflows.at(dataflow);
             let memory = shared.work.memory_key(receipt.request());
             let number = receipt.number();
@@ -44,7 +45,8 @@ impl DeliveryQueue<'_> {
                         match self.secure(&receipt, &response) {
                             Ok(content) => {
                                 let turn = AnswerTurn::Recorded;
-                                let recorded = AnsweredRequest { dataflow, receipt, response, turn };
+                                let recorded =
+                                    AnsweredRequest { dataflow, receipt, priority, response, turn };
                                 self.record(recorded, content, again);
                                 continue;
                             }
@@ -65,7 +67,7 @@ impl DeliveryQueue<'_> {
             }
             self.memories.close(memory);
             number.into_iter().for_each(|number| self.memories.leave(number));
-            shared.slots.leave();
+            shared.slots.leave(priority);
         }
     }
 

@@ -122,6 +122,22 @@ impl RunEnvironment {
         Some(noted.map_err(not_kept).and(kept))
     }
 
+    /// Whether the result of a run is recorded, so that the step need not be performed.
+    pub fn is_recorded(
+        &self,
+        node: usize,
+        request: &Request,
+        item: Option<usize>,
+        inputs: &StepInputs,
+    ) -> bool {
+        let (memory, node) = (self.memory_key(request), &self.dataflow.nodes[node]);
+        let recalled = || {
+            let key = node.key(&node.identity(&self.dataflow, request, FINAL), inputs);
+            self.memories.recall(&RecordedRun { memory, node, request, item, inputs, key }).is_some()
+        };
+        self.memories.remembers(memory) && guarded(recalled).unwrap_or(false)
+    }
+
     /// The name under which a request that runs through this dataflow is remembered.
     pub fn memory_key(&self, request: &Request) -> MemoryKey {
         MemoryKey { request: request.id, version: self.dataflow.digest }

@@ -50,6 +50,7 @@ mod pool;
 mod queue;
 mod rate_limiter;
 mod response_sink;
+mod room_signal;
 mod run;
 mod running_dataflows;
 mod scheduler;
@@ -75,7 +76,7 @@ pub use event::{EngineEvent, EventObserver, NullObserver};
 pub use mesh::ProcessMesh;
 pub use pause_board::{PausablePart, PauseBoard};
 pub use pending_delivery::{PendingDelivery, UndeliveredResponse};
-pub use queue::{RequestCanceller, RequestDeadline, RequestQueue, RequestSubmission};
+pub use queue::{PausedWaits, RequestCanceller, RequestDeadline, RequestQueue, RequestSubmission};
 pub use response_sink::ResponseSink;
 pub use running_dataflows::DataflowRefusal;
 
@@ -178,6 +179,7 @@ fn resources(
         budget: MemoryBudget::new(settings.memory),
         slots: settings.lanes.get().saturating_mul(2),
         is_mesh: settings.mesh.is_some(),
+        room: Arc::default(),
         control: Arc::clone(&settings.control),
     })
 }

@@ -1,7 +1,7 @@
 //! The queue at which requests enter the engine, and wait while too many are under way.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -85,6 +85,17 @@ impl RequestCanceller {
     }
 }
 
+/// A handle that ends the waits for requests of paused dataflows, when no more requests are to come.
+pub struct PausedWaits(Weak<RunningDataflows>);
+
+impl PausedWaits {
+    /// From now on, nobody waits for what is paused: no thread that submits, and not [`RequestQueue::settle`].
+    pub fn end(&self) {
+        let dataflows = self.0.upgrade().map(|dataflows| dataflows.from(0)).unwrap_or_default();
+        dataflows.iter().for_each(|shared| shared.slots.end());
+    }
+}
+
 /// A message to the scheduler.
 pub(super) enum SchedulerMessage {
     Submitted {
@@ -135,8 +146,9 @@ impl RequestQueue {
     }
 
     /// Submits a request. The call blocks while twice as many requests as there are lanes are waiting, in
-    /// work or in delivery; half as many for one off-peak, and twice as many for an urgent one. The deadline of the
-    /// request counts meanwhile.
+    /// work or in delivery; half as many for one off-peak, unless it is the only one of those, and twice as many for an
+    /// urgent one. Requests of a paused dataflow do not count, up to 16 times as many. The deadline of the request
+    /// counts meanwhile.
     pub fn submit(&self, submission: impl Into<RequestSubmission>) {
         self.resume(submission.into(), None);
     }
@@ -154,12 +166,10 @@ impl RequestQueue {
             self.memories.open(memory, number, history);
         }
         let priority = submission.priority;
+        shared.slots.announce();
         self.scheduler.send(SchedulerMessage::Submitted { dataflow, submission, since: Instant::now() });
-        // Requests of a paused dataflow do not hold up those of others.
-        match self.control().pauses.is_dataflow_paused(&shared.work.dataflow.name) {
-            true => shared.slots.enter_beyond(),
-            false => shared.slots.enter(priority),
-        }
+        // The scheduler says of which requests the dataflow is paused, also meanwhile: those do not block.
+        shared.slots.enter(priority);
     }
 
     /// The index of a submission's dataflow. Where its version is not loaded, the first dataflow answers it
@@ -179,14 +189,18 @@ impl RequestQueue {
         receipt.number().into_iter().for_each(|number| self.memories.enter(number));
         self.memories.store().begin_holding(receipt.request().id);
         let dataflow = self.dataflows.position(response.version).unwrap_or(0);
-        self.dataflows.at(dataflow).slots.enter(RequestPriority::Normal);
+        let (shared, priority) = (self.dataflows.at(dataflow), RequestPriority::Normal);
+        shared.slots.announce();
+        shared.slots.enter(priority);
         // The delivery threads run until the queue is closed.
         if let Some(answers) = &self.answers {
-            answers.send([AnsweredRequest { dataflow, receipt, response, turn: AnswerTurn::Recorded }]);
+            let turn = AnswerTurn::Recorded;
+            answers.send([AnsweredRequest { dataflow, receipt, priority, response, turn }]);
         }
     }
 
-    /// Waits until the sink has the responses to all submitted requests.
+    /// Waits until the sink has the responses to all submitted requests; once [`PausedWaits::end`] was called, as
+    /// [`RequestQueue::settle_but_paused`].
     pub fn settle(&self) {
         self.dataflows.from(0).iter().for_each(|shared| shared.slots.wait_for_all());
     }
@@ -201,6 +215,17 @@ impl RequestQueue {
     pub fn has_room(&self, version: Digest, priority: RequestPriority) -> bool {
         let place = self.dataflows.position(version).unwrap_or(0);
         self.dataflows.at(place).slots.has_room(priority)
+    }
+
+    /// Waits until a slot may be free that was not before, or [`RequestQueue::signal_room`] is called, for at most this
+    /// time.
+    pub fn wait_for_room(&self, time: Duration) {
+        self.dataflows.room().wait(time);
+    }
+
+    /// Ends a wait for room.
+    pub fn signal_room(&self) {
+        self.dataflows.room().signal();
     }
 
     /// The control of what may begin.
@@ -224,6 +249,11 @@ impl RequestQueue {
     /// A handle to cancel requests with. It may outlive the queue.
     pub fn canceller(&self) -> RequestCanceller {
         RequestCanceller(self.scheduler.clone())
+    }
+
+    /// A handle to end the waits for what is paused with. It may outlive the queue.
+    pub fn paused_waits(&self) -> PausedWaits {
+        PausedWaits(Arc::downgrade(&self.dataflows))
     }
 
     pub(super) fn scheduler(&self) -> SchedulerHandle {

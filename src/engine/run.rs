@@ -110,7 +110,8 @@ impl NodeRun {
 
     /// Performs an attempt, unless it has to wait. Called on a thread of the pool.
     fn turn(self: &Arc<NodeRun>, thread_handle: &JobThread) {
-        if let Some(wait) = self.shared.work.control.holds(&self.shared.work.dataflow, &self.task.nodes) {
+        let work = &self.shared.work;
+        if let Some(wait) = work.control.holds(&work.dataflow, &self.task.nodes, || self.is_known()) {
             return self.queue_after(wait);
         }
         let alive = Arc::new(());
@@ -126,6 +127,16 @@ impl NodeRun {
             drop(state);
             self.follow(ended, again);
         }
+    }
+
+    /// Whether the run performs nothing: its result is recorded, or it was given up.
+    fn is_known(&self) -> bool {
+        let inputs = match &*self.lock() {
+            RunState::Waiting { inputs, .. } => inputs.clone(),
+            RunState::Running(_) | RunState::Keeping(_) | RunState::Over => return true,
+        };
+        let RunTask { node, request, item, .. } = &self.task;
+        self.shared.work.is_recorded(*node, request, *item, &inputs)
     }
 
     /// Queues the run again after a wait: its step is paused, or begins too often.

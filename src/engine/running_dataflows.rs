@@ -17,6 +17,7 @@ use super::event::EventObserver;
 use super::job::RunEnvironment;
 use super::memory::RequestMemories;
 use super::pool::ThreadPool;
+use super::room_signal::RoomSignal;
 use super::shared::ProcessShared;
 use super::slots::RequestSlots;
 use super::timer::TimerThread;
@@ -56,6 +57,7 @@ pub struct EngineResources {
     /// Whether there are other processes.
     pub is_mesh: bool,
     pub control: Arc<EngineControl>,
+    pub room: Arc<RoomSignal>,
 }
 
 impl RunningDataflows {
@@ -106,6 +108,11 @@ impl RunningDataflows {
         &self.resources.control
     }
 
+    /// The signal that a slot is free.
+    pub fn room(&self) -> &RoomSignal {
+        &self.resources.room
+    }
+
     /// Ends the threads of the pool and the timer.
     pub fn end(&self) {
         self.resources.pool.end();
@@ -140,7 +147,7 @@ impl EngineResources {
             class_first: self.pool.add_classes(classes),
             pool: Arc::clone(&self.pool),
             timer: Arc::clone(&self.timer),
-            slots: RequestSlots::new(self.slots),
+            slots: RequestSlots::new(self.slots, Arc::clone(&self.room)),
         })
     }
 }

@@ -82,6 +82,7 @@ struct PendingRequest {
     number: u64,
     dataflow: usize,
     receipt: Receipt,
+    priority: RequestPriority,
     /// The fault because of which it is not run; fixed once it has a lane.
     refused: Option<Fault>,
     /// The timely time of its epoch; 0 while it waits for a lane.
@@ -186,6 +187,7 @@ impl<'a> RequestScheduler<'a> {
             number: self.count,
             dataflow,
             receipt,
+            priority,
             refused,
             began: 0,
             deadline,
@@ -293,7 +295,11 @@ impl<'a> RequestScheduler<'a> {
         if let Some(pending) = waiting.find(|pending| pending.number == number) {
             let Some(after) = after(pending) else { return };
             let dataflow = &self.builder.shared[pending.dataflow].work.dataflow;
-            let said = dataflow.not_begun(pending.request(), after, "a free lane");
+            let awaited = match !pending.is_ended() && self.is_paused(pending.dataflow) {
+                true => "its dataflow, which is paused",
+                false => "a free lane",
+            };
+            let said = dataflow.not_begun(pending.request(), after, awaited);
             return self.make_interim(pending, said);
         }
         let in_lane = |pending: &&PendingRequest| pending.number == number;
@@ -324,9 +330,9 @@ impl<'a> RequestScheduler<'a> {
         response.supersedes = pending.supersedes.take();
         pending.supersedes = Some(response.digest());
         pending.earlier = Some(earlier);
-        let (dataflow, receipt) = (pending.dataflow, pending.receipt.clone());
+        let (dataflow, receipt, priority) = (pending.dataflow, pending.receipt.clone(), pending.priority);
         let turn = AnswerTurn::Interim { handed_over };
-        self.channels.answers.send([AnsweredRequest { dataflow, receipt, response, turn }]);
+        self.channels.answers.send([AnsweredRequest { dataflow, receipt, priority, response, turn }]);
     }
 
     fn hand_out(&mut self) {
@@ -362,8 +368,8 @@ impl<'a> RequestScheduler<'a> {
         self.in_work -= usize::from(!pending.is_ended());
         response.supersedes = pending.supersedes;
         let turn = AnswerTurn::Final { earlier: pending.earlier, again: self.channels.answers.clone() };
-        let PendingRequest { dataflow, receipt, .. } = pending;
-        AnsweredRequest { dataflow, receipt, response, turn }
+        let PendingRequest { dataflow, receipt, priority, .. } = pending;
+        AnsweredRequest { dataflow, receipt, priority, response, turn }
     }
 }
 

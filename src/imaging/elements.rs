@@ -135,7 +135,7 @@ pub struct NativePixels<'a> {
 }
 
 impl<'a> HeaderElements<'a> {
-    fn of(bytes: &'a [u8], encoding: Encoding, character_set: CharacterSet) -> HeaderElements<'a> {
+    pub(super) fn of(bytes: &'a [u8], encoding: Encoding, character_set: CharacterSet) -> HeaderElements<'a> {
         let mut elements =
             HeaderElements { encoding, character_set, values: Vec::new(), pixels: None, damage: None };
         elements.read(&mut ElementReader::new(bytes, encoding));

@@ -1,7 +1,8 @@
 //! Whether the instances of a study tell of one patient.
 //!
-//! Patient ID and its issuer decide (PS3.3 C.7.1.1): the name may be written in several ways. A birth date or a
-//! sex that differs is told, as either the attribute or the patient is wrong.
+//! Patient ID decides, with its issuer (PS3.3 C.7.1.1): the name may be written in several ways. A PACS may give
+//! another issuer to a part of a study, so that issuers alone are told, as is a birth date or a sex that differs:
+//! either the attribute or the patient is wrong. Both together are two patients.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,7 +48,7 @@ pub fn patient_differences(headers: &[&InstanceHeader]) -> Vec<String> {
 /// Checks that the instances tell of one patient.
 ///
 /// # Errors
-/// If they have several Patient IDs or issuers of them.
+/// If they have several Patient IDs, or several issuers of it and differ in the person as well.
 pub fn check_patient(headers: &[&InstanceHeader]) -> Result<PatientDifferences, Fault> {
     let mut found = PatientDifferences::default();
     let with_id = headers.iter().filter(|header| !header.patient_id.is_empty()).count();
@@ -60,20 +61,27 @@ pub fn check_patient(headers: &[&InstanceHeader]) -> Result<PatientDifferences, 
             .remarks
             .push(format!("{instances} of the study without a Patient ID, for example {}", first.name));
     }
-    if let Some(difference) = [PATIENT_ID, ISSUER].into_iter().find_map(|one| difference(headers, one)) {
+    let issuers = difference(headers, ISSUER);
+    let mut persons: Vec<String> = PERSON.into_iter().filter_map(|one| difference(headers, one)).collect();
+    let two_patients = issuers.clone().filter(|_| !persons.is_empty());
+    if let Some(difference) = difference(headers, PATIENT_ID).or(two_patients) {
         return Err(Fault::new(
             format!("the instances of the study have {difference}"),
             "Send the images of each patient under a Study Instance UID of their own.",
         ));
     }
-    for difference in PERSON.into_iter().filter_map(|one| difference(headers, one)) {
+    persons.extend(issuers);
+    let names: BTreeSet<&str> = headers.iter().map(|header| header.patient_name.as_str()).collect();
+    if with_id == 0 && names.len() > 1 {
+        persons.push(format!("no Patient ID and {} different Patient's Names", names.len()));
+    }
+    for difference in persons {
         let text = format!(
             "the instances of the study have {difference}: check that all of them are of the patient named here"
         );
         found.reservations.push(StepReservation { code: "patient_differs".to_owned(), text });
     }
-    let names: BTreeSet<&str> = headers.iter().map(|header| header.patient_name.as_str()).collect();
-    if names.len() > 1 {
+    if with_id > 0 && names.len() > 1 {
         found.remarks.push(format!(
             "the instances have the same Patient ID and {} different spellings of the patient's name",
             names.len()
@@ -102,7 +110,13 @@ mod tests {
                 |one| one.patient_id = "P2".to_owned(),
                 "2 different Patient IDs (3, for example slice-0; 1, for",
             ),
-            (|one| one.issuer_of_patient_id = "EAST".to_owned(), "2 different Issuers of Patient ID (1, for"),
+            (
+                |one| {
+                    one.issuer_of_patient_id = "EAST".to_owned();
+                    one.patient_birth_date = "19610102".to_owned();
+                },
+                "2 different Issuers of Patient ID (1, for",
+            ),
         ];
         for (change, reason) in changes {
             let fault = checked(change).unwrap_err();
@@ -111,8 +125,9 @@ mod tests {
     }
 
     #[test]
-    fn one_patient_with_two_birth_dates_or_sexes_is_a_reservation() {
-        let changes: [(HeaderChange, &str); 2] = [
+    fn one_patient_with_two_birth_dates_sexes_or_issuers_is_a_reservation() {
+        let changes: [(HeaderChange, &str); 3] = [
+            (|one| one.issuer_of_patient_id = "EAST".to_owned(), "2 different Issuers of Patient ID (1, for"),
             (
                 |one| one.patient_birth_date = "19610102".to_owned(),
                 "2 different Patient's Birth Dates (3, for",
@@ -125,6 +140,16 @@ mod tests {
             assert!(reservation.text.contains(reason), "{}", reservation.text);
             assert!(!reservation.text.contains("1961"), "no value of the patient is told");
         }
+    }
+
+    #[test]
+    fn without_a_patient_id_two_names_are_a_reservation() {
+        let mut headers: Vec<InstanceHeader> = (0..4).map(header).collect();
+        headers.iter_mut().for_each(|header| header.patient_id.clear());
+        headers[2].patient_name = "ROE^RICHARD".to_owned();
+        let found = check_patient(&headers.iter().collect::<Vec<_>>()).unwrap();
+        assert!(found.reservations[0].text.contains("no Patient ID and 2 different"), "{found:?}");
+        assert!(found.remarks.is_empty(), "{found:?}");
     }
 
     #[test]

@@ -34,12 +34,11 @@ impl PixelUnits {
 
 /// Slope, intercept and their units. A value that is absent or cannot be read never becomes 0.
 pub fn rescale(elements: &HeaderElements) -> (f64, f64, PixelUnits) {
-    let value = |tag| {
-        let text = elements.text(tag);
-        (elements.decimal(tag).filter(|_| !is_ambiguous(&text)), text)
-    };
+    let value = |tag| (elements.decimal(tag), elements.text(tag));
+    // A comma in it separates decimals: no slope of HU is 1000.
     let (slope, slope_text) = value(tags::RESCALE_SLOPE);
     let (intercept, intercept_text) = value(tags::RESCALE_INTERCEPT);
+    let intercept = intercept.filter(|_| !is_ambiguous(&intercept_text));
     let (Some(slope), Some(intercept)) = (slope.filter(|slope| *slope != 0.0), intercept) else {
         let (name, text) = match intercept {
             Some(_) => ("Rescale Slope", slope_text),
@@ -70,6 +69,25 @@ fn is_ambiguous(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dicom_file::encoding::Encoding;
+    use crate::imaging::CharacterSet;
+
+    /// Implicit VR Little Endian.
+    fn rescaled(slope: &str, intercept: &str) -> (f64, f64, PixelUnits) {
+        let element = |number: u8, text: &str| {
+            let text = format!("{text}{}", if text.len().is_multiple_of(2) { "" } else { " " });
+            [&[0x28, 0, number, 0x10, text.len() as u8, 0, 0, 0], text.as_bytes()].concat()
+        };
+        let bytes = [element(0x52, intercept), element(0x53, slope)].concat();
+        rescale(&HeaderElements::of(&bytes, Encoding::IMPLICIT, CharacterSet::default()))
+    }
+
+    #[test]
+    fn decimal_commas_are_read_where_they_are_no_thousands() {
+        assert_eq!(rescaled("1,000", "-1024,000"), (1.0, -1024.0, PixelUnits::Hounsfield));
+        let unreadable = PixelUnits::Unreadable("Rescale Intercept \"-1,024\"".to_owned());
+        assert_eq!(rescaled("1", "-1,024").2, unreadable);
+    }
 
     #[test]
     fn a_comma_that_may_separate_thousands_is_not_read() {

@@ -17,6 +17,7 @@
 //! | `lookup` | requests by the texts by which people call them |
 //! | `log`, `transaction` | adding |
 //! | `summary`, `tally`, `standing`, `health`, `cut`, `recount` | what views over all requests are made of: records, counts, and changes |
+//! | `general_reason` | reasons of faults without what may name a patient |
 //! | `writer` | the thread that commits |
 //! | `history` | all records of one request, read back |
 //! | `small_files` | files of responses that are safe as part of a record |
@@ -31,6 +32,7 @@ mod collector;
 mod cut;
 mod entry;
 mod error;
+mod general_reason;
 mod health;
 mod history;
 mod known_reasons;
@@ -59,6 +61,7 @@ pub use collector::{CollectedTotals, Release, RetentionLimits, hold_back_collect
 pub use cut::{CommitObserver, JournalCommit, JournalCut};
 pub use entry::{JournalEntry, OutputRecord, RunRecord, ValuePlace};
 pub use error::{DatabaseError, JournalError};
+pub use general_reason::{general, general_fault};
 pub use health::{DestinationHealth, DownDestinations};
 pub use history::{DatedEntry, RequestHistory};
 pub use operator_request::OperatorRequest;

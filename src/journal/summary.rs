@@ -4,6 +4,7 @@ use crate::step::{Digest, Outcome};
 
 use super::arrival::RequestArrival;
 use super::entry::{JournalEntry, RunRecord};
+use super::general_reason::general_fault;
 use super::operator_request::OperatorRequest;
 use super::row::AnswerKind;
 
@@ -57,7 +58,7 @@ pub struct RunSummary {
     pub step: String,
     pub item: Option<usize>,
     pub took_us: u64,
-    /// Kind and reason, if it failed.
+    /// Kind and reason in general words, if it failed.
     pub fault: Option<(&'static str, String)>,
 }
 
@@ -112,7 +113,7 @@ impl RecordMeaning {
 impl RunSummary {
     fn of(run: &RunRecord) -> RunSummary {
         let fault = match &run.outcome {
-            Outcome::Failed(fault) => Some((fault.kind.name(), fault.reason.clone())),
+            Outcome::Failed(fault) => Some((fault.kind.name(), general_fault(fault))),
             Outcome::Done | Outcome::Skipped { .. } => None,
         };
         RunSummary { step: run.step.clone(), item: run.item, took_us: run.took_us, fault }

@@ -45,8 +45,6 @@ CREATE TABLE tally (                -- derived from the records: how often what 
 
 const HOUR_MS: i64 = 3_600_000;
 
-const REASON_LETTERS_MAX: usize = 120;
-
 /// The hour since 1970.
 pub fn hour(time_ms: i64) -> i64 {
     time_ms.div_euclid(HOUR_MS)
@@ -86,7 +84,7 @@ pub(super) fn add(
         RecordMeaning::Ran(run) => {
             count(TallyEvent::Ran { step: run.step.clone(), bucket: bucket(run.took_us) });
             if let Some((kind, reason)) = &run.fault {
-                let reason = reasons.counted(kind, general(reason));
+                let reason = reasons.counted(kind, reason.clone());
                 let (step, kind) = (run.step.clone(), (*kind).to_owned());
                 count(TallyEvent::Failed { step, kind, reason });
             }
@@ -117,41 +115,6 @@ pub(super) struct CountedRequest<'a> {
     pub opened_ms: i64,
     /// Whether the record is its first.
     pub is_new: bool,
-}
-
-/// A reason without what differs from case to case: numbers, quoted texts and paths. So there are few, and
-/// none names a patient.
-pub fn general(reason: &str) -> String {
-    let mut words = Vec::new();
-    let mut quoted = false;
-    for word in reason.split_whitespace() {
-        let quotes = word.matches('"').count();
-        let was_quoted = quoted;
-        quoted ^= quotes % 2 == 1;
-        if was_quoted || quotes > 0 {
-            if !was_quoted {
-                words.push("\"…\"".to_owned());
-            }
-        } else if word.contains('/') {
-            words.push("…".to_owned());
-        } else {
-            words.push(without_numbers(word));
-        }
-    }
-    let text = words.join(" ");
-    text.chars().take(REASON_LETTERS_MAX).collect()
-}
-
-fn without_numbers(word: &str) -> String {
-    let mut text = String::new();
-    for letter in word.chars() {
-        match (letter.is_ascii_digit(), text.ends_with('#')) {
-            (true, true) => {}
-            (true, false) => text.push('#'),
-            (false, _) => text.push(letter),
-        }
-    }
-    text
 }
 
 /// Adds counts to the table.
@@ -219,11 +182,5 @@ mod tests {
             assert!((us as f64) < bucket_end_us(bucket), "{us}");
             assert!(bucket == 0 || us as f64 >= bucket_end_us(bucket - 1) || us < 4, "{us}");
         }
-    }
-
-    #[test]
-    fn a_general_reason_has_no_numbers_names_or_paths() {
-        let reason = "slice 12 of 275 of \"Doe Jane\" is missing in /tmp/a between 31.0 and 33.0 mm";
-        assert_eq!(general(reason), "slice # of # of \"…\" is missing in … between #.# and #.# mm");
     }
 }

@@ -51,7 +51,7 @@ pub struct MirrorFrame {
 #[derive(Clone, Debug)]
 pub enum MirrorStart {
     /// All rows at this time.
-    Rows { time: u64, rows: RowCounts },
+    Rows { time: u64, rows: RowCounts, is_complete: bool },
     /// The changes since the state that the subscriber knows.
     Frames(Vec<Arc<MirrorFrame>>),
 }
@@ -88,7 +88,10 @@ impl LedgerMirror {
                 let missed = state.frames.iter().filter(|frame| frame.time > since);
                 MirrorStart::Frames(missed.cloned().collect())
             }
-            None => MirrorStart::Rows { time: state.time, rows: state.rows.clone() },
+            None => {
+                let (time, is_complete) = (state.time, state.is_complete);
+                MirrorStart::Rows { time, rows: state.rows.clone(), is_complete }
+            }
         };
         (start, incoming)
     }

@@ -53,7 +53,7 @@ pub use snapshot::{
     DeclaredSummary, DestinationSummary, FaultSummary, HourSummary, LedgerSnapshot, OldestRequest,
     StandingSummary, StepSummary, WaitSummary, WaitingRequest,
 };
-pub use sql::{LedgerSql, SqlAnswer, SqlError};
+pub use sql::{LedgerSql, SqlError, SqlPart};
 pub use table::{TABLES, TableColumns, row_json};
 pub use thread::{Ledger, LedgerSettings};
 pub use wiring::{StepWiring, WiredRuns, WiringLookup};

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::admission::DeliveryRecord;
-use crate::journal::tally::general;
-use crate::journal::{AcceptedSummary, RecordMeaning, RecordSummary, RequestState, RunSummary};
+use crate::journal::{AcceptedSummary, RecordMeaning, RecordSummary, RequestState, RunSummary, general};
 use crate::step::Digest;
 
 use super::names::{NameId, NameTable};
@@ -188,6 +187,9 @@ impl UnansweredRequest {
 
 /// The reason for which a destination does not take a response, in general words.
 pub fn trouble(detail: &serde_json::Value) -> String {
-    let told = DeliveryRecord::resumed(String::new(), std::slice::from_ref(detail)).told();
-    if told.is_empty() { "it does not take everything".to_owned() } else { general(&told) }
+    let record = DeliveryRecord::resumed(String::new(), std::slice::from_ref(detail));
+    // The answers without the names of the files, which may have a patient's in them.
+    let answer = || record.files.iter().find(|file| !file.is_there()).map(|file| &file.answer);
+    let told = record.trouble.as_ref().or_else(answer).map(|told| general(told));
+    told.filter(|told| !told.is_empty()).unwrap_or_else(|| "it does not take everything".to_owned())
 }

@@ -11,11 +11,11 @@ use super::table::{TABLES, table_row};
 /// The tables of one commit.
 pub struct LedgerSql(Connection);
 
-/// The answer to a question.
+/// A part of the answer to a question: first the names of the columns, then each row.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SqlAnswer {
-    pub columns: Vec<String>,
-    pub rows: Vec<Vec<Value>>,
+pub enum SqlPart<'a> {
+    Columns(&'a [String]),
+    Row(Vec<Value>),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -52,28 +52,46 @@ impl LedgerSql {
         Ok(LedgerSql(connection))
     }
 
-    /// Answers a question.
+    /// Answers a question: hands out each part as it comes, until there are no more or `take` fails.
     ///
     /// # Errors
-    /// If it is no SQL, or more than one SELECT.
-    pub fn answer(&self, question: &str) -> Result<SqlAnswer, SqlError> {
+    /// If it is no SQL, or more than one SELECT; and as `take`.
+    pub fn answer<E: From<SqlError>>(
+        &self,
+        question: &str,
+        mut take: impl FnMut(SqlPart) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut statement = self.0.prepare(question).map_err(|error| match error {
             rusqlite::Error::MultipleStatement => SqlError::Change,
             error => SqlError::Question(error),
         })?;
         // Statements that change or attach anything have no columns.
         if !statement.readonly() || statement.column_count() == 0 {
-            return Err(SqlError::Change);
+            return Err(SqlError::Change.into());
         }
-        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
-        let count = columns.len();
-        let read = |row: &rusqlite::Row| -> rusqlite::Result<Vec<Value>> {
-            (0..count).map(|index| Ok(json_value(row.get_ref(index)?))).collect()
-        };
-        let rows = statement.query_map([], read).map_err(SqlError::Question)?;
-        let rows = rows.collect::<rusqlite::Result<_>>().map_err(SqlError::Question)?;
-        Ok(SqlAnswer { columns, rows })
+        let columns = distinct(statement.column_names().map(str::to_owned).collect());
+        take(SqlPart::Columns(&columns))?;
+        let mut rows = statement.query([]).map_err(SqlError::Question)?;
+        while let Some(row) = rows.next().map_err(SqlError::Question)? {
+            let values = (0..columns.len()).map(|index| Ok(json_value(row.get_ref(index)?)));
+            let values = values.collect::<rusqlite::Result<_>>().map_err(SqlError::Question)?;
+            take(SqlPart::Row(values))?;
+        }
+        Ok(())
     }
+}
+
+/// The names of columns, where a second one of a name gets a number: `count`, `count_2`.
+fn distinct(names: Vec<String>) -> Vec<String> {
+    let mut distinct: Vec<String> = Vec::new();
+    for name in &names {
+        let numbered = (2..).map(|number| format!("{name}_{number}"));
+        let mut free = std::iter::once(name.clone()).chain(numbered).filter(|one| !distinct.contains(one));
+        // A numbered name must not take that of another column.
+        let is_others = |one: &String| one != name && names.contains(one);
+        distinct.extend(free.find(|one| !is_others(one)));
+    }
+    distinct
 }
 
 fn sql_value(value: &Value) -> rusqlite::types::Value {
@@ -102,6 +120,30 @@ mod tests {
     use crate::journal::{AnswerKind, RequestState};
     use crate::ledger::{TallyRow, ViewRow, WaitReason};
 
+    fn answered(sql: &LedgerSql, question: &str) -> Result<(Vec<String>, Vec<Vec<Value>>), SqlError> {
+        let (mut columns, mut rows) = (Vec::new(), Vec::new());
+        sql.answer(question, |part| {
+            match part {
+                SqlPart::Columns(names) => columns.extend_from_slice(names),
+                SqlPart::Row(row) => rows.push(row),
+            }
+            Ok::<(), SqlError>(())
+        })?;
+        Ok((columns, rows))
+    }
+
+    #[test]
+    fn rows_are_handed_out_as_they_come() {
+        let sql = LedgerSql::of(&RowCounts::new(), &NameTable::default()).unwrap();
+        let endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n";
+        let mut rows = 0;
+        let ended = sql.answer(endless, |_| {
+            rows += 1;
+            if rows > 100 { Err(SqlError::Change) } else { Ok(()) }
+        });
+        assert!(ended.is_err() && rows == 101);
+    }
+
     #[test]
     fn a_question_is_answered_and_nothing_can_be_changed() {
         let mut names = NameTable::default();
@@ -114,11 +156,13 @@ mod tests {
         ]
         .into();
         let sql = LedgerSql::of(&rows, &names).unwrap();
-        let answer = sql.answer("SELECT subject, sum(count) AS n FROM tally WHERE event = 'ran'").unwrap();
-        assert_eq!(answer.columns, ["subject", "n"]);
-        assert_eq!(answer.rows, [[json!("lungs"), json!(7)]]);
-        let answer = sql.answer("SELECT request, reason, name, because FROM waits").unwrap();
-        assert_eq!(answer.rows, [[json!(7), json!("down"), json!("PACS"), json!("lungs")]]);
+        let answer = |question: &str| answered(&sql, question);
+        let (columns, rows) =
+            answer("SELECT subject, sum(count) AS n FROM tally WHERE event = 'ran'").unwrap();
+        assert_eq!(columns, ["subject", "n"]);
+        assert_eq!(rows, [[json!("lungs"), json!(7)]]);
+        let (_, rows) = answer("SELECT request, reason, name, because FROM waits").unwrap();
+        assert_eq!(rows, [[json!(7), json!("down"), json!("PACS"), json!("lungs")]]);
         for change in [
             "DELETE FROM waits",
             "ATTACH 'journal.sqlite' AS other",
@@ -126,10 +170,12 @@ mod tests {
             "PRAGMA query_only = false",
             "CREATE TABLE t (x)",
         ] {
-            assert!(sql.answer(change).is_err(), "{change}");
+            assert!(answer(change).is_err(), "{change}");
         }
-        assert!(matches!(sql.answer("SELECT nothing FROM waits"), Err(SqlError::Question(_))));
-        assert_eq!(sql.answer("SELECT count(*) FROM waits").unwrap().rows, [[json!(1)]]);
+        assert!(matches!(answer("SELECT nothing FROM waits"), Err(SqlError::Question(_))));
+        assert_eq!(answer("SELECT count(*) FROM waits").unwrap().1, [[json!(1)]]);
+        let (columns, _) = answer("SELECT 1 AS a, 2 AS a, 3 AS a_2, 4 AS a").unwrap();
+        assert_eq!(columns, ["a", "a_3", "a_2", "a_4"]);
     }
 
     #[test]

@@ -14,11 +14,12 @@ use serde_json::{Value, json};
 use crate::admission::{SourceTable, WishError, find_requests, note_wish};
 use crate::journal::{
     AnswerKind, JournalEntry, JournalError, JournalReader, OperatorRequest, RequestHistory, RequestRow,
-    RequestState, tally::general,
+    RequestState, general_fault,
 };
 use crate::ledger::{LedgerMirror, LedgerSnapshot, ViewRow, WiringLookup};
-use crate::step::Outcome;
+use crate::step::{Fault, FaultOrigin, Outcome};
 use crate::store::free_bytes;
+use crate::tls::CertificateNames;
 
 use super::access::{self, MonitorToken};
 use super::graph::step_graph;
@@ -41,8 +42,8 @@ pub struct MonitorApi {
     pub wirings: Mutex<WiringLookup>,
     /// The studies that are being received now.
     pub receiving: Box<dyn Fn() -> Vec<ReceivingStudy> + Send + Sync>,
-    /// Whether the connections are encrypted.
-    pub is_encrypted: bool,
+    /// The names in our certificate, if the connections are encrypted.
+    pub certificate_names: Option<CertificateNames>,
 }
 
 /// A study that is being received.
@@ -85,7 +86,7 @@ impl MonitorApi {
     /// Answers a request from this address.
     pub fn answer(&self, method: &Method, uri: &Uri, headers: &HeaderMap, peer: &str) -> MonitorAnswer {
         let path = uri.path();
-        if !access::is_direct(headers) {
+        if !access::is_direct(headers, self.certificate_names.as_ref()) {
             return refusal(StatusCode::FORBIDDEN, "this address is not for other pages");
         }
         match (method, path) {
@@ -133,8 +134,8 @@ impl MonitorApi {
 
     fn enter(&self, headers: &HeaderMap) -> MonitorAnswer {
         let name = access::cookie_name(headers);
-        let secure = if self.is_encrypted { "; Secure" } else { "" };
-        let cookie = format!("{name}={}; HttpOnly; SameSite=Strict; Path=/{secure}", self.token.text());
+        let secure = if self.certificate_names.is_some() { "; Secure" } else { "" };
+        let cookie = format!("{name}={}; HttpOnly; SameSite=Strict; Path=/{secure}", self.token.in_cookie());
         let mut answer = Response::new(String::new());
         *answer.status_mut() = StatusCode::SEE_OTHER;
         answer.headers_mut().insert(LOCATION, HeaderValue::from_static("/"));
@@ -353,17 +354,13 @@ fn shown_name(row: &RequestRow, names: NameDisplay) -> String {
 fn told(entry: &JournalEntry, names: NameDisplay) -> Value {
     match entry {
         JournalEntry::Run(run) => {
-            let (outcome, reason, remedy) = match &run.outcome {
-                Outcome::Done => ("done", "", ""),
-                Outcome::Failed(fault) => ("failed", fault.reason.as_str(), fault.remedy.as_str()),
-                Outcome::Skipped { .. } => ("skipped", "", ""),
+            let (outcome, (reason, remedy)) = match &run.outcome {
+                Outcome::Done => ("done", Default::default()),
+                Outcome::Failed(fault) => ("failed", shown_fault(fault, names)),
+                Outcome::Skipped { .. } => ("skipped", Default::default()),
             };
             let outputs: Vec<&str> = run.outputs.iter().map(|output| output.name.as_str()).collect();
             let inputs: Vec<&String> = run.inputs.keys().collect();
-            let reason = match names {
-                NameDisplay::Shown => reason.to_owned(),
-                NameDisplay::Hidden => general(reason),
-            };
             json!({"step": run.step, "item": run.item, "outcome": outcome, "reason": reason, "remedy": remedy,
                 "took_us": run.took_us, "inputs": inputs, "outputs": outputs})
         }
@@ -371,7 +368,10 @@ fn told(entry: &JournalEntry, names: NameDisplay) -> Value {
             json!({"dataflow": dataflow, "items": request.items.len()})
         }
         JournalEntry::Responded { response } | JournalEntry::Interim { response } => {
-            let files: Vec<&str> = response.files.iter().map(|file| file.name.as_str()).collect();
+            let files: Vec<String> = match names {
+                NameDisplay::Shown => response.files.iter().map(|file| file.name.clone()).collect(),
+                NameDisplay::Hidden => vec![format!("{} files", response.files.len())],
+            };
             json!({"verdict": response.verdict.name(), "files": files})
         }
         JournalEntry::Delivered { destination, complete, detail, .. } => {
@@ -385,6 +385,15 @@ fn told(entry: &JournalEntry, names: NameDisplay) -> Value {
         JournalEntry::TakenUp | JournalEntry::Began | JournalEntry::Undelivered | JournalEntry::Answered => {
             Value::Null
         }
+    }
+}
+
+/// Reason and remedy of a fault. Where names are hidden, nothing that a program or a peer has worded.
+fn shown_fault(fault: &Fault, names: NameDisplay) -> (String, String) {
+    match (names, fault.origin) {
+        (NameDisplay::Shown, _) => (fault.reason.clone(), fault.remedy.clone()),
+        (NameDisplay::Hidden, FaultOrigin::Flow) => (general_fault(fault), fault.remedy.clone()),
+        (NameDisplay::Hidden, FaultOrigin::Program) => (general_fault(fault), String::new()),
     }
 }
 

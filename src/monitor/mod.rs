@@ -23,7 +23,7 @@ mod metrics;
 mod server;
 mod site;
 
-pub use access::MonitorToken;
+pub use access::{MonitorToken, MonitorTokenError};
 pub use api::{MonitorApi, ReceivingStudy};
 pub use metrics::{StorageStatus, metrics_text};
 pub use server::MonitorServer;

@@ -88,7 +88,7 @@ async function showRequest(number) {
   if (location.hash !== "#request/" + number) return; // Another view was opened meanwhile.
   const text = (one) => {
     const what = one.what || {};
-    if (one.kind === "run") return what.outcome === "failed" ? make("span", { class: "bad-text" }, "✗ " + what.step + " failed: " + what.reason + " – " + what.remedy) : (what.outcome === "done" ? "✓ " : "– ") + what.step + (what.item === null ? "" : " (item " + (what.item + 1) + ")") + " " + what.outcome + (what.outputs.length ? ": " + what.outputs.join(", ") : "");
+    if (one.kind === "run") return what.outcome === "failed" ? make("span", { class: "bad-text" }, "✗ " + what.step + " failed: " + what.reason + (what.remedy ? " – " + what.remedy : "")) : (what.outcome === "done" ? "✓ " : "– ") + what.step + (what.item === null ? "" : " (item " + (what.item + 1) + ")") + " " + what.outcome + (what.outputs.length ? ": " + what.outputs.join(", ") : "");
     if (one.kind === "asked") return what.asked + " asked for" + (what.who ? " by " + what.who : "");
     if (one.kind === "responded" || one.kind === "interim") return "response: " + what.verdict + (what.files.length ? "; " + what.files.join(", ") : "");
     if (one.kind === "delivered") return (what.complete ? "✓ delivered to " : "✗ not all taken by ") + what.destination + ((what.detail || {}).trouble ? ": " + what.detail.trouble : "");

@@ -115,6 +115,8 @@ impl DestinationQueue {
         let request = job.request();
         if line.busy.contains(&request) || self.counter.is_paused() {
             line.waiting.push(job);
+            drop(line);
+            self.counter.changed.notify_all();
             return;
         }
         line.busy.push(request);

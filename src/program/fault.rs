@@ -17,6 +17,8 @@ pub enum ProcessFailure {
     Ended(ExitStatus),
     /// The line that came is not an answer.
     Garbage { line: Vec<u8>, reason: String },
+    /// The line that came is longer than a line may be.
+    TooLong { bytes_max: u64 },
     /// The declaration of the steps did not come in time.
     Silent,
     /// The files of the program have changed since its steps were declared.
@@ -61,6 +63,12 @@ pub fn fault(program: &str, failure: ProcessFailure, log: Vec<u8>) -> Fault {
             let reason =
                 format!("the program {program} answered with what is no answer ({reason}): {line}{said}");
             (FaultKind::Broken, reason, "Print messages to standard error; standard output is for answers.")
+        }
+        ProcessFailure::TooLong { bytes_max } => {
+            let most = bytes_max >> 20;
+            let reason = format!("the program {program} answered with a line of more than {most} MiB{said}");
+            let remedy = "Give large values as arrays or files, and the items of a stream in several lines.";
+            (FaultKind::Broken, reason, remedy)
         }
         ProcessFailure::Silent => {
             let reason = format!("the program {program} did not declare its steps in time{said}");

@@ -274,16 +274,27 @@ def _item(one):
 
 # A slow step gives what it has after this time, in seconds.
 _PATIENCE = 0.05
+# A line of items ends when it has reached this length.
+_LINE = 1 << 20
+
+
+def _json(message):
+    return json.dumps(message, default=_number, allow_nan=False)
+
+
+def _items_line(items, more):
+    return '{"items": [' + ", ".join(items) + '], "more": ' + _json(more) + "}"
 
 
 def _make(function, declared, call, lines, send):
     """Makes a stream: items are asked for as they are taken."""
     items, asked = iter(function(**_arguments(function, declared, call))), 1024
     while True:
-        made, more, failed, began = [], True, None, time.monotonic()
+        made, length, more, failed, began = [], 0, True, None, time.monotonic()
         try:
-            while len(made) < asked and time.monotonic() - began < _PATIENCE:
-                made.append(_item(next(items)))
+            while len(made) < asked and length < _LINE and time.monotonic() - began < _PATIENCE:
+                made.append(_json(_item(next(items))))
+                length += len(made[-1])
         except StopIteration:
             more = False
         except Exception as error:
@@ -291,8 +302,8 @@ def _make(function, declared, call, lines, send):
         if failed and not made:
             return {"fault": failed}
         if not more:
-            return {"items": made, "more": False}
-        send({"items": made, "more": True})
+            return _items_line(made, False)
+        send(_items_line(made, True))
         line = next(lines, None)
         if line is None or failed:
             return {"fault": failed} if failed else None
@@ -363,7 +374,7 @@ def serve(path):
     spec.loader.exec_module(module)
 
     def send(message):
-        answers.write(json.dumps(message, default=_number, allow_nan=False) + "\n")
+        answers.write((message if isinstance(message, str) else _json(message)) + "\n")
         answers.flush()
 
     declared = [declared for _, declared in _steps.values()]

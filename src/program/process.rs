@@ -158,6 +158,9 @@ fn line_of(event: ProcessEvent, token: &CancelToken) -> Result<Vec<u8>, ProcessF
     match event {
         _ if token.is_cancelled() => Err(ProcessFailure::Cancelled),
         ProcessEvent::Line(line) if line.last() == Some(&b'\n') => Ok(line),
+        ProcessEvent::Line(line) if line.len() as u64 == LINE_MAX => {
+            Err(ProcessFailure::TooLong { bytes_max: LINE_MAX })
+        }
         ProcessEvent::Line(line) => {
             Err(ProcessFailure::Garbage { line, reason: "the line does not end".to_owned() })
         }

@@ -163,7 +163,7 @@ impl AnswerFault {
             (true, _) => "Follow the message of the step.".to_owned(),
         };
         let log = [self.log.into_bytes(), errors].concat();
-        Fault::of(kind, last_words(self.reason.as_bytes()), remedy).with_log(log)
+        Fault::of(kind, last_words(self.reason.as_bytes()), remedy).of_program().with_log(log)
     }
 }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(fault.kind, FaultKind::Data);
 /// assert_eq!(fault.to_string(), "slice 12 of 275 is missing");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Fault {
     /// The kind, which decides about a retry. In JSON, `data` is left out.
     #[serde(default, skip_serializing_if = "FaultKind::is_of_data")]
@@ -24,23 +24,37 @@ pub struct Fault {
     pub reason: String,
     /// The remedy, for the reader of the response: "Send the study again with all its slices."
     pub remedy: String,
+    /// Whose words the reason and the remedy are. In JSON, `flow` is left out.
+    #[serde(default, skip_serializing_if = "FaultOrigin::is_flow")]
+    pub origin: FaultOrigin,
     /// All that was said about it, for the operator: not a part of the response.
     #[serde(skip)]
     pub log: FaultLog,
 }
 
-/// All that a program said before it failed. It is kept in the store beside the recorded run. Two faults
-/// with the same reason are the same, whatever their logs.
-#[derive(Clone, Default)]
-pub struct FaultLog(pub Option<Arc<[u8]>>);
-
-impl PartialEq for FaultLog {
-    fn eq(&self, _: &FaultLog) -> bool {
-        true
+/// Two faults with the same reason and remedy are the same, whatever their logs and whoever worded them.
+impl PartialEq for Fault {
+    fn eq(&self, other: &Fault) -> bool {
+        (self.kind, &self.reason, &self.remedy) == (other.kind, &other.reason, &other.remedy)
     }
 }
 
-impl Eq for FaultLog {}
+impl Eq for Fault {}
+
+/// The author of a fault's words. Words of a program may name a patient, and are shown to those only who may see that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultOrigin {
+    /// A step in this process. What a peer or a program said stands in its reason in quotation marks or after `: `.
+    #[default]
+    Flow,
+    /// A program that a step runs.
+    Program,
+}
+
+/// All that a program said before it failed. It is kept in the store beside the recorded run.
+#[derive(Clone, Default)]
+pub struct FaultLog(pub Option<Arc<[u8]>>);
 
 impl fmt::Debug for FaultLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,7 +101,18 @@ impl Fault {
 
     /// A fault of some kind, with reason and remedy.
     pub fn of(kind: FaultKind, reason: impl Into<String>, remedy: impl Into<String>) -> Fault {
-        Fault { kind, reason: reason.into(), remedy: remedy.into(), log: FaultLog::default() }
+        Fault {
+            kind,
+            reason: reason.into(),
+            remedy: remedy.into(),
+            origin: FaultOrigin::Flow,
+            log: FaultLog::default(),
+        }
+    }
+
+    /// The fault as one that a program words.
+    pub fn of_program(self) -> Fault {
+        Fault { origin: FaultOrigin::Program, ..self }
     }
 
     /// The fault with all that was said about it.
@@ -100,6 +125,12 @@ impl Fault {
     pub fn cancelled() -> Fault {
         let remedy = "Send the request again if its results are wanted after all.";
         Fault::of(FaultKind::Cancelled, "the request was cancelled", remedy)
+    }
+}
+
+impl FaultOrigin {
+    fn is_flow(&self) -> bool {
+        *self == FaultOrigin::Flow
     }
 }
 

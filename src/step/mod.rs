@@ -73,7 +73,7 @@ pub use attribute::{AttributeDeclaration, AttributeKind, AttributeValues};
 pub use call::{Call, ResultIdentity, StepInputs, StepOutputs, WiredInput};
 pub use declaration::{InputDeclaration, InputTake, OutputCount, OutputDeclaration, Step, StepDeclaration};
 pub use digest::{Digest, Digester};
-pub use fault::{Fault, FaultKind, FaultLog};
+pub use fault::{Fault, FaultKind, FaultLog, FaultOrigin};
 pub use file::{Artifact, ResponseFile, ResponseFiles};
 pub use interned::interned;
 pub use item::{Item, ItemContent, ItemPlace};

@@ -11,10 +11,11 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::verify_server_name;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use socket::TlsSocket;
@@ -25,6 +26,10 @@ pub struct TlsIdentity {
     pub certificate: PathBuf,
     pub key: PathBuf,
 }
+
+/// The hosts that a certificate names.
+#[derive(Clone, Debug)]
+pub struct CertificateNames(CertificateDer<'static>);
 
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -198,6 +203,14 @@ impl Write for TlsStream {
 }
 
 impl TlsIdentity {
+    /// The names in the certificate.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn names(&self) -> Result<CertificateNames, TlsError> {
+        Ok(CertificateNames(read_certificates(&self.certificate)?.swap_remove(0)))
+    }
+
     fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
         let key = PrivateKeyDer::from_pem_file(&self.key);
         Ok((read_certificates(&self.certificate)?, key.map_err(|error| unread(&self.key, &error))?))
@@ -205,6 +218,15 @@ impl TlsIdentity {
 
     fn unusable(&self, source: rustls::Error) -> TlsError {
         TlsError::Identity { path: self.certificate.clone(), source }
+    }
+}
+
+impl CertificateNames {
+    /// Whether the certificate is valid for a host, as clients judge it.
+    pub fn have(&self, host: &str) -> bool {
+        let Ok(name) = ServerName::try_from(host) else { return false };
+        let certificate = ParsedCertificate::try_from(&self.0);
+        certificate.is_ok_and(|certificate| verify_server_name(&certificate, &name).is_ok())
     }
 }
 

@@ -26,20 +26,18 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 fn link_new(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            if !is_same_file(from, to)? {
-                return Err(error);
-            }
+            return if is_same_file(from, to)? { fs::remove_file(from) } else { Err(error) };
         }
-        linked => {
-            linked?;
-            // Two that move it at the same time see three names, and at least one of them gives it up.
-            if fs::symlink_metadata(to)?.nlink() > 2 {
-                fs::remove_file(to)?;
-                return Err(ErrorKind::NotFound.into());
-            }
-        }
+        linked => linked?,
     }
-    fs::remove_file(from)
+    // A third name is that of another who moves it, or of a worker that was lost meanwhile.
+    let is_shared = fs::symlink_metadata(to)?.nlink() > 2;
+    let moved = if is_shared { Err(ErrorKind::NotFound.into()) } else { fs::remove_file(from) };
+    if moved.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        // Whoever takes the old name away has it.
+        fs::remove_file(to)?;
+    }
+    moved
 }
 
 /// Whether two names are those of one file.

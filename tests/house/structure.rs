@@ -49,7 +49,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("sha2", &["books", "calls"]),
     ("zstd", &["books"]),
     ("saphyr_parser", &["yaml"]),
-    ("tempfile", &["books", "program", "cli"]),
+    ("tempfile", &["books", "program", "cli", "monitor"]),
     ("blake3", &["step", "cluster"]),
     ("clap", &["cli"]),
     ("libc", &["cli"]),

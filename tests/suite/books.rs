@@ -343,6 +343,34 @@ fn a_stage_that_is_told_to_end_leaves_nothing_in_work() {
 }
 
 #[test]
+fn tokens_that_are_claimed_and_not_worked_on_wait_again_at_the_end() {
+    let scene = RowScene::new(SampleBooks { count: 30, bytes: 2_000 }, BookTroubles::default());
+    let row = fs::read_to_string(scene.place.path("row.yaml")).unwrap();
+    fs::write(scene.place.path("slow.yaml"), row.replace("{barcode}\"", "{barcode}\", per_minute: 2"))
+        .unwrap();
+    let mut command = scene.place.flow(&["run", "./slow.yaml"]);
+    let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let end = Instant::now() + DEADLINE;
+    while scene.names("07_done").is_empty() {
+        assert!(Instant::now() < end, "nothing comes of it");
+    }
+    terminate(&process);
+    // All of them would take a quarter of an hour.
+    let status = loop {
+        if let Some(status) = process.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < end, "it does not end");
+    };
+    assert_eq!(status.code(), Some(0));
+    let waiting = scene.names("01_incoming").len() + scene.names("07_done").len();
+    assert_eq!(waiting, 30, "{:?}", scene.names("01_incoming.work"));
+    let ended = scene.place.run(&["run", "./row.yaml"]);
+    assert_eq!(ended.code, 0, "{}\n{}", ended.out, ended.err);
+    scene.assert_all_done();
+}
+
+#[test]
 fn the_graph_shows_the_directories_on_the_edges() {
     let drawn = Place::new().run(&["graph", "books", "--format", "dot"]).out;
     for directory in ["01_incoming", "02_downloaded", "06_uploaded", "07_done"] {

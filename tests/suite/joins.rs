@@ -1,6 +1,7 @@
 //! Joins of two streams by key.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use flow::dataflow::{Dataflow, Response, ResponseVerdict};
@@ -125,6 +126,35 @@ fn a_right_stream_that_does_not_fit_fails_the_step() {
 }
 
 #[test]
+fn no_step_behind_a_join_that_has_failed_sees_an_item() {
+    let made = Made::default();
+    let seen = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&seen);
+    let count = Step::new("count", 1, "Counts.").takes::<Word>("word").gives::<Word>("word");
+    let count = count.runs_each(move |word: Word, _| {
+        *counted.lock().unwrap() += 1;
+        Ok(word)
+    });
+    let text = "dataflow: joined
+steps:
+  ls: {step: left, needs: {request: request}}
+  rs: {step: right, needs: {request: request}}
+  both: {step: join, needs: {left: ls, right: rs}}
+  counted: {step: count, needs: {word: both}}
+  file: {step: write, needs: {all: counted}}
+response: [file]
+";
+    let table = table(join(UnmatchedItem::Keep, 5), "a b c", "aa ab ac", &made).with(count);
+    let dataflow = Dataflow::parse("joined.yaml", text, &table).unwrap();
+    for (response, _) in
+        [dataflow.interpret(&request()), dataflow.interpret_by(&request(), &mut |due| due.perform())]
+    {
+        assert_eq!(response.verdict, ResponseVerdict::Failed);
+        assert_eq!(*seen.lock().unwrap(), 0);
+    }
+}
+
+#[test]
 fn the_right_stream_is_made_first_so_that_the_left_one_is_not_held() {
     let made = Made::default();
     let table = table(join(UnmatchedItem::Drop, 1000), "l1 l2", "r1 r2", &made);
@@ -221,4 +251,108 @@ response: [report]
     let csv = files.iter().find(|file| file.name == "total.csv").unwrap();
     let csv = String::from_utf8(csv.bytes.to_vec()).unwrap();
     assert_eq!(csv, "group,count,sum\r\n\"Bern\",2,17\r\n\"Rome\",1,5\r\n");
+}
+
+/// A pair of which it is known how many there are at once.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Pair;
+
+static PAIRS: AtomicUsize = AtomicUsize::new(0);
+static PAIRS_MOST: AtomicUsize = AtomicUsize::new(0);
+
+impl Pair {
+    fn new() -> Pair {
+        PAIRS_MOST.fetch_max(PAIRS.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        Pair
+    }
+}
+
+impl Clone for Pair {
+    fn clone(&self) -> Pair {
+        Pair::new()
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        PAIRS.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Payload for Pair {
+    const TYPE: &'static str = "pair";
+}
+
+const HELD_TEXT: &str = "dataflow: joined
+steps:
+  ls: {step: left, needs: {request: request}}
+  ways: {step: way, needs: {word: ls}}
+  both: {step: join, needs: {left: ways.long, right: ways.short}}
+  file: {step: write, needs: {all: both}}
+response: [file]
+";
+
+#[test]
+fn what_is_made_of_one_key_goes_on_in_batches() {
+    let pairs = Step::new("pairs", 1, "Joins.")
+        .takes::<Word>("left")
+        .takes::<Word>("right")
+        .gives_many::<Pair>("pairs")
+        .joins(
+            |_: &Word, _| Ok(Some(1)),
+            |_: &Word, _| Ok(Some(1)),
+            |_: &Word, _: Option<&Word>, _| Ok(Pair::new()),
+            |_| JoinRule { unmatched: UnmatchedItem::Drop, right_bytes_max: 1 << 20 },
+        );
+    let count = Step::new("count", 1, "Counts.").takes_each::<Pair>("all").gives::<Word>("sum");
+    let count = count.folds(
+        |_| Word("0".to_owned()),
+        |sum: &mut Word, _: Pair| sum.0 = (sum.0.parse::<usize>().unwrap() + 1).to_string(),
+    );
+    let show = Step::new("show", 1, "Writes.").takes::<Word>("sum").gives::<ResponseFiles>("files");
+    let show = show.runs(|call| {
+        let bytes = call.input::<Word>("sum").0.clone().into_bytes();
+        Ok(StepOutputs::one("files", ResponseFiles(vec![ResponseFile::new("all.txt", "text/plain", bytes)])))
+    });
+    let (left, right) = ("aaa ".repeat(150), "a ".repeat(300));
+    let (left, right) = (left.trim_end(), right.trim_end());
+    let mixed: &'static str = format!("{left} {right}").leak();
+    for (text, left, right) in
+        [(TEXT, &*left.to_owned().leak(), &*right.to_owned().leak()), (HELD_TEXT, mixed, "")]
+    {
+        let text = text.replace("step: join,", "step: pairs,").replace(
+            "  file: {step: write, needs: {all: both}}",
+            "  sum: {step: count, needs: {all: both}}
+  file: {step: show, needs: {sum: sum}}",
+        );
+        let table = table(join(UnmatchedItem::Drop, 1), left, right, &Made::default());
+        let table = [pairs.clone(), count.clone(), show.clone()].into_iter().fold(table, StepTable::with);
+        let dataflow = Dataflow::parse("joined.yaml", &text, &table).unwrap();
+        PAIRS_MOST.store(0, Ordering::SeqCst);
+        let (_, files) = dataflow.interpret_by(&request(), &mut |due| due.perform());
+        assert_eq!(&files[0].bytes[..], b"45000");
+        let most = PAIRS_MOST.load(Ordering::SeqCst);
+        assert!(most <= 1024, "{most} pairs are in memory at once");
+        assert_eq!(answer(&dataflow).1, "45000");
+    }
+}
+
+#[test]
+fn left_items_wait_for_the_right_stream_up_to_the_bound() {
+    let (made, left, right) = (Made::default(), "aaa bbb ccc aaa b", "a b");
+    let table = table(join(UnmatchedItem::Drop, 6), left, right, &made);
+    let held = Dataflow::parse("joined.yaml", HELD_TEXT, &table).unwrap();
+    let apart = Dataflow::parse("joined.yaml", TEXT, &table).unwrap();
+    for is_engine in [false, true] {
+        let answer = |dataflow: &Dataflow| match is_engine {
+            true => dataflow.interpret_by(&request(), &mut |due| due.perform()),
+            false => dataflow.interpret(&request()),
+        };
+        let (response, _) = answer(&held);
+        assert_eq!(response.verdict, ResponseVerdict::Failed);
+        let fault = response.faults().next().map(|(_, fault)| fault.reason.clone()).unwrap();
+        assert!(fault.contains("the left stream waits") && fault.contains("at item 3"), "{fault}");
+        let (_, files) = answer(&apart);
+        assert_eq!(&files[0].bytes[..], b"aaa-a bbb-b aaa-a b-b", "nothing waits");
+    }
 }

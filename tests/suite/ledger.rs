@@ -167,7 +167,7 @@ fn every_view_equals_a_plain_recount_whatever_happens() {
             let ledger = ledger(&journal, state.path());
             let mirror = Arc::clone(ledger.mirror());
             let (start, frames) = mirror.subscribe(None);
-            let MirrorStart::Rows { mut time, rows: mut followed } = start else {
+            let MirrorStart::Rows { mut time, rows: mut followed, .. } = start else {
                 panic!("no rows at first")
             };
             for round in 0..25 {

@@ -194,6 +194,86 @@ fn many_requests_off_peak_do_not_hold_up_the_source_of_an_urgent_one() {
     assert_eq!(began.iter().position(|name| name == "now"), Some(1), "{began:?}");
 }
 
+/// Brings requests off-peak behind one that is held, and then asks for the end, before anything can be answered.
+struct StoppedFlood(Mutex<Option<Sender<()>>>);
+
+impl Source for StoppedFlood {
+    fn name(&self) -> &'static str {
+        "letters"
+    }
+
+    fn feed(&self, admission: &Admission) -> Intake {
+        let names = std::iter::once("held".to_owned()).chain((1..=12).map(|number| number.to_string()));
+        let brought = admission.accept_all(names.map(|name| {
+            let priority = if name == "held" { "normal" } else { "off-peak" };
+            let attributes = [("source", "letters"), ("priority", priority)];
+            let attributes = attributes.map(|(key, value)| (key.to_owned(), AttributeValues::from(value)));
+            Request::new(&name, attributes.into(), vec![Item::inline(&name, name.as_bytes())])
+        }));
+        admission.stop().request();
+        drop(self.0.lock().unwrap().take());
+        brought
+    }
+}
+
+#[test]
+fn a_service_that_is_stopped_answers_what_waits_on_the_disk_for_room() {
+    let (release, second) = holding();
+    let folder = tempfile::tempdir().unwrap();
+    let by_attribute = |request: &Request| RequestPriority::named(request.attribute("priority"));
+    let dataflows = DataflowSelector::only(dataflow(SMALL, second)).with_priorities(by_attribute);
+    let service = Service::open(ServiceSettings::at(folder.path().join("state")), dataflows).unwrap();
+    let source = StoppedFlood(Mutex::new(Some(release)));
+    let (told, responses) = channel();
+    let settings = EngineSettings { lanes: std::num::NonZero::<usize>::MIN, ..EngineSettings::default() };
+    let sink = Told(Mutex::new(told));
+    let ended = service.run_all(vec![Arc::new(source)], &sink, settings, Arc::new(NullObserver));
+    assert_eq!(ended.unwrap(), Some(Intake::Whole));
+    assert_eq!(responses.try_iter().count(), 13);
+}
+
+#[test]
+fn a_source_that_is_blocked_goes_on_when_its_dataflow_is_paused() {
+    let (release, second) = holding();
+    let (tell, began) = channel();
+    let observer = Arc::new(BeganNames(Mutex::new(tell)));
+    with_observed_engine(&dataflow(SMALL, second), 1, 1000, observer, move |queue, responses| {
+        queue.submit(request("held", 1));
+        assert_eq!(began.recv_timeout(LONG).unwrap(), "held");
+        queue.submit(request("waits", 1));
+        let (tell, told) = channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                tell.send("comes").unwrap();
+                queue.submit(request("outside", 1));
+                tell.send("is in").unwrap();
+            });
+            assert_eq!(told.recv_timeout(LONG), Ok("comes"));
+            pause(queue, [PausablePart::Dataflow("paused".to_owned())]);
+            let goes_on = told.recv_timeout(LONG);
+            pause(queue, []);
+            drop(release);
+            assert_eq!(goes_on, Ok("is in"));
+        });
+        (0..3).for_each(|_| drop(responses.recv_timeout(LONG).unwrap()));
+    });
+}
+
+#[test]
+fn the_response_at_a_deadline_says_that_the_dataflow_is_paused() {
+    let second = named("second").runs(|_| Ok(files()));
+    let limits = "limits: {memory: {fixed: 1 B, per_decoded_byte: 1.0}, deadline: 1 ms}\n";
+    with_engine(&dataflow(limits, second), 1, move |queue, responses| {
+        pause(queue, [PausablePart::Dataflow("paused".to_owned())]);
+        queue.submit(request("one", 1));
+        let interim = responses.recv_timeout(LONG).unwrap();
+        let (_, fault) = interim.faults().next().unwrap();
+        assert!(fault.reason.ends_with("(waiting for its dataflow, which is paused)"), "{}", fault.reason);
+        pause(queue, []);
+        assert_eq!(responses.recv_timeout(LONG).unwrap().verdict, ResponseVerdict::Complete);
+    });
+}
+
 #[test]
 fn a_service_that_is_stopped_leaves_paused_requests_to_its_next_start() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,9 +1,10 @@
 //! Steps of programs that make and take streams.
 
 use std::fs;
+use std::sync::{Arc, Mutex};
 
 use flow::dataflow::{Dataflow, ResponseVerdict};
-use flow::step::StepTable;
+use flow::step::{NumberValue, Step, StepTable};
 
 use crate::program_steps::{Steps, fault, has_python, log, request, run, text};
 
@@ -152,4 +153,136 @@ fn json_of_built_in_steps_and_of_python_is_one_type() {
     assert_eq!(response.verdict, ResponseVerdict::Complete, "{:?}", response.steps);
     let csv = files.iter().find(|file| file.name == "total.csv").unwrap();
     assert_eq!(String::from_utf8(csv.bytes.to_vec()).unwrap(), "group,count,sum\r\n\"a\",2,18\r\n");
+}
+
+#[test]
+fn large_items_of_a_stream_are_sent_in_several_lines() {
+    if !has_python() {
+        return;
+    }
+    let steps = Steps::python(
+        "@step\ndef texts(request: 'request') -> '*json':\n    yield from ['x' * 80000] * 1000\n\
+         @step\ndef count(texts: '*json') -> 'files':\n    return {'count.json': sum(1 for text in texts)}\n",
+    );
+    let dataflow = steps.load(
+        "  texts: {step: texts, needs: {request: request}}\n  count: {step: count, needs: {texts: texts}}",
+    );
+    assert_eq!(text(&dataflow, &["a"]).trim(), "1000");
+}
+
+#[test]
+fn a_line_that_is_too_long_is_told() {
+    if !has_python() {
+        return;
+    }
+    let steps = Steps::python(
+        "@step\ndef large(request: 'request') -> 'json':\n    return 'x' * (65 << 20)\n\
+         @step\ndef write(all: 'json') -> 'files':\n    return {'all.json': len(all)}\n",
+    );
+    let (_, fault) = fault(&steps.load(
+        "  large: {step: large, needs: {request: request}}\n  all: {step: write, needs: {all: large}}",
+    ));
+    assert!(fault.reason.contains("a line of more than 64 MiB"), "{}", fault.reason);
+    assert!(fault.remedy.contains("in several lines"), "{}", fault.remedy);
+}
+
+/// Numbers of which so many come at once: the clock of the helper goes on when they are there.
+const SLOW: &str = "
+import time
+clock = [0.0]
+time.monotonic = lambda: clock[0]
+
+@step
+def numbers(request: 'request', together: int = 100) -> '*number':
+    for number in range(70000):
+        clock[0] += 0.06 * (number % together == together - 1)
+        yield number
+
+@step
+def count(numbers: '*number') -> 'files':
+    return {'count.json': sum(1 for number in numbers)}
+";
+
+#[test]
+fn the_speed_of_a_program_does_not_decide_which_items_share_a_batch() {
+    if !has_python() {
+        return;
+    }
+    let steps = Steps::python(SLOW);
+    let sizes = [70, 100_000].map(|together| {
+        let sizes = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&sizes);
+        let pass =
+            Step::new("pass", 1, "Passes on.").takes::<NumberValue>("item").gives::<NumberValue>("item");
+        let pass = pass.runs_each(|item: NumberValue, _| Ok(item));
+        let ask = Step::new("ask", 1, "Asks.").takes::<NumberValue>("item").gives::<NumberValue>("answer");
+        let ask = ask.runs_batch(move |items: Vec<NumberValue>, _| {
+            noted.lock().unwrap().push(items.len());
+            Ok(items.into_iter().map(Ok).collect())
+        });
+        let text = format!(
+            "dataflow: mine\nprograms: [steps.py]\nsteps:\n  \
+             numbers: {{step: numbers, needs: {{request: request}}, with: {{together: {together}}}}}\n  \
+             passed: {{step: pass, needs: {{item: numbers}}}}\n  \
+             asked: {{step: ask, needs: {{item: [numbers, passed]}}}}\n  \
+             count: {{step: count, needs: {{numbers: asked}}}}\nresponse: [count]\n"
+        );
+        fs::write(steps.path("mine.yaml"), text).unwrap();
+        let table = StepTable::built_in().with(pass).with(ask);
+        let dataflow = Dataflow::load(steps.path("mine.yaml").to_str().unwrap(), &table);
+        let dataflow = dataflow.unwrap_or_else(|error| panic!("{error}"));
+        let (response, files) = dataflow.interpret_by(&request(&["a"]), &mut |due| due.perform());
+        assert_eq!(response.verdict, ResponseVerdict::Complete, "{:?}", response.steps);
+        assert_eq!(String::from_utf8_lossy(&files[0].bytes).trim(), "140000");
+        sizes.lock().unwrap().clone()
+    });
+    assert!(sizes[0] == sizes[1], "a slow program: {:?}; a fast one: {:?}", sizes[0], sizes[1]);
+}
+
+#[test]
+fn items_of_a_slow_program_go_on_before_it_makes_more() {
+    if !has_python() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let seen = folder.path().join("seen");
+    let steps = Steps::python(&format!(
+        "
+import os, time
+clock = [0.0]
+time.monotonic = lambda: clock[0]
+
+@step
+def numbers(request: 'request') -> '*number':
+    clock[0] += 0.06
+    yield 1
+    deadline = time.time() + 30
+    while not os.path.exists({:?}):
+        if time.time() > deadline:
+            raise Fault('nobody has seen the first item')
+        time.sleep(0.01)
+    yield 2
+
+@step
+def count(numbers: '*number') -> 'files':
+    return {{'count.json': sum(1 for number in numbers)}}
+",
+        seen.to_str().unwrap()
+    ));
+    let notes = Step::new("note", 1, "Notes.").takes::<NumberValue>("item").gives::<NumberValue>("item");
+    let notes = notes.runs_each(move |item: NumberValue, _| {
+        fs::write(&seen, "").unwrap();
+        Ok(item)
+    });
+    let text = "dataflow: mine\nprograms: [steps.py]\nsteps:\n  \
+                numbers: {step: numbers, needs: {request: request}}\n  \
+                noted: {step: note, needs: {item: numbers}}\n  \
+                count: {step: count, needs: {numbers: noted}}\nresponse: [count]\n";
+    fs::write(steps.path("mine.yaml"), text).unwrap();
+    let table = StepTable::built_in().with(notes);
+    let dataflow = Dataflow::load(steps.path("mine.yaml").to_str().unwrap(), &table);
+    let dataflow = dataflow.unwrap_or_else(|error| panic!("{error}"));
+    let (response, files) = dataflow.interpret_by(&request(&["a"]), &mut |due| due.perform());
+    assert_eq!(response.verdict, ResponseVerdict::Complete, "{:?}", response.steps);
+    assert_eq!(String::from_utf8_lossy(&files[0].bytes).trim(), "2");
 }

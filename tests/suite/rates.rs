@@ -1,11 +1,17 @@
 //! Rates of steps: how often their runs begin.
 
+use std::num::NonZero;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use flow::dataflow::ResponseVerdict;
+use flow::dataflow::{Response, ResponseVerdict};
+use flow::engine::{self, EngineControl, EngineSettings, NullObserver, RequestQueue};
+use flow::journal::{Journal, RequestArrival};
+use flow::step::Fault;
+use flow::store::Store;
 
-use crate::engine::{LONG, request};
+use crate::engine::{LONG, Told, request};
 use crate::limits::{SMALL, act, dataflow, with_engine};
 
 #[test]
@@ -44,4 +50,49 @@ fn a_run_that_waits_for_its_rate_can_be_cancelled() {
         queue.canceller().cancel(id);
         assert_eq!(told.recv_timeout(LONG).unwrap().verdict, ResponseVerdict::Failed);
     });
+}
+
+#[test]
+fn a_run_whose_result_is_recorded_takes_nothing_of_the_rate() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::at(folder.path().join("store")).unwrap());
+    let journal = Arc::new(Journal::open(folder.path(), store, 0).unwrap());
+    let busy = act(|_, _| Err(Fault::transient("busy", "Try again.")));
+    let steps = vec![("first", "rate: 1/h", act(|_, _| Ok(()))), ("second", "", busy)];
+    let dataflow = dataflow(SMALL, steps);
+    let arrival = RequestArrival {
+        request: Arc::clone(request("one", 1).request()),
+        dataflow: "limits".to_owned(),
+        version: dataflow.digest(),
+        program: dataflow.digest(),
+        lookup_texts: Vec::new(),
+    };
+    let receipt = journal.accept(arrival).unwrap();
+    let (id, number) = (receipt.request().id, receipt.number().unwrap());
+    // The rate holds for both engines together.
+    let control = Arc::new(EngineControl::default());
+    let run = |submit: &(dyn Fn(&RequestQueue) + Sync)| -> Option<Response> {
+        let (told, responses) = channel();
+        let lanes = NonZero::<usize>::MIN;
+        let settings = EngineSettings { lanes, control: Arc::clone(&control), ..EngineSettings::default() };
+        let source = move |queue: &RequestQueue| {
+            submit(queue);
+            let response = responses.recv_timeout(LONG).ok();
+            queue.canceller().cancel(id);
+            response
+        };
+        let sink = Told(Mutex::new(told));
+        let (set, journal) = (Arc::clone(&dataflow), Arc::clone(&journal));
+        engine::run(set, journal, settings, Arc::new(NullObserver), source, &sink).unwrap().unwrap()
+    };
+    let accepted = Mutex::new(Some(receipt));
+    assert!(
+        run(&|queue| accepted.lock().unwrap().take().into_iter().for_each(|receipt| queue.submit(receipt)))
+            .is_some()
+    );
+    let history = journal.history(number).unwrap().unwrap();
+    let again = run(&|queue| {
+        queue.resume(journal.receipt(&history).unwrap().into(), Some(&history));
+    });
+    assert!(again.is_some(), "the first step waits for its rate");
 }

@@ -9,6 +9,7 @@ use crate::ledger::{LedgerSnapshot, NameTable, WiringLookup, plain_rows};
 use crate::step::StepTable;
 use crate::store::free_bytes;
 
+use super::super::attention::{pause_lines, pauses, troubles};
 use super::super::exit::CommandError;
 use super::super::lookup;
 use super::super::monitor::wirings;
@@ -27,6 +28,10 @@ pub struct TopData {
     /// The process that runs on the state folder.
     pub process: Option<u32>,
     pub free_bytes: u64,
+    /// What is wrong beside single requests, as `flow status --check` has it.
+    pub troubles: Vec<String>,
+    /// What is paused.
+    pub paused: Vec<String>,
     pub standing: StandingCounts,
     pub snapshot: LedgerSnapshot,
     /// Unanswered requests, those that wait longest first, and the last of the others; or those that were
@@ -71,6 +76,8 @@ impl TopReader {
             state: self.state.clone(),
             process: StateFolder::holder(&self.state),
             free_bytes: free_bytes(&self.state),
+            troubles: troubles(&self.state),
+            paused: pause_lines(&pauses(&self.state)).collect(),
             standing: overview.standing,
             snapshot,
             requests: requests.into_iter().take(REQUESTS_MAX).collect(),

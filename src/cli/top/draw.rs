@@ -11,12 +11,12 @@ use crate::journal::{AnswerKind, RequestRow, RequestState};
 use crate::ledger::StepSummary;
 use crate::printable::escaped;
 
-use super::super::status::ago;
+use super::super::attention::ago;
 use super::data::{TopData, words};
 use super::view::{TopInput, TopPage, TopView};
 
 /// The most lines about what is wrong.
-const TROUBLES_MAX: usize = 3;
+const TROUBLES_MAX: usize = 5;
 
 /// Draws everything.
 pub fn draw(frame: &mut Frame, view: &TopView) {
@@ -84,7 +84,7 @@ fn head_lines(data: &TopData) -> Vec<Line<'static>> {
 
 /// What is wrong, the worst first.
 fn troubles(data: &TopData) -> Vec<Line<'static>> {
-    let mut lines = Vec::new();
+    let mut lines: Vec<String> = data.troubles.iter().map(|trouble| format!("✗ {trouble}")).collect();
     let undelivered = data.standing.iter().filter(|(key, _)| key.state == RequestState::Undelivered);
     let undelivered: i64 = undelivered.map(|(_, totals)| totals.requests).sum();
     if undelivered > 0 {
@@ -96,10 +96,11 @@ fn troubles(data: &TopData) -> Vec<Line<'static>> {
             lines.push(format!("✗ {name} takes nothing since {since}, {queued} wait: {reason}"));
         }
     }
+    lines.extend(data.paused.iter().map(|paused| format!("‖ PAUSED {paused}")));
     let more = lines.len().saturating_sub(TROUBLES_MAX);
     lines.truncate(TROUBLES_MAX);
     if let Some(last) = lines.last_mut().filter(|_| more > 0) {
-        *last += &format!("; {more} more troubles");
+        *last += &format!("; {more} more");
     }
     if lines.is_empty() {
         return vec![Line::raw("✓ nothing is wrong")];

@@ -174,6 +174,8 @@ mod tests {
             state: "flow-state".into(),
             process: Some(7),
             free_bytes: 1 << 30,
+            troubles: Vec::new(),
+            paused: Vec::new(),
             standing: Default::default(),
             snapshot: LedgerSnapshot::default(),
             requests: rows,

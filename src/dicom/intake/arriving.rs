@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::printable::counted;
 use crate::step::Request;
 
 use super::completion::{
@@ -14,27 +13,10 @@ use super::completion::{
 use super::inbox;
 use super::inbox::StudySenders;
 use super::instance::{SOURCE, StudyInstance, request};
-use super::mixture::{ArrivalOrder, MIXED_SERIES};
-use super::replacement::{ContentDifference, ReplacedInstances, Replacement, instance_key};
+use super::mixture::{ArrivalOrder, InstanceArrived, MIXED_SERIES, all_arrivals};
+use super::remark::StudyRemark;
+use super::replacement::{ReplacedInstances, instance_key, replaced_until_now};
 use super::sender::{InstanceSender, SessionUse};
-
-/// Something about one of a study's instances that its response says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::dicom) enum StudyRemark {
-    /// Nothing was written at the end of its file, and it was taken in the end.
-    UnwrittenEnd,
-}
-
-impl StudyRemark {
-    fn text(self, count: u64) -> String {
-        match self {
-            StudyRemark::UnwrittenEnd => format!(
-                "nothing was written at the end of {} in a watched folder: zeros are used there",
-                counted(count, "file")
-            ),
-        }
-    }
-}
 
 /// A sender with an open session.
 pub(in crate::dicom) struct OpenSender {
@@ -109,12 +91,31 @@ impl ArrivingStudy {
         self.instances.insert(instance_key(&instance.item.name).to_owned(), instance)
     }
 
-    /// Notes that an instance has replaced another.
-    pub fn replace(&mut self, replacement: &Replacement) {
-        self.replaced.add(replacement);
-        if replacement.differences.iter().copied().any(ContentDifference::is_mixing) {
-            self.order.note_replaced(&replacement.name);
+    /// Notes that an instance of a series was received.
+    pub fn note(&mut self, arrived: &InstanceArrived, series_instance_uid: &str) {
+        self.order.note(arrived, series_instance_uid);
+        inbox::note_arrived(&self.folder, arrived);
+    }
+
+    /// Takes up the arrivals, replacements and remarks that an earlier process noted in a folder with these instances.
+    pub fn remember(&mut self, names: &[String], folder: &Path) {
+        let digest_of = |name: &str| self.instances.get(instance_key(name)).map(|now| now.item.digest);
+        let replaced = replaced_until_now(inbox::replaced(folder), digest_of);
+        for arrived in all_arrivals(names, inbox::arrivals(folder), &replaced) {
+            if let Some(instance) = self.instances.get(instance_key(&arrived.name)) {
+                self.order.note(&arrived, &instance.series_instance_uid);
+            }
         }
+        replaced.iter().for_each(|one| self.replaced.add(one));
+        for remark in inbox::remarks(folder) {
+            *self.remarks.entry(remark).or_default() += 1;
+        }
+    }
+
+    /// Adds a remark, also for the next process.
+    pub fn remark(&mut self, remark: StudyRemark) {
+        *self.remarks.entry(remark).or_default() += 1;
+        inbox::note_remark(&self.folder, remark);
     }
 
     /// Notes that a sender sends instances of the study.

@@ -9,6 +9,8 @@
 //! INBOX/commitments/UID.json           a commitment that was asked for, until its outcome is told
 //! INBOX/study-0000003/UID.dcm          received, synced, and answered with success: the last one with its UID
 //! INBOX/study-0000003/replaced         the instances that took the place of others, one a line
+//! INBOX/study-0000003/arrivals         the order in which they were received, one a line
+//! INBOX/study-0000003/remarks          what its response is to say about how it was received, one a line
 //! INBOX/study-0000003/complete         an operator says that no more will come
 //! INBOX/study-0000003/senders.json     the AE titles of those who sent of it, and by which they called us
 //! INBOX/study-0000003/released         the last association that sent of it came to a good end
@@ -20,9 +22,14 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::store::make_folder;
 
+use super::mixture::InstanceArrived;
 use super::partial_file::{PartialFile, SpareFiles, SyncedUnder, sync_folder};
+use super::remark::StudyRemark;
 use super::replacement::Replacement;
 
 pub(in crate::dicom) struct StudyInbox {
@@ -115,7 +122,7 @@ fn number(folder: &Path) -> Option<u64> {
 /// Removes the folder of a study of which no instance was stored.
 pub(in crate::dicom) fn remove_empty(folder: &Path) {
     // Removing fails for a folder with an instance, which is intended.
-    let notes = [RELEASED, ORDERED, SENDERS, SENDERS_DRAFT, REPLACED];
+    let notes = [RELEASED, ORDERED, SENDERS, SENDERS_DRAFT, REPLACED, ARRIVALS, REMARKS];
     let removed = notes.iter().try_for_each(|note| remove_if_there(&folder.join(note)));
     let removed = removed.and_then(|()| fs::remove_dir(folder));
     if let Err(error) = removed {
@@ -149,16 +156,55 @@ const REPLACED: &str = "replaced";
 
 /// Notes that an instance is about to replace another.
 pub(in crate::dicom) fn note_replaced(folder: &Path, replacement: &Replacement) -> io::Result<()> {
-    let mut line = serde_json::to_vec(replacement)?;
-    line.push(b'\n');
-    let mut file = File::options().append(true).create(true).open(folder.join(REPLACED))?;
-    file.write_all(&line)?;
-    file.sync_data()
+    append(&folder.join(REPLACED), replacement)?.sync_data()
 }
 
 /// The noted replacements; some may not have happened. An incomplete line is ignored.
 pub(in crate::dicom) fn replaced(folder: &Path) -> Vec<Replacement> {
-    let text = fs::read(folder.join(REPLACED)).unwrap_or_default();
+    lines(&folder.join(REPLACED))
+}
+
+const ARRIVALS: &str = "arrivals";
+
+/// Notes that an instance was received. Where the note is lost, the next process takes a series for mixed that may not
+/// be, so it need not be synced. Opening the file each time takes 2 µs more than keeping it open.
+pub(in crate::dicom) fn note_arrived(folder: &Path, arrived: &InstanceArrived) {
+    if let Err(error) = append(&folder.join(ARRIVALS), arrived) {
+        tracing::debug!(%error, "the arrival of an instance is not noted");
+    }
+}
+
+/// The noted arrivals, in their order.
+pub(in crate::dicom) fn arrivals(folder: &Path) -> Vec<InstanceArrived> {
+    lines(&folder.join(ARRIVALS))
+}
+
+const REMARKS: &str = "remarks";
+
+/// Notes a remark of a study's response.
+pub(in crate::dicom) fn note_remark(folder: &Path, remark: StudyRemark) {
+    let noted = append(&folder.join(REMARKS), &remark).and_then(|file| file.sync_data());
+    if let Err(error) = noted.and_then(|()| sync_folder(folder)) {
+        tracing::warn!(%error, "a remark about a study is lost if flow ends before the study is complete");
+    }
+}
+
+pub(in crate::dicom) fn remarks(folder: &Path) -> Vec<StudyRemark> {
+    lines(&folder.join(REMARKS))
+}
+
+/// Appends a line to a file.
+fn append(path: &Path, note: &impl Serialize) -> io::Result<File> {
+    let mut line = serde_json::to_vec(note)?;
+    line.push(b'\n');
+    let mut file = File::options().append(true).create(true).open(path)?;
+    file.write_all(&line)?;
+    Ok(file)
+}
+
+/// The lines of a file. An incomplete one is left out.
+fn lines<Note: DeserializeOwned>(path: &Path) -> Vec<Note> {
+    let text = fs::read(path).unwrap_or_default();
     text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
 }
 

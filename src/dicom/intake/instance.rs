@@ -7,7 +7,9 @@ use crate::step::{AttributeValues, Item, Request};
 
 use super::inbox::claim;
 use super::mixture::{MIXED_SERIES, mixed_after};
-use super::replacement::{ContentDifference, ReplacedInstances, Replacement, differences, instance_key};
+use super::replacement::{
+    ContentDifference, ReplacedInstances, Replacement, differences, instance_key, unknown_differences,
+};
 
 /// The attribute `source` of what was received.
 pub const SOURCE: &str = "dicom";
@@ -175,7 +177,7 @@ fn item_differences(before: &Item, after: &Item) -> BTreeSet<ContentDifference> 
     match (before.path(), after.path()) {
         _ if before.digest == after.digest => BTreeSet::new(),
         (Some(before), Some(after)) => differences(before, after),
-        _ => BTreeSet::from([ContentDifference::Other]),
+        _ => unknown_differences(),
     }
 }
 

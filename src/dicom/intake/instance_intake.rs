@@ -19,7 +19,7 @@ use crate::dicom::names::sop_class;
 use crate::dicom::names::status::DimseStatus;
 use crate::dicom_file::content::FileContent;
 use crate::dicom_file::inflate::claim;
-use crate::dicom_file::part10::{FileHead, MARK_ENDS};
+use crate::dicom_file::part10::{FileBeginning, FileHead, MARK_ENDS};
 use crate::dicom_file::uid::{UID_CHARACTERS_MAX, is_uid};
 use crate::imaging::{HeaderError, InstanceHeader, Part10File, StudyAttributes, read_instance};
 use crate::step::{Item, ItemPlace};
@@ -200,6 +200,9 @@ impl<'a> InstanceIntake<'a> {
         mut part: PartialFile,
         announced: Option<&FileHead>,
     ) -> Result<StoredInstance, InstanceRefusal> {
+        if announced.is_some() && has_second_head(part.beginning()) {
+            return Err(refusal(DimseStatus::CANNOT_UNDERSTAND, SECOND_HEAD));
+        }
         let FileContent { digest, missing, .. } = part.content();
         let read = self.read(&part);
         if let Some(missing) = missing {
@@ -330,6 +333,16 @@ const BLANK: &str = "nothing has been written at its beginning yet";
 
 /// Others allocate it and write it from its beginning.
 const OPEN_END: &str = "nothing has been written at its end yet";
+
+/// Some senders pass a file on as it is.
+const SECOND_HEAD: &str = "the data set begins with the head of a DICOM file; only what follows the file meta \
+                           information (0002,xxxx) may be sent";
+
+/// Whether the data set behind the head of a file begins with a preamble.
+fn has_second_head(file: &[u8]) -> bool {
+    let data_set = FileHead::decode(file).map_or(&[][..], |(_, data_set)| &file[data_set]);
+    FileBeginning::of(data_set) == Some(FileBeginning::Preamble)
+}
 
 /// The relation of a received instance to the one that is known.
 fn arrival(known: Option<&KnownInstance>, item: &Item, part: &PartialFile) -> InstanceArrival {

@@ -12,6 +12,7 @@ pub(in crate::dicom) mod mixture;
 pub(in crate::dicom) mod panics;
 pub(in crate::dicom) mod partial_file;
 pub(in crate::dicom) mod rejections;
+pub(in crate::dicom) mod remark;
 pub(in crate::dicom) mod replacement;
 pub(in crate::dicom) mod restore;
 pub(in crate::dicom) mod sender;

@@ -25,6 +25,28 @@ pub(in crate::dicom) struct KnownInstance {
     pub path: PathBuf,
 }
 
+/// The noted replacements of each instance that led to its present content. Those noted after them have not happened.
+pub(in crate::dicom) fn replaced_until_now(
+    noted: Vec<Replacement>,
+    present: impl Fn(&str) -> Option<Digest>,
+) -> Vec<Replacement> {
+    let mut following: BTreeMap<String, Digest> = BTreeMap::new();
+    let mut happened: Vec<Replacement> = Vec::new();
+    for one in noted.into_iter().rev() {
+        let key = instance_key(&one.name);
+        match following.get(key) {
+            // It was noted before a kill, and again when it happened.
+            Some(digest) if *digest == one.digest => continue,
+            None if present(&one.name) != Some(one.digest) => continue,
+            _ => {}
+        }
+        following.insert(key.to_owned(), one.digest);
+        happened.push(one);
+    }
+    happened.reverse();
+    happened
+}
+
 /// The relation of a received instance to earlier ones.
 pub(in crate::dicom) enum InstanceArrival {
     New,
@@ -41,6 +63,25 @@ pub(in crate::dicom) struct Replacement {
     /// The content that is there now.
     pub digest: Digest,
     pub differences: BTreeSet<ContentDifference>,
+}
+
+/// The effect of an arrival on the series of the instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::dicom) enum ArrivalEffect {
+    /// The instance is new, or differs in nothing that counts.
+    None,
+    /// It has replaced one with other pixels, rescale values or geometry.
+    Mixing,
+}
+
+impl Replacement {
+    pub fn effect(&self) -> ArrivalEffect {
+        match self.differences.iter().copied().any(ContentDifference::is_mixing) {
+            true => ArrivalEffect::Mixing,
+            false => ArrivalEffect::None,
+        }
+    }
 }
 
 /// What differs between two instances.
@@ -111,10 +152,15 @@ const GROUPS: [(ContentDifference, &[Tag]); 4] = [
 ];
 
 /// The differences between two files; none if their contents are equal. Contents that cannot be read count as
-/// different.
+/// other pixels.
 pub(in crate::dicom) fn differences(before: &Path, after: &Path) -> BTreeSet<ContentDifference> {
     let compared = map(before).and_then(|before| Ok(compare(&before, &map(after)?)));
-    compared.unwrap_or_else(|_| BTreeSet::from([ContentDifference::Other]))
+    compared.unwrap_or_else(|_| unknown_differences())
+}
+
+/// The differences between contents that cannot be compared: their pixels may differ.
+pub(in crate::dicom) fn unknown_differences() -> BTreeSet<ContentDifference> {
+    BTreeSet::from([ContentDifference::Pixels, ContentDifference::Other])
 }
 
 fn map(path: &Path) -> io::Result<Mmap> {
@@ -129,7 +175,7 @@ fn compare(before: &[u8], after: &[u8]) -> BTreeSet<ContentDifference> {
         return BTreeSet::new();
     }
     let (Ok(first), Ok(second)) = (Part10File::open(before), Part10File::open(after)) else {
-        return BTreeSet::from([ContentDifference::Other]);
+        return unknown_differences();
     };
     let (first, second) = (first.elements(), second.elements());
     let differs = |tag: &Tag| trimmed(first.bytes(*tag)) != trimmed(second.bytes(*tag));
@@ -138,13 +184,21 @@ fn compare(before: &[u8], after: &[u8]) -> BTreeSet<ContentDifference> {
     if differences.is_empty() && contents[0].header != contents[1].header {
         differences.insert(ContentDifference::Other);
     }
-    let is_native = |one: &HeaderElements| matches!(one.pixels, Some(PixelData::Native(_)) | None);
-    let are_native = is_native(&first) && is_native(&second);
-    // Decoding pixels is expensive, and needless where something else differs.
-    if (are_native || differences.is_empty()) && !have_same_pixels([&first, &second], [before, after]) {
+    let are_same = match [first.pixels, second.pixels] {
+        // Decoding is expensive. Where something else differs anyway, the same pixels in other fragments count as
+        // other pixels.
+        [Some(PixelData::Encapsulated(one)), Some(PixelData::Encapsulated(other))]
+            if !differences.is_empty() =>
+        {
+            one == other
+        }
+        _ => have_same_pixels([&first, &second], [before, after]),
+    };
+    if !are_same {
         differences.insert(ContentDifference::Pixels);
     }
-    if differences.is_empty() && are_native {
+    let is_native = |one: &HeaderElements| matches!(one.pixels, Some(PixelData::Native(_)) | None);
+    if differences.is_empty() && is_native(&first) && is_native(&second) {
         // Neither the header nor the pixels differ, so an element behind the pixels does.
         differences.insert(ContentDifference::Other);
     }
@@ -248,5 +302,19 @@ mod tests {
         // As earlier versions named files.
         replaced.add(&one("1.3-0123456789ab.dcm", ContentDifference::Pixels));
         assert!(replaced.remark("late").unwrap().starts_with("2 instances were"));
+    }
+    #[test]
+    fn a_replacement_counts_once_and_only_if_it_happened() {
+        let one = |name: &str, content: &[u8]| Replacement {
+            name: name.to_owned(),
+            digest: Digest::of(content),
+            differences: BTreeSet::from([ContentDifference::Pixels]),
+        };
+        let noted = [one("1.dcm", b"b"), one("2.dcm", b"b"), one("1.dcm", b"c"), one("1.dcm", b"c")];
+        let not_yet = [one("1.dcm", b"d"), one("2.dcm", b"c")];
+        let present = |name: &str| Some(Digest::of(if name == "1.dcm" { b"c" } else { b"b" }));
+        let happened = replaced_until_now([noted.as_slice(), &not_yet].concat(), present);
+        let counted = [one("1.dcm", b"b"), one("2.dcm", b"b"), one("1.dcm", b"c")];
+        assert_eq!(happened, counted);
     }
 }

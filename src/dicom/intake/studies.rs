@@ -8,17 +8,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::dicom::intake::sender::InstanceSender;
 use crate::step::{Digest, Request};
 
-use super::arriving::{ArrivingStudy, StudyRemark};
+use super::arriving::ArrivingStudy;
 use super::completion::{CompletionRules, CompletionSignal, InstanceCount, SenderEnd, StudyVerdict};
 use super::event::AssociationEnd;
 use super::inbox::{self, InstanceReceipt, StudySenders};
 use super::instance::StudyInstance;
-use super::replacement::{InstanceArrival, KnownInstance, Replacement, instance_key};
+use super::mixture::{ArrivalSession, InstanceArrived};
+use super::remark::StudyRemark;
+use super::replacement::{ArrivalEffect, InstanceArrival, KnownInstance, instance_key};
 
 pub(in crate::dicom) struct ArrivingStudies {
     state: Mutex<ArrivalState>,
@@ -30,6 +32,8 @@ pub(in crate::dicom) struct ArrivingStudies {
     /// Initial count of a new study.
     count: InstanceCount,
     waiting_bytes_max: u64,
+    /// The time of the start, in nanoseconds: tells its sessions from those of earlier processes.
+    process: u64,
 }
 
 #[derive(Default)]
@@ -47,6 +51,8 @@ struct ArrivalState {
 pub(in crate::dicom) struct StudyFolder<'a> {
     studies: &'a ArrivingStudies,
     study_instance_uid: String,
+    /// The session of the sender.
+    session: ArrivalSession,
     pub folder: PathBuf,
 }
 
@@ -97,6 +103,7 @@ impl ArrivingStudies {
             CountSource::BySource => InstanceCount::Wanted,
             CountSource::ByNobody => InstanceCount::Unasked,
         };
+        let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         ArrivingStudies {
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -104,6 +111,7 @@ impl ArrivingStudies {
             completion,
             count,
             waiting_bytes_max,
+            process: started.as_nanos() as u64,
         }
     }
 
@@ -132,7 +140,8 @@ impl ArrivingStudies {
         arriving.moving += 1;
         let others = state.arriving.iter_mut().filter(|(uid, _)| uid.as_str() != study_instance_uid);
         others.for_each(|(_, other)| other.go_on(number));
-        Ok(StudyFolder { studies: self, study_instance_uid: study_instance_uid.to_owned(), folder })
+        let session = ArrivalSession { process: self.process, number };
+        Ok(StudyFolder { studies: self, study_instance_uid: study_instance_uid.to_owned(), session, folder })
     }
 
     /// The content of an instance that has been received already.
@@ -166,24 +175,23 @@ impl ArrivingStudies {
         arriving.standing.last_arrival = Instant::now();
         arriving.standing.marks |= instance.marks;
         arriving.standing.count = self.count;
-        let arrived = (&instance.item.name, &instance.series_instance_uid);
+        let (name, session) = (instance.item.name.clone(), Some(place.session));
+        let mut arrived = InstanceArrived { name, session, effect: ArrivalEffect::None };
         match arrival {
             InstanceArrival::Again => {
-                arriving.order.note(arrived.0, arrived.1);
+                arriving.note(&arrived, &instance.series_instance_uid);
                 return Ok(AddResult::Added(FolderSync::Needed));
             }
-            InstanceArrival::New => {
-                put()?;
-                arriving.order.note(arrived.0, arrived.1);
-            }
+            InstanceArrival::New => put()?,
             InstanceArrival::Replaces(replacement) => {
                 inbox::note_replaced(&arriving.folder, &replacement)?;
                 put()?;
-                arriving.order.note(arrived.0, arrived.1);
-                arriving.replace(&replacement);
+                arrived.effect = replacement.effect();
+                arriving.replaced.add(&replacement);
                 arriving.notes += 1;
             }
         }
+        arriving.note(&arrived, &instance.series_instance_uid);
         let is_synced = arriving.synced_notes == arriving.notes;
         let size = instance.item.size;
         let before = arriving.insert(instance.clone()).map_or(0, |before| before.item.size);
@@ -224,22 +232,13 @@ impl ArrivingStudies {
         arriving.calling_aes.extend(calling);
         arriving.called_aes.extend(called);
         let (mut size, mut before) = (0, 0);
+        let names: Vec<String> = instances.iter().map(|instance| instance.item.name.clone()).collect();
         for instance in instances {
             arriving.standing.marks |= instance.marks;
             size += instance.item.size;
-            arriving.order.note(&instance.item.name, &instance.series_instance_uid);
             before += arriving.insert(instance).map_or(0, |before| before.item.size);
         }
-        let is_here = |one: &Replacement| {
-            arriving.instances.get(instance_key(&one.name)).is_some_and(|now| now.item.digest == one.digest)
-        };
-        let replaced: Vec<Replacement> = inbox::replaced(&folder).into_iter().filter(is_here).collect();
-        for one in &replaced {
-            // It was received twice.
-            let series = arriving.instances.get(instance_key(&one.name)).map(|one| &one.series_instance_uid);
-            series.into_iter().for_each(|series| arriving.order.note(&one.name, series));
-            arriving.replace(one);
-        }
+        arriving.remember(&names, &folder);
         state.waiting_bytes = (state.waiting_bytes + size).saturating_sub(before);
     }
 
@@ -265,8 +264,15 @@ impl ArrivingStudies {
     /// Adds a remark about one of a study's instances.
     pub fn remark(&self, study_instance_uid: &str, remark: StudyRemark) {
         if let Some(arriving) = self.lock().arriving.get_mut(study_instance_uid) {
-            *arriving.remarks.entry(remark).or_default() += 1;
+            arriving.remark(remark);
         }
+    }
+
+    /// Adds a remark to the studies of which instances were received in a session that is still open.
+    pub fn remark_session(&self, session: u64, remark: StudyRemark) {
+        let mut state = self.lock();
+        let arriving = state.arriving.values_mut();
+        arriving.filter(|one| one.open_senders.contains_key(&session)).for_each(|one| one.remark(remark));
     }
 
     /// Notes that a sender's session has ended.

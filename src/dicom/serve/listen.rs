@@ -42,7 +42,8 @@ use super::slots::{ConnectionSlots, SlotRules, stream_end};
 /// over without waiting for the quiet time; studies of aborted ones stay in the inbox.
 ///
 /// # Errors
-/// If the inbox cannot be made or lies in a watched folder, or a listener has no address.
+/// If the inbox cannot be made or lies in a watched folder, or a listener has no address; and if the folder of a
+/// complete study cannot be synced, which the next start takes up.
 pub fn serve(
     listener: Option<&TcpListener>,
     settings: &ReceiveSettings,
@@ -71,7 +72,8 @@ pub fn serve(
     adopt(server)?;
     thread::scope(|scope| {
         let hand_over = || hand_over(intake, stop, on_study);
-        thread::Builder::new().name("dicom-studies".to_owned()).spawn_scoped(scope, hand_over)?;
+        let handing =
+            thread::Builder::new().name("dicom-studies".to_owned()).spawn_scoped(scope, hand_over)?;
         thread::Builder::new().name("dicom-count".to_owned()).spawn_scoped(scope, || count(server))?;
         let report = || server.commitments.reports.serve(stop, intake.tell);
         thread::Builder::new().name("dicom-reports".to_owned()).spawn_scoped(scope, report)?;
@@ -87,7 +89,8 @@ pub fn serve(
         let join = |thread: IntakeThread| thread.join().expect("what goes wrong there is told as an error");
         let ended = beside.and_then(|threads| threads.into_iter().try_for_each(join));
         intake.studies.end();
-        ended
+        let handed_over = handing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        ended.and(handed_over)
     })
 }
 
@@ -179,7 +182,11 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-fn hand_over(intake: &InstanceIntake, stop: &StopSignal, mut on_study: impl FnMut(Request)) {
+fn hand_over(
+    intake: &InstanceIntake,
+    stop: &StopSignal,
+    mut on_study: impl FnMut(Request),
+) -> io::Result<()> {
     // Without this thread nothing would ever be answered: if it ends, also by a panic, all ends.
     let _stop = StopAtEnd(stop);
     while let Some(next) = intake.studies.next() {
@@ -188,8 +195,11 @@ fn hand_over(intake: &InstanceIntake, stop: &StopSignal, mut on_study: impl FnMu
                 let bytes = request.size();
                 if let Err(error) = inbox::sync_claims(&request.claims) {
                     // After a power cut the request would lack files; the next start takes all of them up.
-                    tracing::error!(%error, "the names of received instances cannot be written to the disk");
-                    return;
+                    let text = format!(
+                        "the folder of a received study cannot be written to the disk: {error}; the next start takes \
+                         the study up"
+                    );
+                    return Err(io::Error::new(error.kind(), text));
                 }
                 (intake.tell)(&ReceiverEvent::Complete { instances: request.items.len(), bytes, by });
                 on_study(request);
@@ -209,6 +219,7 @@ fn hand_over(intake: &InstanceIntake, stop: &StopSignal, mut on_study: impl FnMu
     for (instances, folder) in intake.studies.kept() {
         (intake.tell)(&ReceiverEvent::Kept { instances, folder });
     }
+    Ok(())
 }
 
 /// Asks sources for the number of instances of the studies that no sender is at work on.

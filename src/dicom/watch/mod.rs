@@ -6,7 +6,7 @@
 //! cut off may still grow: it is left, and its study held back, until it has not changed for as long as a
 //! sender that broke off is waited for. Empty files, names that begin with a dot or have a suffix of unfinished
 //! copies, files that their writer has locked, and entries that are neither file nor folder are left alone. While
-//! an unfinished copy goes on, studies of the files beside it wait for it.
+//! an unfinished copy goes on, studies of the files beside it wait for it, for a limited time.
 //! Empty folders stay: a sender may be about to fill them.
 //!
 //! The folder is polled. Network shares, where scanners put their files, send no notification of a change
@@ -24,10 +24,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::admission::StopSignal;
-use crate::dicom::intake::arriving::StudyRemark;
 use crate::dicom::intake::event::{AssociationEnd, ReceiverEvent, SessionKind};
 use crate::dicom::intake::instance_intake::{InstanceIntake, InstanceRefusal, refusal};
 use crate::dicom::intake::panics::guarded;
+use crate::dicom::intake::remark::StudyRemark;
 use crate::dicom::intake::sender::{InstanceSender, SessionUse};
 use crate::dicom::names::status::DimseStatus;
 
@@ -80,6 +80,11 @@ const FILES_MAX: usize = 100_000;
 
 /// The deepest level of folders that is searched.
 const DEPTH_MAX: usize = 32;
+
+/// Studies wait for a copy that goes on for at most so many times the time for which they wait for a cut-off file.
+const COPY_TIMES: u32 = 6;
+
+const ENDLESS: &str = "an unfinished copy, as .part, has gone on for too long: studies go on without it";
 
 const CHUNK_BYTES: usize = 256 << 10;
 
@@ -162,6 +167,7 @@ impl<'a> FolderWatcher<'a> {
         // A file that may still be written may belong to the study of files that have been taken.
         let settles = self.seen.values().any(|seen| seen.state == SeenState::Settling);
         if !self.has_moved && !settles {
+            self.leave_copies();
             self.leave();
         }
     }
@@ -205,6 +211,7 @@ impl<'a> FolderWatcher<'a> {
             // It may be anything.
             NameKind::Hidden | NameKind::Final => self.watched.settle_time,
         };
+        let endless_time = self.cut_off_time() * COPY_TIMES;
         let is_old = mark.age(SystemTime::now()).is_some_and(|age| age > time);
         let settled = if is_old { now } else { now + time };
         let seen = self.seen.entry(path.to_owned()).or_insert_with(|| SeenFile::new(mark, now, settled));
@@ -214,6 +221,8 @@ impl<'a> FolderWatcher<'a> {
         }
         if seen.due.is_some_and(|due| due <= now) {
             (seen.state, seen.due) = (SeenState::Done, None);
+        } else if seen.state == SeenState::Settling && now - seen.since >= endless_time {
+            seen.state = SeenState::Endless;
         }
     }
 
@@ -374,6 +383,16 @@ impl<'a> FolderWatcher<'a> {
         let (status, reason) = (*status, reason.clone());
         let session = self.sender().session;
         (self.intake.tell)(&ReceiverEvent::Refused { session, status, reason });
+    }
+
+    /// Tells the studies of the session of copies that are not waited for any more.
+    fn leave_copies(&self) {
+        let Some(InstanceSender { session, .. }) = &self.sender else { return };
+        if self.seen.values().any(|seen| seen.state == SeenState::Endless) {
+            self.intake.studies.remark_session(session.number, StudyRemark::EndlessCopy);
+            let (folder, reason) = (self.watched.folder.clone(), ENDLESS.to_owned());
+            (self.intake.tell)(&ReceiverEvent::NotWatched { folder, reason });
+        }
     }
 
     /// Ends the session: no more files follow for the moment. Studies go on waiting for files that are still

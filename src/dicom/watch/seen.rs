@@ -6,6 +6,8 @@ use super::place::FileStamp;
 
 pub(super) struct SeenFile {
     pub mark: FileStamp,
+    /// The time at which its name was first seen.
+    pub since: Instant,
     /// The time at which it was first seen in its present state.
     pub changed: Instant,
     /// The time at which it is to be taken, if it does not change before.
@@ -27,17 +29,19 @@ pub(super) enum SeenState {
     Waiting,
     /// It has been taken or refused, and could not be removed.
     Done,
+    /// A copy that still goes on after the longest time for which studies wait for one.
+    Endless,
 }
 
 impl SeenFile {
     pub fn new(mark: FileStamp, now: Instant, settled: Instant) -> SeenFile {
         let (due, state) = (Some(settled), SeenState::Settling);
-        SeenFile { mark, changed: now, due, round: 0, state, lacking: None }
+        SeenFile { mark, since: now, changed: now, due, round: 0, state, lacking: None }
     }
 
     /// Notes that the file has changed.
     pub fn change(&mut self, mark: FileStamp, now: Instant, settled: Instant) {
-        let (round, lacking) = (self.round, self.lacking.take());
-        *self = SeenFile { round, lacking, ..SeenFile::new(mark, now, settled) };
+        let (since, round, lacking) = (self.since, self.round, self.lacking.take());
+        *self = SeenFile { since, round, lacking, ..SeenFile::new(mark, now, settled) };
     }
 }

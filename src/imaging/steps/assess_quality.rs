@@ -5,8 +5,7 @@ use crate::imaging::lung_shape::{enclosed_percent, trachea_solidity};
 use crate::imaging::noise::{airway_air, tissue_noise_hu};
 use crate::imaging::rib_gap::rib_gap_percent;
 use crate::imaging::{
-    InstanceHeader, LungDensities, LungRegion, Lungs, NoisePlace, RegionDensity, ScanQuality, SortedSeries,
-    Volume,
+    LungDensities, LungRegion, Lungs, NoisePlace, RegionDensity, ScanQuality, SortedSeries, Volume,
 };
 use crate::step::{AttributeValues, BuiltIn, Request, Step, StepOutputs, StepReservation, StepReservations};
 
@@ -68,26 +67,14 @@ fn high_attenuation_percent(density: &RegionDensity) -> Option<f64> {
     Some(100.0 * voxels as f64 / density.voxels as f64)
 }
 
-/// A reservation if slices have other rescale values than the first one, as where a part of a series was received
-/// again after another reconstruction.
-fn mixed_rescale(series: &SortedSeries) -> Option<StepReservation> {
-    let values = |slice: &InstanceHeader| (slice.slope, slice.intercept);
-    let first = values(series.slices.first()?);
-    let others = series.slices.iter().filter(|slice| values(slice) != first).count();
-    let text = format!(
-        "{others} of {} slices have other rescale values than the first one: if parts of two reconstructions are \
-         mixed, volumes and densities are wrong",
-        series.slices.len()
-    );
-    (others > 0).then(|| StepReservation { code: "mixed_rescale".to_owned(), text })
-}
-
-/// A reservation if the study's source says that only a part of the series was received again.
+/// A reservation if the study's source says that a part of the series was received again, and the rest perhaps
+/// not.
 fn mixed_versions(request: &Request, series: &SortedSeries) -> Option<StepReservation> {
     let uid = &series.slices.first()?.series_instance_uid;
     let mut mixed = request.attributes.get("mixed_series").into_iter().flat_map(AttributeValues::iter);
-    let text = "a part of the series was received again with other contents, and the rest was not: if two \
-                reconstructions are mixed, volumes and densities are wrong; send the whole series again";
+    let text = "a part of the series was received again with other contents, and it is not known that the rest \
+                was, too: if two reconstructions are mixed, volumes and densities are wrong; send the whole series \
+                again";
     mixed
         .any(|mixed| mixed == uid)
         .then(|| StepReservation { code: "mixed_versions".to_owned(), text: text.to_owned() })
@@ -96,10 +83,10 @@ fn mixed_versions(request: &Request, series: &SortedSeries) -> Option<StepReserv
 fn step() -> Step {
     Step::new(
         "assess-quality",
-        3,
+        4,
         "Measures noise, resolution and lung shape, and says what limits the results.",
     )
-    .takes_optional::<Request>("request")
+    .takes::<Request>("request")
     .takes::<SortedSeries>("series")
     .takes::<Volume>("volume")
     .takes::<Lungs>("lungs")
@@ -111,33 +98,10 @@ fn step() -> Step {
         let quality = measure_quality(series, call.input("volume"), lungs, call.input("densities"));
         let mut reservations = lungs.reservations.clone();
         reservations.0.extend(caveats(&quality, manufacturer(series)).0);
-        reservations.0.extend(mixed_rescale(series));
         reservations.0.extend(series.reservations.iter().cloned());
-        let request = call.optional::<Request>("request");
-        reservations.0.extend(request.and_then(|request| mixed_versions(request, series)));
+        reservations.0.extend(mixed_versions(call.input("request"), series));
         Ok(StepOutputs::default().with("quality", quality).with("reservations", reservations))
     })
 }
 
 inventory::submit! { BuiltIn(step) }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::imaging::sample::header;
-
-    #[test]
-    fn slices_of_two_reconstructions_are_told() {
-        let series = |intercepts: [f64; 4]| SortedSeries {
-            slices: (0..4).map(|n| InstanceHeader { intercept: intercepts[n], ..header(n) }).collect(),
-            slice_spacing: 1.0,
-            shifts: Vec::new(),
-            remarks: Vec::new(),
-            reservations: Vec::new(),
-        };
-        assert_eq!(mixed_rescale(&series([-1024.0; 4])), None);
-        let mixed = mixed_rescale(&series([-1024.0, -1000.0, -1000.0, -1024.0])).unwrap();
-        assert_eq!(mixed.code, "mixed_rescale");
-        assert!(mixed.text.starts_with("2 of 4 slices"), "{}", mixed.text);
-    }
-}

@@ -34,8 +34,8 @@ fn study_findings(headers: &[&InstanceHeader]) -> Vec<String> {
     let names: BTreeSet<&str> = headers.iter().map(|header| header.patient_name.as_str()).collect();
     let differences = patient_differences(headers).into_iter();
     let mut findings: Vec<String> = differences.map(|one| format!("the instances have {one}")).collect();
-    if findings.is_empty() && names.len() > 1 {
-        findings.push(format!("the patient's name is spelt in {} ways", names.len()));
+    if names.len() > 1 {
+        findings.push(format!("the instances have {} different Patient's Names", names.len()));
     }
     if headers.iter().any(|header| header.patient_id.is_empty()) {
         findings.push(counted_where(headers, "without a Patient ID", |header| header.patient_id.is_empty()));

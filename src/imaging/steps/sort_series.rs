@@ -24,7 +24,7 @@ use crate::imaging::preview;
 use crate::imaging::slices::{AxialSlice, check_spacing, other_plane, shifts};
 use crate::imaging::{InstanceHeader, SortedSeries};
 use crate::printable::counted;
-use crate::step::{BuiltIn, Fault, Parameter, Step, StepOutputs};
+use crate::step::{BuiltIn, Fault, Parameter, Step, StepOutputs, StepReservation, StepReservations};
 
 /// Slices further apart than this make volumes coarse, which is remarked.
 const SPACING_MM_FINE: f64 = 5.0;
@@ -33,16 +33,18 @@ const SPACING_MM_FINE: f64 = 5.0;
 const SPACING_TO_THICKNESS_MOST: f64 = 1.5;
 
 fn step() -> Step {
-    Step::new("sort-series", 5, "Chooses one series of axial CT slices, checks it and puts it in order.")
+    Step::new("sort-series", 6, "Chooses one series of axial CT slices, checks it and puts it in order.")
         .takes_each::<InstanceHeader>("headers")
         .gives::<SortedSeries>("series")
+        .gives::<StepReservations>("reservations")
         .parameter(
             Parameter::number("slices_least", 10.0, 2.0, 10_000.0, "")
                 .about("A series of fewer slices is refused."),
         )
         .runs(|call| {
             let series = sort_series(&call.each("headers"), call.number("slices_least") as usize)?;
-            Ok(StepOutputs::one("series", series))
+            let reservations = StepReservations(series.reservations.clone());
+            Ok(StepOutputs::default().with("series", series).with("reservations", reservations))
         })
 }
 
@@ -54,7 +56,7 @@ inventory::submit! { BuiltIn(step) }
 /// If the instances name several patients, two of them have one SOP Instance UID, there is no axial CT series in Hounsfield units, or none of
 /// those that show the lungs is a regular grid.
 pub fn sort_series(headers: &[&InstanceHeader], slices_least: usize) -> Result<SortedSeries, Fault> {
-    let PatientDifferences { mut remarks, reservations } = check_patient(headers)?;
+    let PatientDifferences { mut remarks, mut reservations } = check_patient(headers)?;
     check_instances(headers)?;
     let slices: Vec<InstanceHeader> = headers.iter().flat_map(|header| header.slices()).collect();
     let slices: Vec<&InstanceHeader> = slices.iter().collect();
@@ -69,6 +71,7 @@ pub fn sort_series(headers: &[&InstanceHeader], slices_least: usize) -> Result<S
             Ok(series) => {
                 remarks.extend(passed_over);
                 remarks.extend(series.remarks);
+                reservations.extend(mixed_rescale(&series.slices));
                 return Ok(SortedSeries { remarks, reservations, ..series });
             }
             Err(fault) => {
@@ -78,6 +81,20 @@ pub fn sort_series(headers: &[&InstanceHeader], slices_least: usize) -> Result<S
         }
     }
     Err(first_fault.expect("the ranking keeps the best candidate"))
+}
+
+/// A reservation if slices have other rescale values than the first one, as where a part of a series was received
+/// again after another reconstruction.
+fn mixed_rescale(slices: &[InstanceHeader]) -> Option<StepReservation> {
+    let values = |slice: &InstanceHeader| (slice.slope, slice.intercept);
+    let first = values(slices.first()?);
+    let others = slices.iter().filter(|slice| values(slice) != first).count();
+    let text = format!(
+        "{others} of {} slices have other rescale values than the first one: if parts of two reconstructions are \
+         mixed, volumes and densities are wrong",
+        slices.len()
+    );
+    (others > 0).then(|| StepReservation { code: "mixed_rescale".to_owned(), text })
 }
 
 /// A candidate as a series, if its slices are a regular grid.

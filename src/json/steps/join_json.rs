@@ -27,7 +27,7 @@ fn step() -> Step {
     )
     .parameter(
         Parameter::number("right_max", (JoinRule::RIGHT_BYTES_MAX >> 20) as f64, 1.0, 1_048_576.0, "MiB")
-            .about("The memory that the right stream may take; with more, the step has failed."),
+            .about("The memory that the right stream may take, and the left items that wait for its end; with more, the step has failed."),
     )
     .joins(
         |item: &JsonItem, call| Ok(key(item, call.text("left_key"))),

@@ -28,6 +28,12 @@ impl BatchSize {
 
     /// The size of batches that a step takes as a whole, if the dataflow file does not say another.
     pub const TAKEN: BatchSize = BatchSize { items: 100, bytes: 1 << 20 };
+
+    /// The smaller of each bound.
+    #[must_use]
+    pub fn min(self, other: BatchSize) -> BatchSize {
+        BatchSize { items: self.items.min(other.items), bytes: self.bytes.min(other.bytes) }
+    }
 }
 
 /// The ordinals of the items in a batch.

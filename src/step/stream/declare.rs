@@ -273,7 +273,9 @@ impl Step {
     /// of the right one. The output is declared with [`Step::gives_many`].
     ///
     /// The items of the right stream are kept in memory, as far as the rule allows. Those of the left stream are held
-    /// until the right one has ended; streams that are made by steps of their own are made in that order.
+    /// until the right one has ended, as far as the rule allows; streams that are made by steps of their own are made in
+    /// that order. What is made of one left item goes on batch by batch: where `combine` fails for a match, what was made
+    /// of those before has gone on.
     ///
     /// # Panics
     /// If the step does not take an `A` and a `B` first, or does not give a `C` and nothing else.

@@ -53,6 +53,13 @@ pub trait StreamKernel: Send {
     /// Takes a batch. Batches come in the order of their items.
     fn take(&mut self, batch: ItemBatch, run: &mut KernelRun);
 
+    /// Gives one more batch of what is still to be made of the items so far, about as much as fits into `size`; nothing
+    /// if there is nothing left. A kernel that makes many items of one does so here and not in
+    /// [`StreamKernel::take`], so that they go on before the next ones are made.
+    fn next(&mut self, size: BatchSize, run: &mut KernelRun) {
+        let _ = (size, run);
+    }
+
     /// Gives what is kept back until a batch is full. More may follow.
     fn flush(&mut self, run: &mut KernelRun) {
         let _ = run;

@@ -98,7 +98,8 @@ impl RowAttack {
         let attacked = life.stopped();
         put_back_postponed(&site);
         let ended = Life::start(&mut self.command(&site)).wait();
-        assert_eq!(ended.status.code(), Some(0), "{what}: {}", ended.said);
+        let code = ended.status.code();
+        assert_eq!(code, Some(0), "{what}: {}{:?}", ended.said, crate::run::tree(&site.output()).keys());
         assert_all_done(BOOKS, &site.output(), &what);
         attacked.was_killed()
     }

@@ -8,12 +8,13 @@ use std::thread;
 use std::time::Duration;
 
 use dicom_dictionary_std::uids;
-use flow::dicom::{AssociationEnd, ReceiverEvent, folder, release};
+use flow::admission::StopSignal;
+use flow::dicom::{AssociationEnd, ReceiveSettings, ReceiverEvent, folder, release, serve};
 use flow::dicom_file::content::FileContent;
 use flow::step::{Request, StepTable};
 
 use super::raw::{associated, say, status, store, store_command, store_slice};
-use crate::support::peers::{Receiving, run, tool};
+use crate::support::peers::{Receiving, listener, run, tool};
 use crate::support::slices::{Slice, data_set};
 
 pub const STORESCU: &str = "/usr/bin/storescu";
@@ -242,4 +243,42 @@ fn an_instance_without_uids_is_refused_for_that_reason() {
     }
     say(&mut association, store_command(""), Some(data_set(&slice.file())));
     assert_eq!(status(&mut association), 0x0117);
+}
+
+#[test]
+fn a_file_as_a_data_set_is_refused_for_that_reason() {
+    let receiving = Receiving::start(|_| {});
+    let slice = Slice::new("1.2.3", 1);
+    let mut association = associated(receiving.address);
+    assert_eq!(store(&mut association, &slice.uid(), &slice.file()), 0xC000);
+    let is_it = |event: &ReceiverEvent| matches!(event, ReceiverEvent::Refused { .. });
+    let event = receiving.event("refused", is_it).to_string();
+    let reason = "the data set begins with the head of a DICOM file; only what follows the file meta information \
+                  (0002,xxxx) may be sent";
+    assert!(event.ends_with(reason), "{event}");
+    store_slice(&mut association, &slice);
+}
+
+#[test]
+fn a_study_that_cannot_be_synced_ends_receiving_with_an_error() {
+    let place = tempfile::tempdir().unwrap();
+    let [inbox, aside] = ["inbox", "aside"].map(|name| place.path().join(name));
+    let listener = listener();
+    let address = listener.local_addr().unwrap();
+    let mut settings = ReceiveSettings::new("FLOW".parse().unwrap(), inbox.clone());
+    settings.completion.quiet_time = Duration::from_millis(50);
+    let stop = StopSignal::default();
+    let error = thread::scope(|scope| {
+        let served = scope.spawn(|| serve(Some(&listener), &settings, &stop, |_| {}, |_| {}));
+        let mut association = associated(address);
+        store_slice(&mut association, &Slice::new("1.2.3", 1));
+        fs::rename(inbox.join("study-0000000"), &aside).unwrap();
+        association.release().unwrap();
+        served.join().unwrap().unwrap_err()
+    });
+    assert!(error.to_string().contains("cannot be written to the disk"), "{error}");
+
+    fs::rename(&aside, inbox.join("study-0000000")).unwrap();
+    let receiving = Receiving::start(|settings| settings.inbox = inbox.clone());
+    assert_eq!(receiving.study().items.len(), 1);
 }

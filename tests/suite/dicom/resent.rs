@@ -69,6 +69,43 @@ fn the_order_of_arrival_outlives_the_process() {
     assert_is_corrected(&receiving.study(), "before");
 }
 
+/// The mixed series of a study after a restart, of which slices were received on these associations.
+fn mixed_after_restart(associations: &[&[Slice]]) -> String {
+    let inbox = tempfile::tempdir().unwrap();
+    let mut receiving = Receiving::start(|settings| {
+        settings.inbox = inbox.path().to_owned();
+        settings.completion.broken_time = HOUR;
+    });
+    for slices in associations {
+        let mut association = associated(receiving.address);
+        slices.iter().for_each(|slice| store_slice(&mut association, slice));
+        drop(association);
+        let is_aborted = |event: &ReceiverEvent| {
+            matches!(event, ReceiverEvent::Closed { end: AssociationEnd::Aborted, .. })
+        };
+        receiving.event("it is broken off", is_aborted);
+    }
+    receiving.stop();
+    let receiving = Receiving::start(|settings| settings.inbox = inbox.path().to_owned());
+    receiving.study().attribute("mixed_series").to_owned()
+}
+
+#[test]
+fn the_mixture_of_a_series_outlives_the_process() {
+    let slices = slices("1.2.3", 1..5);
+    let rescaled = corrected(&slices);
+    let renamed: Vec<Slice> =
+        rescaled.iter().map(|slice| Slice { patient_name: "Other^Name", ..slice.clone() }).collect();
+    assert_eq!(mixed_after_restart(&[&slices, &rescaled[..2]]), "1.2.3.1");
+    assert_eq!(mixed_after_restart(&[&slices, &rescaled[..2], &renamed[..2]]), "1.2.3.1");
+    assert_eq!(mixed_after_restart(&[&slices, &slices[2..], &rescaled[..2]]), "1.2.3.1");
+
+    assert_eq!(mixed_after_restart(&[&slices, &rescaled]), "");
+    assert_eq!(mixed_after_restart(&[&slices[..2], &rescaled]), "");
+    let equal_at_first = [&slices[..2], &rescaled[2..]].concat();
+    assert_eq!(mixed_after_restart(&[&slices, &equal_at_first]), "");
+}
+
 #[test]
 fn a_revision_has_what_came_last() {
     let Some(_) = tool(STORESCU) else { return };

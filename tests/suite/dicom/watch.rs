@@ -217,6 +217,25 @@ fn a_copy_under_another_name_holds_the_study_until_it_is_whole() {
     assert_eq!(names(&watching.folder), ["old.part"]);
 }
 
+#[test]
+fn a_copy_that_never_ends_holds_a_study_for_a_limited_time() {
+    // The age of a file is known to the second.
+    let watching = Watching::start_waiting(Duration::from_secs(2), |folder| {
+        _ = written(&folder.join("endless.part"), b"begins");
+    });
+    fs::write(watching.folder.join("first"), Slice::new("1.2.3", 1).file()).unwrap();
+    let request = until("the study goes on", || {
+        written(&watching.folder.join("endless.part"), b" and goes on");
+        watching.receiving.studies.try_recv().ok()
+    });
+    let remark = "an unfinished copy in the watched folder, as .part, went on for too long and was not waited for: an \
+                  instance may be missing";
+    assert_eq!(request.attribute("remarks"), remark);
+    let is_it = |event: &ReceiverEvent| matches!(event, ReceiverEvent::NotWatched { .. });
+    let event = watching.receiving.event("it is told", is_it).to_string();
+    assert!(event.ends_with("studies go on without it"), "{event}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_file_whose_end_was_never_written_is_taken_with_a_remark() {

@@ -6,10 +6,12 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use flow::tls::TlsServer;
 use serde_json::Value;
 
 use super::Place;
 use super::nodes::Listening;
+use crate::support::certificates::Certificates;
 use crate::support::peers::{listener, until};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,22 +46,29 @@ fn webhook(stream: TcpStream, tell: &Sender<String>) {
     }
 }
 
-fn mail_server(mut stream: TcpStream, tell: &Sender<String>) {
-    let mut from = BufReader::new(stream.try_clone().unwrap());
-    let mut say = |text: &str| stream.write_all(format!("{text}\r\n").as_bytes());
-    say("220 mail.example.org").unwrap();
+fn mail_server(stream: TcpStream, tell: &Sender<String>) {
+    talk_mail(BufReader::new(stream), tell);
+}
+
+fn say(from: &mut BufReader<impl Read + Write>, text: &str) -> std::io::Result<()> {
+    write!(from.get_mut(), "{text}\r\n")
+}
+
+fn talk_mail(mut from: BufReader<impl Read + Write>, tell: &Sender<String>) {
+    say(&mut from, "220 mail.example.org").unwrap();
     let (mut line, mut envelope) = (String::new(), String::new());
     while from.read_line(&mut line).unwrap_or(0) > 0 {
         let command = line.trim_end().to_owned();
         line.clear();
         let answer = match command.get(..4).unwrap_or_default() {
-            "EHLO" => "250 mail.example.org",
+            "EHLO" => "250-mail.example.org\r\n250 AUTH PLAIN",
+            "AUTH" => "235 known",
             "MAIL" | "RCPT" => {
                 envelope += &format!("{command}\n");
                 "250 ok"
             }
             "DATA" => {
-                say("354 go on").unwrap();
+                say(&mut from, "354 go on").unwrap();
                 let mut mail = String::new();
                 while !mail.ends_with("\r\n.\r\n") {
                     from.read_line(&mut mail).unwrap();
@@ -69,7 +78,7 @@ fn mail_server(mut stream: TcpStream, tell: &Sender<String>) {
             }
             _ => "221 bye",
         };
-        if say(answer).is_err() {
+        if say(&mut from, answer).is_err() {
             return;
         }
     }
@@ -78,7 +87,7 @@ fn mail_server(mut stream: TcpStream, tell: &Sender<String>) {
 fn site(place: &Place, ports: [u16; 2], free: &str) {
     let [webhook, mail] = ports;
     let text = format!(
-        "alarms:\n  free: {free}\n  webhook: http://127.0.0.1:{webhook}/flow\n  mail: {{server: \
+        "alarms:\n  free: {free}\n  over_after: 1 ms\n  webhook: http://127.0.0.1:{webhook}/flow\n  mail: {{server: \
          \"smtp://127.0.0.1:{mail}\", from: flow@example.org, to: [night@example.org]}}\n  \
          command: [sh, -c, 'cat >> {}']\n",
         place.path("alarms.txt").display()
@@ -114,5 +123,58 @@ fn an_alarm_is_told_once_to_everybody_also_after_a_restart_and_once_when_it_is_o
     let mail = mails.recv_timeout(PATIENCE).unwrap();
     assert!(mail.contains("Subject: flow: over: "), "{mail}");
     assert_eq!(commanded(2).lines().count(), 2);
+    assert_eq!(flow.end(), 0);
+}
+
+#[test]
+fn a_mail_server_that_says_nothing_holds_up_neither_the_webhook_nor_the_end() {
+    let place = Place::new();
+    let (silent, connected) = serve(|stream, tell| {
+        tell.send(String::new()).unwrap();
+        // Held open without a word until the other end goes.
+        let _ = (&stream).read(&mut [0; 64]);
+    });
+    let (web, posts) = serve(webhook);
+    site(&place, [web, silent], "1000000 TiB");
+    let mut flow = Listening::start(&place, &["--site", "site.yaml"]);
+    connected.recv_timeout(PATIENCE).unwrap();
+    assert!(posts.recv_timeout(PATIENCE).unwrap().contains("disk"));
+    until("the command is run", || {
+        fs::read_to_string(place.path("alarms.txt")).ok().filter(|text| !text.is_empty())
+    });
+    assert_eq!(flow.end(), 0);
+    let kept = fs::read_to_string(place.path("flow-state/alarms.json")).unwrap();
+    let kept: Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!(
+        kept["waiting"]["mail"].as_array().unwrap().len(),
+        1,
+        "it is told after the next start: {kept}"
+    );
+    assert_eq!(kept["waiting"]["webhook"].as_array().unwrap().len(), 0, "{kept}");
+}
+
+#[test]
+fn a_mail_server_with_a_certificate_of_the_site_is_trusted() {
+    let Some(certificates) = Certificates::make() else { return };
+    let place = Place::new();
+    let tls = TlsServer::open(&certificates.identity(), None).unwrap();
+    let (port, mails) = serve(move |stream, tell| {
+        if let Ok(stream) = tls.accept(stream) {
+            talk_mail(BufReader::new(stream), tell);
+        }
+    });
+    let text = format!(
+        "tls: {{authorities: {}}}\nalarms:\n  free: 1000000 TiB\n  mail: {{server: \"smtps://localhost:{port}\", \
+         from: flow@example.org, to: [night@example.org], authorization: mail.txt}}\n",
+        certificates.authority().display()
+    );
+    fs::write(place.path("site.yaml"), text).unwrap();
+    fs::write(place.path("mail.txt"), "nobody\n").unwrap();
+    let refused = place.run(&["run", "--listen", "0", "--site", "site.yaml"]);
+    assert!(refused.code == 74 && refused.err.contains("mail.txt has no USER:PASSWORD"), "{}", refused.err);
+    fs::write(place.path("mail.txt"), "user:word\n").unwrap();
+    let mut flow = Listening::start(&place, &["--site", "site.yaml"]);
+    let mail = mails.recv_timeout(PATIENCE).unwrap();
+    assert!(mail.contains("Subject: flow: "), "{mail}");
     assert_eq!(flow.end(), 0);
 }

@@ -41,6 +41,8 @@ response: [report]
     assert!(circuit["next_ms"].as_i64() > circuit["since_ms"].as_i64(), "{circuit}");
     let check = place.run(&["status", "--check"]);
     assert!(check.code == 1 && check.out.contains(&service), "{}", check.out);
+    let top = place.run(&["top", "--once"]).out;
+    assert!(top.contains(&format!("✗ {service} does not answer")), "{top}");
     drop(flow);
     until("the flow has ended", || place.run(&["status"]).out.contains("no flow is running").then_some(()));
     assert!(!place.run(&["status"]).out.contains("TROUBLE"), "what a flow said that is gone is not so now");

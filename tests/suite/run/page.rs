@@ -5,11 +5,13 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use flow::tls::TlsClient;
 use serde_json::Value;
 
 use super::Place;
 use super::again::script;
 use super::nodes::Listening;
+use crate::support::certificates::Certificates;
 use crate::support::peers::tool;
 use crate::support::ports::free_port;
 
@@ -31,8 +33,13 @@ impl PageAddress {
         PageAddress { host: format!("127.0.0.1:{port}"), token }
     }
 
+    /// The cookie that the browser gets when the address with the token is opened.
     fn cookie(&self) -> String {
-        format!("Cookie: flow-monitor-{}={}", self.port(), self.token)
+        let (status, entered) = self.ask("GET", &format!("/?token={}", self.token), &[]);
+        assert_eq!(status, 303);
+        assert!(entered.contains("HttpOnly; SameSite=Strict"), "{entered}");
+        let cookie = entered.lines().find_map(|line| line.strip_prefix("set-cookie: ")).expect("a cookie");
+        format!("Cookie: {}", cookie.split(';').next().unwrap())
     }
 
     fn act(&self, number: u32, action: &str) {
@@ -99,11 +106,8 @@ fn the_page_shows_what_happens_and_acts_for_whoever_has_the_token() {
     for path in ["/", "/api/overview", "/api/requests", "/api/events", "/?token=0"] {
         assert_eq!(page.ask("GET", path, &[]).0, 403, "{path} without the token");
     }
-    let (status, entered) = page.ask("GET", &format!("/?token={}", page.token), &[]);
-    assert_eq!(status, 303);
-    assert!(entered.contains("HttpOnly; SameSite=Strict"), "{entered}");
-    assert!(entered.contains(&format!("flow-monitor-{}=", page.port())), "a cookie of this port: {entered}");
     let cookie = page.cookie();
+    assert!(cookie.contains(&format!("flow-monitor-{}=", page.port())), "a cookie of this port: {cookie}");
     let mut changes = TcpStream::connect(&page.host).unwrap();
     changes.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let (host, bearer) = (&page.host, page.bearer());
@@ -135,7 +139,72 @@ fn the_page_shows_what_happens_and_acts_for_whoever_has_the_token() {
     }
     assert_eq!(times[1], times[0] + 1, "{lines:?}");
     assert!(lines.iter().any(|line| line.starts_with("event: rows")), "{lines:?}");
+    let data: Vec<&String> = lines.iter().filter(|line| line.starts_with("data: ")).collect();
+    assert!(data.iter().all(|line| line.contains("\"is_complete\":")), "{lines:?}");
     assert!(lines.iter().any(|line| line.contains("\"table\":\"tally\"")), "{lines:?}");
+    assert_eq!(flow.end(), 0);
+}
+
+#[test]
+fn with_tls_the_page_is_reached_by_the_names_of_its_certificate() {
+    let Some(certificates) = Certificates::make() else { return };
+    let place = Place::new();
+    script(&place, "true");
+    let identity = certificates.identity();
+    let text = format!(
+        "tls: {{certificate: {}, key: {}}}\npage: {{listen: 1, tls: server, token: own.token}}\n",
+        identity.certificate.display(),
+        identity.key.display()
+    );
+    fs::write(place.path("site.yaml"), text).unwrap();
+    // A file that is not a token is not overwritten.
+    fs::write(place.path("own.token"), "certificate\n").unwrap();
+    let port = free_port().to_string();
+    let arguments = ["run", "--listen", "0", "--site", "site.yaml", "--page", &port, "script.yaml"];
+    let refused = place.run(&arguments);
+    assert!(refused.code == 74 && refused.err.contains("own.token is not the token"), "{}", refused.err);
+    assert!(refused.err.contains("hint: "), "{}", refused.err);
+    assert_eq!(fs::read_to_string(place.path("own.token")).unwrap(), "certificate\n");
+    let token = "secret,of;the=site&0123456789%ABCDEF";
+    fs::write(place.path("own.token"), format!("{token}\n")).unwrap();
+    let mut flow = Listening::start(&place, &arguments[3..]);
+    let client = TlsClient::open(&certificates.authority(), None).unwrap();
+    let ask = |host: &str, path: &str, header: &str| {
+        let stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+        let mut stream = client.connect("localhost", stream).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n{header}\r\n")
+            .unwrap();
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    };
+    for (host, status) in [("127.0.0.1", 200), ("flow.example", 200), ("evil.example", 403)] {
+        let answer = ask(host, "/health", "");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{host}: {answer}");
+    }
+    let entered = ask("flow.example", "/?token=secret%2Cof%3Bthe%3Dsite%260123456789%25ABCDEF", "");
+    let cookie = entered.lines().find_map(|line| line.strip_prefix("set-cookie: ")).expect("a cookie");
+    let cookie = format!("Cookie: {}\r\n", cookie.split(';').next().unwrap());
+    assert!(ask("flow.example", "/", &cookie).starts_with("HTTP/1.1 200"));
+    assert_eq!(flow.end(), 0);
+}
+
+#[test]
+fn where_names_are_hidden_no_word_of_a_program_is_shown() {
+    let place = Place::new();
+    place.study("in", 1);
+    script(&place, "echo doe jane was here >&2; exit 3");
+    assert_eq!(place.run(&["run", "script.yaml", "--input", "in"]).code, 1);
+    fs::write(place.path("site.yaml"), "page: {listen: 1, names: hidden}\n").unwrap();
+    let port = free_port().to_string();
+    let mut flow = Listening::start(&place, &["--site", "site.yaml", "--page", &port, "script.yaml"]);
+    let page = PageAddress::of(&place, &port);
+    let request = page.until("/api/requests/1", "\"outcome\":\"failed\"");
+    let overview = page.until("/api/overview", "\"faults\":[{");
+    for text in [&request, &overview] {
+        assert!(text.contains("ended with exit code #"), "{text}");
+        assert!(!text.contains("doe") && !text.contains("jane"), "{text}");
+    }
     assert_eq!(flow.end(), 0);
 }
 

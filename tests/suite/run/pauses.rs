@@ -45,6 +45,8 @@ fn a_paused_dataflow_stays_so_after_a_kill_until_it_is_resumed() {
         // Killed.
         drop(flow);
     }
+    let top = place.run(&["top", "--once"]).out;
+    assert!(top.contains("PAUSED dataflow count, since ") && !top.contains("nothing is wrong"), "{top}");
     let json = place.run(&["status", "--json"]).out;
     assert!(json.lines().any(|line| line.starts_with("{\"paused\":{\"dataflow\":\"count\"}")), "{json}");
     let mut flow = Background::start(&mut place.flow(&RUN));

@@ -13,6 +13,7 @@ use crate::support::peers::{run, tool};
 
 const STORESCU: &str = "/usr/bin/storescu";
 const DCMODIFY: &str = "/usr/bin/dcmodify";
+const DCMCJPEG: &str = "/usr/bin/dcmcjpeg";
 
 /// A study in `in`, and a share of its slices in `again`, changed.
 fn study(seed: u64, again: usize, change: impl Fn(&[PathBuf])) -> Place {
@@ -45,18 +46,34 @@ fn other_pixels(files: &[PathBuf]) {
     }
 }
 
+/// Losslessly, with the same instance UIDs.
+fn compressed(folder: &Path) {
+    for file in fs::read_dir(folder).unwrap() {
+        let file = file.unwrap().path();
+        let done = run(Command::new(DCMCJPEG).args(["+e1", "+un"]).args([&file, &file]));
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+}
+
 fn codes(response: &Response) -> BTreeSet<&str> {
     let known = ["mixed_rescale", "mixed_versions", "patient_differs"];
     let codes = response.reservations.iter().map(|one| one.code.as_str());
     codes.filter(|code| known.contains(code)).collect()
 }
 
+/// Sends folders on one association, compressed or not.
+fn store(flow: &Listening, folders: &[&Path]) {
+    let arguments = ["-xs", "-aec", "FLOW", "+sd", "127.0.0.1", flow.port()];
+    let sent = run(Command::new(STORESCU).args(arguments).args(folders));
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+}
+
 /// Sends all and then `again`; the response to both.
 fn after_completion(place: &Place) -> Response {
     let mut flow = Listening::start(place, &[]);
-    flow.send(STORESCU, &place.path("in"));
+    store(&flow, &[&place.path("in")]);
     flow.line("answered");
-    flow.send(STORESCU, &place.path("again"));
+    store(&flow, &[&place.path("again")]);
     flow.line("answered");
     flow.end();
     let mut responses = place.responses("flow-output").into_values();
@@ -66,10 +83,7 @@ fn after_completion(place: &Place) -> Response {
 /// Sends both on one association.
 fn before_completion(place: &Place) -> Response {
     let mut flow = Listening::start(place, &[]);
-    let folders: [PathBuf; 2] = ["in", "again"].map(|folder| place.path(folder));
-    let arguments = ["-aec", "FLOW", "+sd", "127.0.0.1", flow.port()];
-    let sent = run(Command::new(STORESCU).args(arguments).args(folders.iter().map(|one| one as &Path)));
-    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    store(&flow, &[&place.path("in"), &place.path("again")]);
     flow.line("answered");
     flow.end();
     place.response("flow-output").1
@@ -88,6 +102,27 @@ fn half_a_study_with_other_contents_is_a_mixture_that_is_told() {
 
     assert_eq!(codes(&after_completion(&study(1, 40, &rescaled))), BTreeSet::new());
     assert_eq!(codes(&before_completion(&study(1, 40, &rescaled))), BTreeSet::new());
+}
+
+#[test]
+fn half_a_compressed_study_with_other_pixels_is_a_mixture_that_is_told() {
+    let (Some(_), Some(_), Some(_)) = (tool(STORESCU), tool(DCMODIFY), tool(DCMCJPEG)) else { return };
+    let place = |change: &dyn Fn(&[PathBuf])| {
+        let place = study(1, 20, change);
+        ["in", "again"].iter().for_each(|folder| compressed(&place.path(folder)));
+        place
+    };
+    // As a scanner makes another reconstruction: with other times, too.
+    let corrected = with("(0008,0033)=111111");
+    let again = |files: &[PathBuf]| {
+        other_pixels(files);
+        corrected(files);
+    };
+    let mixed = BTreeSet::from(["mixed_versions"]);
+    assert_eq!(codes(&after_completion(&place(&again))), mixed);
+    assert_eq!(codes(&before_completion(&place(&again))), mixed);
+    assert_eq!(codes(&after_completion(&place(&corrected))), BTreeSet::new());
+    assert_eq!(codes(&before_completion(&place(&corrected))), BTreeSet::new());
 }
 
 #[test]

@@ -14,9 +14,12 @@ fn top_draws_what_is_wrong_and_every_request_on_a_small_terminal() {
     assert_eq!(top.code, 0, "{}", top.err);
     let lines: Vec<&str> = top.out.lines().collect();
     assert!(lines.len() <= 24 && lines.iter().all(|line| line.chars().count() <= 80), "{}", top.out);
-    for text in ["NO FLOW RUNS", "1 with an error", "nothing is wrong", "answered, ERROR", "q end"] {
+    for text in
+        ["NO FLOW RUNS", "1 with an error", "✗ no flow is running on flow-state", "answered, ERROR", "q end"]
+    {
         assert!(top.out.contains(text), "{text} is missing: {}", top.out);
     }
+    assert!(!top.out.contains("nothing is wrong"), "{}", top.out);
     let status = place.run(&["status", "--json"]);
     let name = status.out.split("\"name\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
     assert!(top.out.contains(&name[..12]), "{name} is missing: {}", top.out);
@@ -46,6 +49,8 @@ fn sql_and_declared_views_answer_from_the_same_counts() {
     let query = "SELECT event, subject, sum(count) FROM tally WHERE event IN ('ran', 'failed') GROUP BY 1";
     let answer = place.run(&["sql", query]);
     assert_eq!(answer.out, "event\tsubject\tsum(count)\nfailed\twork\t1\nran\twork\t1\n", "{}", answer.err);
+    let twice = place.run(&["sql", "--json", "SELECT subject, count, count FROM tally WHERE event = 'ran'"]);
+    assert_eq!(twice.out, "{\"count\":1,\"count_2\":1,\"subject\":\"work\"}\n", "{}", twice.err);
     let declared = place.run(&["sql", "--json", "--site", "site.yaml", "SELECT key1, count FROM declared"]);
     assert!(declared.out.contains("{\"count\":1,\"key1\":\"script\"}"), "{}", declared.out);
     let refused = place.run(&["sql", "DELETE FROM tally"]);

@@ -16,8 +16,11 @@ impl Certificates {
     pub fn make() -> Option<Certificates> {
         tool("/usr/bin/openssl")?;
         let certificates = Certificates(tempfile::tempdir().expect("a temporary folder"));
-        std::fs::write(certificates.path("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-            .expect("a file can be written");
+        std::fs::write(
+            certificates.path("names"),
+            "subjectAltName=DNS:localhost,DNS:flow.example,IP:127.0.0.1\n",
+        )
+        .expect("a file can be written");
         let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
         certificates.openssl(&format!(
             "req -x509 {key} -keyout authority.key -out authority.pem -subj /CN=Authority"
@@ -33,7 +36,7 @@ impl Certificates {
         self.path("authority.pem")
     }
 
-    /// For `localhost` and `127.0.0.1`.
+    /// For `localhost`, `flow.example` and `127.0.0.1`.
     pub fn identity(&self) -> TlsIdentity {
         TlsIdentity { certificate: self.path("host.pem"), key: self.path("host.key") }
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::dicom::intake::event::{IntakeSession, SessionKind};
+use crate::dicom::intake::replacement::Replacement;
 use crate::dicom::intake::sender::SessionUse;
 use crate::imaging::StudyAttributes;
 use crate::step::{Digest, Item, ItemPlace};
@@ -206,4 +207,22 @@ fn of_two_that_come_at_once_under_one_uid_the_second_knows_of_the_first() {
         studies.add(&place, &second, Some(known), arrival, || Ok(())).unwrap(),
         AddResult::Added(FolderSync::Needed)
     );
+}
+
+#[test]
+fn a_remark_outlives_the_process() {
+    let first = studies(HOUR, HOUR, 1000);
+    let new_folder = || ROOT.with(|root| Ok(tempfile::tempdir_in(root.path())?.keep()));
+    let place = first.place("s", &sender(1), new_folder).unwrap();
+    let file = ItemPlace::File(place.folder.join("a"));
+    let item = Item { name: "a".to_owned(), place: file, digest: Digest::of(b"a"), size: 10, decoded: 10 };
+    let of = StudyAttributes { study_instance_uid: "s".to_owned(), ..StudyAttributes::default() };
+    let instance = StudyInstance::damaged(item, of);
+    first.add(&place, &instance, None, InstanceArrival::New, || Ok(())).unwrap();
+    first.remark("s", StudyRemark::UnwrittenEnd);
+
+    let second = studies(Duration::ZERO, Duration::ZERO, 1000);
+    second.adopt(place.folder.clone(), vec![instance], StudySenders::default(), AssociationEnd::Released);
+    let remark = "nothing was written at the end of 1 file in a watched folder: zeros are used there";
+    assert_eq!(taken(&second).unwrap().attribute("remarks"), remark);
 }

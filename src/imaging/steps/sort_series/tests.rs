@@ -262,3 +262,13 @@ fn kernels_are_in_order() {
     assert!(sharpness("FC08") < sharpness("FC51") && sharpness("SOFT") < sharpness("STANDARD"));
     assert!(order[0] < order[2] && order[2] < order[3] && order[3] < order[4], "{order:?}");
 }
+
+#[test]
+fn slices_of_two_reconstructions_are_a_reservation() {
+    let mut headers = slices(20);
+    assert_eq!(sorted(&headers).unwrap().reservations, []);
+    headers[3..8].iter_mut().for_each(|header| header.intercept = -1000.0);
+    let reservation = sorted(&headers).unwrap().reservations.remove(0);
+    assert_eq!(reservation.code, "mixed_rescale");
+    assert!(reservation.text.starts_with("5 of 20 slices"), "{}", reservation.text);
+}

@@ -1,0 +1,69 @@
+//! What needs the attention of an operator beside single requests, in lines: for `flow status` and `flow top`.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use indicatif::HumanDuration;
+
+use crate::admission::{PauseRecord, StateFolder, pause_records};
+use crate::calls::{OpenCircuit, open_circuits};
+use crate::dicom::{self, ArchiveTrouble};
+
+/// A flow that does not run, and archives and services that fail.
+pub fn troubles(state: &Path) -> Vec<String> {
+    let stopped = StateFolder::holder(state).is_none();
+    let stopped = stopped.then(|| format!("no flow is running on {}", state.display()));
+    stopped.into_iter().chain(peer_troubles(state)).collect()
+}
+
+/// Archives and services that fail.
+pub fn peer_troubles(state: &Path) -> Vec<String> {
+    let archives = dicom::archive_troubles(&state.join("inbox"));
+    archives.iter().map(of_archive).chain(circuits(state).iter().map(of_circuit)).collect()
+}
+
+/// What is paused, in lines.
+pub fn pause_lines(pauses: &[PauseRecord]) -> impl Iterator<Item = String> {
+    let line = |PauseRecord { paused, since_ms, who }: &PauseRecord| {
+        format!("{paused}, since {}, by {who}", ago(*since_ms))
+    };
+    pauses.iter().map(line)
+}
+
+/// What is paused. What cannot be read is nothing here; a running flow tells of it.
+pub fn pauses(state: &Path) -> Vec<PauseRecord> {
+    pause_records(state).unwrap_or_default()
+}
+
+/// The services that a running flow leaves alone.
+pub fn circuits(state: &Path) -> Vec<OpenCircuit> {
+    StateFolder::holder(state).map(|_| open_circuits(state)).unwrap_or_default()
+}
+
+/// The trouble with an archive from which studies are fetched.
+fn of_archive(ArchiveTrouble { archive, reason, since_ms, given_up }: &ArchiveTrouble) -> String {
+    let fate = match given_up.len() {
+        0 => "it is tried again".to_owned(),
+        count => format!("not fetched: {count}; order them again with `flow pull`"),
+    };
+    let reason = reason.trim_end_matches('.');
+    format!("fetching from {archive} fails, since {}: {reason}; {fate}", ago(*since_ms))
+}
+
+fn of_circuit(OpenCircuit { service, reason, since_ms, next_ms, .. }: &OpenCircuit) -> String {
+    let left = HumanDuration(until(*next_ms));
+    format!("{service} does not answer, since {}: {reason}; it is tried again in {left}", ago(*since_ms))
+}
+
+/// The time until then, by the clock on the wall.
+fn until(then_ms: i64) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Duration::from_millis(then_ms.unsigned_abs()).saturating_sub(now)
+}
+
+/// By the clock on the wall, which may have been set since.
+pub fn ago(then_ms: i64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let then = Duration::from_millis(then_ms.unsigned_abs());
+    HumanDuration(now.saturating_sub(then)).to_string()
+}
