@@ -99,6 +99,12 @@ pub fn bag(books: SampleBooks, barcode: &str) -> Vec<u8> {
     bag
 }
 
+/// A moment before one looks again.
+fn look_again(end: Instant, what: &str) {
+    assert!(Instant::now() < end, "{what}");
+    std::thread::park_timeout(Duration::from_millis(20));
+}
+
 /// Counts how often each key of a store was made.
 struct StoreWatch {
     ended: Arc<AtomicBool>,
@@ -257,7 +263,7 @@ fn the_backlog_that_is_kept_is_that_of_a_recount_also_after_a_kill() {
     };
     let end = Instant::now() + DEADLINE;
     while numbers()["converted"] != 15 {
-        assert!(Instant::now() < end, "{}", numbers());
+        look_again(end, &numbers().to_string());
     }
     let kept = fs::read_to_string(scene.path(".backlog")).unwrap();
     let kept: serde_json::Value = serde_json::from_str(&kept).unwrap();
@@ -273,7 +279,7 @@ fn with_a_directory_that_is_gone(held: impl FnOnce(&mut Child)) {
     let mut process = scene.start(&["--end", "signal"]);
     let end = Instant::now() + DEADLINE;
     while scene.names("07_done").len() < 3 {
-        assert!(Instant::now() < end, "nothing comes of it");
+        look_again(end, "nothing comes of it");
     }
     let (directory, aside) = (scene.path("05_modified"), scene.path(".aside"));
     fs::rename(&directory, &aside).unwrap();
@@ -291,14 +297,14 @@ fn with_a_directory_that_is_gone(held: impl FnOnce(&mut Child)) {
         })
     };
     while !scene.names("04_extracted.work").iter().any(is_held) {
-        assert!(Instant::now() < end, "no token is held up");
+        look_again(end, "no token is held up");
     }
     held(&mut process);
     fs::remove_file(&directory).unwrap();
     fs::rename(&aside, &directory).unwrap();
     if process.try_wait().unwrap().is_none() {
         while scene.names("07_done").len() < 40 {
-            assert!(Instant::now() < end, "{:?}", scene.names("07_done"));
+            look_again(end, "not all are done");
         }
         process.kill().unwrap();
         process.wait().unwrap();
@@ -332,7 +338,7 @@ fn a_stage_that_is_told_to_end_leaves_nothing_in_work() {
     let mut process = scene.start(&[]);
     let end = Instant::now() + DEADLINE;
     while scene.names("07_done").len() < 5 {
-        assert!(Instant::now() < end, "nothing comes of it");
+        look_again(end, "nothing comes of it");
     }
     terminate(&process);
     assert_eq!(process.wait().unwrap().code(), Some(0));
@@ -352,7 +358,7 @@ fn tokens_that_are_claimed_and_not_worked_on_wait_again_at_the_end() {
     let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let end = Instant::now() + DEADLINE;
     while scene.names("07_done").is_empty() {
-        assert!(Instant::now() < end, "nothing comes of it");
+        look_again(end, "nothing comes of it");
     }
     terminate(&process);
     // All of them would take a quarter of an hour.
@@ -360,7 +366,7 @@ fn tokens_that_are_claimed_and_not_worked_on_wait_again_at_the_end() {
         if let Some(status) = process.try_wait().unwrap() {
             break status;
         }
-        assert!(Instant::now() < end, "it does not end");
+        look_again(end, "it does not end");
     };
     assert_eq!(status.code(), Some(0));
     let waiting = scene.names("01_incoming").len() + scene.names("07_done").len();
