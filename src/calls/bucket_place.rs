@@ -51,7 +51,9 @@ impl BucketPlace {
         if bucket.is_empty() || !bucket.chars().all(is_name) {
             return Err(wrong("the bucket has no name that one can have"));
         }
-        ObjectPath::parse(prefix).map_err(|_| wrong("the prefix is no beginning of keys"))?;
+        if prefix.starts_with('/') || ObjectPath::parse(prefix).is_err() {
+            return Err(wrong("the prefix is no beginning of keys"));
+        }
         if !endpoint.is_empty() && !["http://", "https://"].iter().any(|scheme| endpoint.starts_with(scheme))
         {
             let reason = format!("bad store: {endpoint:?} is no URL of a service");
@@ -105,7 +107,14 @@ mod tests {
     fn an_address_is_read_and_a_secret_is_not_shown() {
         let place = BucketPlace::read("s3://library/shelf/", "", "").unwrap();
         assert_eq!((place.bucket.as_str(), place.prefix.as_str()), ("library", "shelf"));
-        for wrong in ["s3://", "s3:///shelf", "s3://a b/c", "s3://library/../x", "s3://library/a//b"] {
+        for wrong in [
+            "s3://",
+            "s3:///shelf",
+            "s3://a b/c",
+            "s3://library/../x",
+            "s3://library/a//b",
+            "s3://library//a",
+        ] {
             assert!(BucketPlace::read(wrong, "", "").is_err(), "{wrong}");
         }
         assert!(BucketPlace::read("s3://library", "s3.example.org", "").is_err());

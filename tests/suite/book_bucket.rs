@@ -252,7 +252,7 @@ fn a_row_that_is_told_to_end_does_not_wait_for_a_silent_service() {
     let scene = BucketScene::new(SampleBooks { count: 1, ..FEW }, server.url());
     server.front(|asked| if asked.starts_with("HEAD /") { FrontDeed::Hold } else { FrontDeed::Pass });
     let row = fs::read_to_string(scene.place.path("row.yaml")).unwrap();
-    let row = row.replace("    step: upload-book\n", "    step: upload-book\n    timeout: 200 ms\n");
+    let row = row.replace("timeout: 1 h", "timeout: 200 ms");
     fs::write(scene.place.path("row.yaml"), row).unwrap();
     let mut process = scene.start(&["--end", "signal"]);
     until("the book waits", || (!names(&scene.path("05_modified.later")).is_empty()).then_some(()));
@@ -286,6 +286,17 @@ fn a_wrong_secret_is_a_fault_that_does_not_show_it() {
 }
 
 #[test]
+fn more_books_than_a_page_are_counted() {
+    let mut server = S3sServer::start();
+    let scene = BucketScene::new(FEW, server.url());
+    for number in 0..1_500 {
+        server.put(&format!("shelf/one/book-{number}.tar.gz"), "x");
+    }
+    assert_eq!(scene.backlog()["stored"], 1_500);
+    assert_eq!(server.asked("GET /library?"), 2);
+}
+
+#[test]
 fn a_bucket_that_is_not_there_is_named() {
     let server = S3sServer::start();
     let scene = BucketScene::new(SampleBooks { count: 1, ..FEW }, server.url());
@@ -293,6 +304,9 @@ fn a_bucket_that_is_not_there_is_named() {
     fs::write(scene.place.path("row.yaml"), row.replace("s3://library/", "s3://libary/")).unwrap();
     let counted = scene.place.run(&["backlog", "./row.yaml"]);
     assert!(counted.code != 0 && counted.err.contains("has no bucket libary"), "{}", counted.err);
+    fs::write(scene.place.path("row.yaml"), row.replace("s3://library/", "s3://library//")).unwrap();
+    let ended = scene.place.run(&["run", "./row.yaml"]);
+    assert!(ended.code != 0 && ended.err.contains("bad store"), "{}", ended.err);
 }
 
 /// A running row answers for the backlog from what it keeps: of the bucket, what it has asked for.
