@@ -2,12 +2,22 @@
 //! change. One reduction to the classes of each book, on the ledger's differential views.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
 
+use crate::admission::StopSignal;
 use crate::ledger::{SetDifference, SetViews};
+use crate::step::Fault;
 use crate::tokens::{TokenError, TokenName, TokenStanding, list_tokens};
 
 use super::stages::{STORE_ENDING, StageRow, barcode_key};
+
+/// The error of a count.
+#[derive(Debug, thiserror::Error)]
+pub enum BacklogError {
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
+    #[error("could not list the store")]
+    Store(#[source] Fault),
+}
 
 /// The sets of which a book can be a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -199,9 +209,9 @@ impl BookBacklog {
     /// The books of a row as its directories and its store have them, and of an inventory.
     ///
     /// # Errors
-    /// If a directory cannot be read.
-    pub fn of(row: &StageRow, inventory: &[String]) -> Result<BookBacklog, TokenError> {
-        let mut backlog = BookBacklog::at_rest(row, inventory)?;
+    /// If a directory or the store cannot be read.
+    pub fn of(row: &StageRow, inventory: &[String]) -> Result<BookBacklog, BacklogError> {
+        let mut backlog = BookBacklog::at_rest(row, inventory, &StopSignal::default())?;
         let last = row.last();
         for folder in row.folders().iter().filter(|folder| **folder != last) {
             list_tokens(folder, |barcode, standing| {
@@ -213,12 +223,24 @@ impl BookBacklog {
         Ok(backlog)
     }
 
-    /// The same without those that are under way or parked.
-    pub(super) fn at_rest(row: &StageRow, inventory: &[String]) -> Result<BookBacklog, TokenError> {
+    /// The same without those that are under way or parked, unless the end is asked for.
+    pub(super) fn at_rest(
+        row: &StageRow,
+        inventory: &[String],
+        stop: &StopSignal,
+    ) -> Result<BookBacklog, BacklogError> {
         let mut backlog = BookBacklog::default();
         inventory.iter().for_each(|barcode| backlog.add(BookSet::Available, barcode));
         list_tokens(&row.last(), |barcode, _| backlog.add(BookSet::Converted, barcode))?;
-        stored(row).iter().for_each(|barcode| backlog.add(BookSet::Stored, barcode));
+        let mut add = |name: &str| {
+            if stop.is_requested() {
+                return Err(Fault::cancelled());
+            }
+            let barcode = name.strip_suffix(STORE_ENDING).filter(|barcode| TokenName::of(barcode).is_ok());
+            barcode.into_iter().for_each(|barcode| backlog.add(BookSet::Stored, barcode));
+            Ok(())
+        };
+        row.stores().iter().try_for_each(|store| store.list(&mut add)).map_err(BacklogError::Store)?;
         backlog.settle();
         Ok(backlog)
     }
@@ -235,18 +257,6 @@ impl From<bool> for BookMembership {
     fn from(is_in: bool) -> BookMembership {
         if is_in { BookMembership::In } else { BookMembership::Out }
     }
-}
-
-/// The barcodes that the store of a row has.
-fn stored(row: &StageRow) -> Vec<String> {
-    let stores = row.stages.iter().filter_map(|stage| stage.store.as_deref());
-    let names = |store: &Path| {
-        let entries = std::fs::read_dir(store).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let barcodes = names.filter_map(|name| name.strip_suffix(STORE_ENDING).map(str::to_owned));
-        barcodes.filter(|barcode| TokenName::of(barcode).is_ok()).collect::<Vec<String>>()
-    };
-    stores.flat_map(names).collect()
 }
 
 #[cfg(test)]

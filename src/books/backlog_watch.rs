@@ -3,15 +3,17 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::FlockOperation;
 use serde_json::{Map, Value as Json};
 
+use crate::admission::StopSignal;
 use crate::tokens::{TokenError, TokenStanding, list_tokens, open_plain};
 
-use super::backlog::{BacklogClass, BookBacklog, BookSet};
+use super::backlog::{BacklogClass, BacklogError, BookBacklog, BookSet};
 use super::stages::StageRow;
 
 /// A directory may change once more at the time that it has, while that is so recent.
@@ -25,6 +27,8 @@ pub struct BacklogWatch {
     failed: HashSet<String>,
     /// The time of the directory of those that are done, when they were last counted.
     counted: Option<SystemTime>,
+    /// Books of which the store has not said whether it has them.
+    unknown: Vec<String>,
     /// What the file has.
     written: String,
 }
@@ -33,12 +37,22 @@ impl BacklogWatch {
     /// The backlog as directories, store and inventory have it now.
     ///
     /// # Errors
-    /// If a directory cannot be read.
-    pub fn new(row: &StageRow, inventory: &[String]) -> Result<BacklogWatch, TokenError> {
+    /// If a directory or the store cannot be read, or the end is asked for meanwhile.
+    pub fn new(
+        row: &StageRow,
+        inventory: &[String],
+        stop: &StopSignal,
+    ) -> Result<BacklogWatch, BacklogError> {
         let counted = settled_time(row);
-        let backlog = BookBacklog::at_rest(row, inventory)?;
-        let (in_flight, failed, written) = (HashSet::new(), HashSet::new(), String::new());
-        let mut watch = BacklogWatch { row: row.clone(), backlog, in_flight, failed, counted, written };
+        let mut watch = BacklogWatch {
+            row: row.clone(),
+            backlog: BookBacklog::at_rest(row, inventory, stop)?,
+            in_flight: HashSet::new(),
+            failed: HashSet::new(),
+            counted,
+            unknown: Vec::new(),
+            written: String::new(),
+        };
         watch.look()?;
         Ok(watch)
     }
@@ -72,9 +86,10 @@ impl BacklogWatch {
                 set.insert(barcode.to_owned());
             })?;
         }
-        let moved: Vec<String> = in_flight.symmetric_difference(&self.in_flight).cloned().collect();
         // A token that is done has left the others, and one that is put back has left those that are done.
-        moved.iter().for_each(|barcode| self.look_at(barcode));
+        let mut moved = mem::take(&mut self.unknown);
+        moved.extend(in_flight.symmetric_difference(&self.in_flight).cloned());
+        self.look_at(&moved);
         if in_flight.is_empty() {
             self.recount()?;
         }
@@ -90,11 +105,16 @@ impl BacklogWatch {
         Ok(())
     }
 
-    fn look_at(&mut self, barcode: &str) {
-        let is_done = self.row.last().waiting().join(format!("{barcode}.json")).exists();
-        self.backlog.put(BookSet::Converted, barcode, is_done.into());
-        let is_stored = self.row.stored(barcode);
-        self.backlog.put(BookSet::Stored, barcode, is_stored.into());
+    fn look_at(&mut self, barcodes: &[String]) {
+        let done = self.row.last().waiting();
+        for (barcode, is_stored) in barcodes.iter().zip(self.row.stored_each(barcodes)) {
+            let is_done = done.join(format!("{barcode}.json")).exists();
+            self.backlog.put(BookSet::Converted, barcode, is_done.into());
+            match is_stored {
+                Some(is_stored) => self.backlog.put(BookSet::Stored, barcode, is_stored.into()),
+                None => self.unknown.push(barcode.clone()),
+            }
+        }
     }
 
     /// Counts those that are done anew if their directory has changed: a token that somebody has put into the first
@@ -107,7 +127,8 @@ impl BacklogWatch {
         let mut done = HashSet::new();
         list_tokens(&self.row.last(), |barcode, _| _ = done.insert(barcode.to_owned()))?;
         let known: HashSet<String> = self.backlog.list(BacklogClass::Converted).map(str::to_owned).collect();
-        done.symmetric_difference(&known).for_each(|barcode| self.look_at(barcode));
+        let moved: Vec<String> = done.symmetric_difference(&known).cloned().collect();
+        self.look_at(&moved);
         self.counted = time;
         Ok(())
     }

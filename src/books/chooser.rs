@@ -11,6 +11,7 @@ use rustix::fs::FlockOperation;
 use crate::admission::StopSignal;
 use crate::tokens::{StageCount, StageFolder, StageToken, TokenError, WorkPlace, list_tokens};
 
+use super::backlog::BacklogError;
 use super::backlog_watch::{BacklogWatch, choosing};
 use super::inventory::BookInventory;
 use super::stages::{StageRow, barcode_key};
@@ -54,6 +55,8 @@ pub enum ChooserLook {
 pub enum ChooserError {
     #[error(transparent)]
     Tokens(#[from] TokenError),
+    #[error(transparent)]
+    Backlog(#[from] BacklogError),
     #[error("could not use the list of all books")]
     Inventory(#[source] io::Error),
     #[error("could not lock the choice")]
@@ -80,9 +83,12 @@ impl BookChooser {
             *turn = self.begin(tell, stop)?;
         }
         let Some(turn) = turn else { return Ok(ChooserLook::NotItsTurn) };
-        turn.place.beat()?;
         self.renew(turn, tell, stop)?;
         turn.backlog.look()?;
+        // The list and the store may have taken longer than the lease of the place.
+        if turn.place.beat().is_err() {
+            turn.place = WorkPlace::new(&self.first())?;
+        }
         let under_way: usize = {
             let folders = self.row.folders();
             let (_, moving) = folders.split_last().unwrap_or((&folders[0], &[]));
@@ -97,6 +103,10 @@ impl BookChooser {
         }
         tokens.iter().for_each(|token| turn.backlog.note_chosen(&token.barcode));
         Ok(ChooserLook::Chose(turn.place.make_tokens(tokens)?))
+    }
+
+    fn first(&self) -> StageFolder {
+        StageFolder::new(&self.row.root, &self.row.choice.to)
     }
 
     /// Loads the list again if it is due. What has a token is not chosen again.
@@ -130,7 +140,6 @@ impl BookChooser {
         if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Ok(None);
         }
-        let place = WorkPlace::new(&StageFolder::new(&self.row.root, &self.row.choice.to))?;
         let inventory = BookInventory::of(&self.row);
         let left = match (&self.given, &inventory) {
             (Some(given), _) => given.clone(),
@@ -142,8 +151,9 @@ impl BookChooser {
             (Some(_), Some(inventory)) => inventory.known(tell).map_err(ChooserError::Inventory)?,
             (Some(_) | None, _) => left.clone(),
         };
-        let backlog = BacklogWatch::new(&self.row, &available)?;
+        let backlog = BacklogWatch::new(&self.row, &available, stop)?;
         let known = self.known()?;
+        let place = WorkPlace::new(&self.first())?;
         let (left, renewal) = (left.into_iter(), Instant::now() + RENEWAL);
         Ok(Some(ChooserTurn { _lock: lock, place, left, list_time, renewal, backlog, known }))
     }
@@ -210,6 +220,21 @@ mod tests {
         fs::remove_file(row.last().waiting().join("ark.1.json")).unwrap();
         assert_eq!(count(&mut turn, BacklogClass::Converted), 2);
         assert_eq!(count(&mut turn, BacklogClass::Backlog), 1);
+    }
+
+    #[test]
+    fn a_chooser_whose_place_was_taken_over_makes_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let inventory = folder.path().join("all_books");
+        fs::write(&inventory, "ark.1\nark.2\n").unwrap();
+        let mut row = row(folder.path(), &inventory);
+        row.choice.in_flight = 1;
+        let (chooser, stop, mut turn) = (BookChooser::new(&row, None), StopSignal::default(), None);
+        assert_eq!(chooser.look(&mut turn, &|_| {}, &stop).unwrap(), ChooserLook::Chose(1));
+        finish(&row, "ark.1");
+        let work = StageFolder::new(&row.root, &row.choice.to).work();
+        fs::read_dir(&work).unwrap().for_each(|place| fs::remove_dir_all(place.unwrap().path()).unwrap());
+        assert_eq!(chooser.look(&mut turn, &|_| {}, &stop).unwrap(), ChooserLook::Chose(1));
     }
 
     #[test]

@@ -13,14 +13,16 @@
 //! | `upkeep` | leases, takeovers, postponed tokens, choosing, the end |
 //! | `chooser`, `inventory` | which books are begun, and the list of all |
 //! | `backlog`, `backlog_watch` | what is available and not converted; the same kept while the row runs |
+//! | `book_store` | where books are stored: a folder or a bucket |
 //! | `run` | all of it together |
 //! | `report` | counts and rates of the stages |
-//! | `place`, `secret`, `pace` | what the steps share: folders of books, passphrases by reference, a rate over all processes |
+//! | `place`, `secret`, `pace` | what the steps share: folders of books, secrets by reference, a rate over all processes |
 //! | `sample`, `server`, `sample_service` | sample books, the server that has them, and the one of this process |
 //! | `steps` | the steps |
 
 mod backlog;
 mod backlog_watch;
+mod book_store;
 mod chooser;
 mod inventory;
 mod pace;
@@ -38,7 +40,7 @@ pub mod steps;
 mod upkeep;
 mod work;
 
-pub use backlog::{BacklogClass, BookBacklog, BookMembership, BookSet};
+pub use backlog::{BacklogClass, BacklogError, BookBacklog, BookMembership, BookSet};
 pub use backlog_watch::{BacklogWatch, kept_numbers, numbers};
 pub use chooser::BookChooser;
 pub use inventory::BookInventory;

@@ -38,7 +38,7 @@ impl SecretReference {
             Some(("file", path)) => Ok(SecretReference::File(path.into())),
             Some(("env", name)) => Ok(SecretReference::Environment(name.to_owned())),
             Some(("gpg", path)) => Ok(SecretReference::Encrypted(path.into())),
-            _ => Err(Fault::new("bad reference: the passphrase has to be a reference", REMEDY)),
+            _ => Err(Fault::new("bad reference: a secret has to be a reference", REMEDY)),
         }
     }
 
@@ -48,7 +48,7 @@ impl SecretReference {
     /// If it is not there or cannot be read.
     pub fn open(&self, gpg_home: Option<&Path>, token: &CancelToken) -> Result<SecretBytes, Fault> {
         let unread = |what: &dyn fmt::Display, error: &dyn fmt::Display| {
-            Fault::new(format!("no passphrase: could not read {what}: {error}"), REMEDY)
+            Fault::new(format!("no secret: could not read {what}: {error}"), REMEDY)
         };
         let bytes = match self {
             SecretReference::Empty => Vec::new(),

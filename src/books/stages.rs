@@ -6,9 +6,11 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json, json};
 
 use crate::dataflow::{Dataflow, DataflowNode};
-use crate::step::{Digest, ParameterValue, Payload, StepTable};
+use crate::step::{Digest, Fault, ParameterValue, Payload, StepTable};
 use crate::tokens::{StageFolder, StageToken};
 use crate::yaml::Problems;
+
+use super::book_store::{BookStore, STORE};
 
 /// What stands behind a barcode in the key of a store.
 pub(super) const STORE_ENDING: &str = ".tar.gz";
@@ -20,7 +22,7 @@ const CHOOSE: &str = "choose-books";
 const TO: &str = "to";
 
 /// Parameters with folders of data: they are below the folder of the row, unless they are absolute.
-const DATA: [&str; 2] = ["folder", "store"];
+const DATA: [&str; 2] = ["folder", STORE];
 
 /// A row of stages.
 #[derive(Clone, Debug)]
@@ -57,7 +59,7 @@ pub struct BookStage {
     /// Folders of data that it writes.
     pub data: Vec<PathBuf>,
     /// The store, if it has one.
-    pub store: Option<PathBuf>,
+    pub store: Option<BookStore>,
 }
 
 /// Why a dataflow is no row of stages.
@@ -69,6 +71,8 @@ pub enum RowError {
     Directory(String),
     #[error("{0:?} is no name of a directory")]
     Name(String),
+    #[error("the step {0} has no store")]
+    Store(String, #[source] Fault),
     #[error("the step {0} cannot be a stage")]
     Stage(String, #[source] Problems),
 }
@@ -117,16 +121,17 @@ impl StageRow {
             if !is_stage(source) {
                 return Err(RowError::Source(node.name.to_string()));
             }
-            let data = DATA.into_iter().filter(|name| node.parameters.get(name).is_some());
-            let data = data.map(|name| root.join(text(node, name))).collect();
+            let store = store(node, root)?;
+            let folder = node.parameters.get("folder").map(|_| root.join(text(node, "folder")));
+            let stored = store.as_ref().and_then(BookStore::folder).map(Path::to_owned);
             let stage = BookStage {
                 name: node.name.to_string(),
                 from: StageFolder::new(root, text(source, TO)),
                 to: StageFolder::new(root, to),
                 dataflow: Arc::new(stage_dataflow(dataflow.name(), node, root, table)?),
                 version: version.clone(),
-                data,
-                store: node.parameters.get("store").map(|_| root.join(text(node, "store"))),
+                data: folder.into_iter().chain(stored).collect(),
+                store,
             };
             row.stages.push(Arc::new(stage));
         }
@@ -144,10 +149,31 @@ impl StageRow {
         self.folders().pop().expect("a row has a first directory")
     }
 
-    /// Whether a store of the row has a book.
-    pub fn stored(&self, barcode: &str) -> bool {
-        let stores = self.stages.iter().filter_map(|stage| stage.store.as_ref());
-        stores.map(|store| store.join(format!("{barcode}{STORE_ENDING}"))).any(|path| path.exists())
+    /// The stores, each once.
+    pub(super) fn stores(&self) -> Vec<&BookStore> {
+        let mut stores = Vec::new();
+        for store in self.stages.iter().filter_map(|stage| stage.store.as_ref()) {
+            if !stores.contains(&store) {
+                stores.push(store);
+            }
+        }
+        stores
+    }
+
+    /// Whether a store of the row has each of these books; `None` where a service does not say it now.
+    pub(super) fn stored_each(&self, barcodes: &[String]) -> Vec<Option<bool>> {
+        let names: Vec<String> = barcodes.iter().map(|barcode| format!("{barcode}{STORE_ENDING}")).collect();
+        let mut stored = vec![Some(false); names.len()];
+        for store in self.stores() {
+            for (known, answer) in stored.iter_mut().zip(store.has_each(&names)) {
+                *known = if *known == Some(true) {
+                    *known
+                } else {
+                    answer.and_then(|has| known.map(|known| has || known))
+                };
+            }
+        }
+        stored
     }
 
     /// The stage of a name, with its place in the row.
@@ -178,6 +204,14 @@ fn text(node: &DataflowNode, name: &str) -> String {
     }
 }
 
+fn store(node: &DataflowNode, root: &Path) -> Result<Option<BookStore>, RowError> {
+    let setting = |name: &'static str| {
+        if name == STORE { BookStore::located(root, &text(node, name)) } else { text(node, name) }
+    };
+    let store = node.parameters.get(STORE).map(|_| BookStore::read(&setting)).transpose();
+    store.map_err(|fault| RowError::Store(node.name.to_string(), fault))
+}
+
 fn number(node: &DataflowNode, name: &str) -> f64 {
     match node.parameters.get(name) {
         Some(ParameterValue::Number(number)) => *number,
@@ -201,7 +235,7 @@ fn stage_dataflow(
         }
         let setting = match setting {
             ParameterValue::Text(text) if DATA.contains(&parameter.name) => {
-                Json::from(root.join(text).display().to_string())
+                Json::from(BookStore::located(root, text))
             }
             setting => serde_json::to_value(setting).expect("settings are texts and numbers"),
         };

@@ -1,12 +1,17 @@
-//! Calls to services over HTTP: the step `call-http`, and the circuits that keep callers away from a service that is
-//! down. The only folder that names the HTTP client.
+//! Calls to services over HTTP: the step `call-http`, the circuits that keep callers away from a service that is down,
+//! downloads, and buckets of object stores. The only folder that names the HTTP client.
 
+mod bucket;
+mod bucket_place;
 mod call_http;
 mod circuit;
 mod client;
 mod download;
+mod object_transport;
 mod open_circuits;
 
+pub use bucket::{BucketFile, BucketLimits, ObjectBucket};
+pub use bucket_place::{BucketKey, BucketPlace, is_bucket};
 pub use client::{ServicePost, note_circuits_in};
 pub use download::{DownloadEnd, FileDownload};
 pub use open_circuits::{OpenCircuit, open_circuits};

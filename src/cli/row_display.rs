@@ -93,7 +93,7 @@ pub fn summary(
     ));
     text.push(format_args!("The tokens that are done lie in {}", row.last().waiting().display()));
     for store in row.stages.iter().filter_map(|stage| stage.store.as_ref()).take(1) {
-        text.push(format_args!("The books lie in {}", store.display()));
+        text.push(format_args!("The books lie in {store}"));
     }
     for line in lines.iter().filter(|line| line.count.failed > 0) {
         let folder = row.root.join(format!("{}.failed", line.folder));

@@ -60,7 +60,7 @@ impl RowScene {
     }
 }
 
-fn names(folder: &Path) -> BTreeSet<String> {
+pub fn names(folder: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
@@ -87,7 +87,7 @@ pub fn assert_all_done(books: SampleBooks, root: &Path, what: &str) {
 }
 
 /// The bag that a book becomes, made from its pages alone.
-fn bag(books: SampleBooks, barcode: &str) -> Vec<u8> {
+pub fn bag(books: SampleBooks, barcode: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     for (name, bytes) in books.pages(barcode) {
         let path = folder.path().join(name);
@@ -327,7 +327,7 @@ fn a_row_that_cannot_move_its_tokens_ends_when_it_is_told_to() {
     });
 }
 
-fn terminate(process: &Child) {
+pub fn terminate(process: &Child) {
     let number = rustix::process::Pid::from_raw(i32::try_from(process.id()).unwrap()).unwrap();
     rustix::process::kill_process(number, rustix::process::Signal::TERM).unwrap();
 }

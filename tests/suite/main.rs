@@ -6,6 +6,7 @@
 mod admission;
 mod agreement;
 mod audit;
+mod book_bucket;
 mod books;
 mod calls;
 mod check;

@@ -1,27 +1,29 @@
 //! `mark-book`: sees that the store has a book, and removes what was needed on the way.
 
-use std::path::Path;
-
+use crate::books::book_store::BookStore;
 use crate::books::place::BookPlace;
-use crate::step::{BuiltIn, Call, Fault, Parameter, Step};
+use crate::calls::BucketLimits;
+use crate::step::{BuiltIn, Call, CallAttempt, CallFault, Step};
 use crate::tokens::StageToken;
 
-use super::upload_book::{STORED, check_stored};
+use super::upload_book::{STORED, check_stored, each};
 
 fn step() -> Step {
-    BookPlace::step(
+    let step = BookPlace::step(
         "mark-book",
         2,
         "Checks that the store has a book, and removes its files on the way there.",
-    )
-    .parameter(Parameter::text("store", "", &[]).required().about("The folder that is the store."))
-    .calls(|tokens, call, _| Ok(tokens.into_iter().map(|token| mark(token, call)).collect()))
+    );
+    BookStore::declare(step).calls(|tokens, call, attempt| {
+        tokens.into_iter().map(|token| each(mark(token, call, attempt))).collect()
+    })
 }
 
 inventory::submit! { BuiltIn(step) }
 
-fn mark(mut token: StageToken, call: &Call) -> Result<StageToken, Fault> {
-    check_stored(&token, Path::new(call.text("store")))?;
+fn mark(mut token: StageToken, call: &Call, attempt: &CallAttempt) -> Result<StageToken, CallFault> {
+    let limits = BucketLimits::new(attempt.timeout, call.token);
+    check_stored(&token, &BookStore::of(call)?, limits)?;
     BookPlace::of(&token, call)?.remove()?;
     token.locations.retain(|what, _| what == STORED);
     Ok(token)

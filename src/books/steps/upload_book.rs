@@ -1,16 +1,15 @@
-//! `upload-book`: puts a book into the store, a directory, exactly once under its key.
+//! `upload-book`: puts a book into the store, a directory or a bucket, exactly once under its key.
 //!
-//! The file is written beside under a name of its own, synced, and gets its key by a rename that replaces nothing.
-//! Who comes second, for example after a crash, finds the key, compares the digests, and stores nothing.
+//! What has the key already, for example after a crash, is not replaced: its content is read and compared.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::books::place::{BookPlace, digest_of, storage};
+use crate::books::book_store::BookStore;
+use crate::books::place::BookPlace;
 use crate::books::stages::STORE_ENDING;
-use crate::step::{BuiltIn, Call, Digest, Fault, FaultKind, Parameter, Step};
-use crate::tokens::{LocatedFile, StageToken, rename_new};
+use crate::calls::{BucketFile, BucketLimits};
+use crate::step::{BuiltIn, Call, CallAttempt, CallFault, Fault, FaultKind, Parameter, Step};
+use crate::tokens::{LocatedFile, StageToken};
 
 use super::modify_book::BAG;
 
@@ -18,80 +17,72 @@ use super::modify_book::BAG;
 pub const STORED: &str = "stored";
 
 fn step() -> Step {
-    BookPlace::step("upload-book", 1, "Stores a book exactly once under its key, and reads it back.")
-        .parameter(Parameter::text("store", "", &[]).required().about("The folder that is the store."))
-        .calls(|tokens, call, _| Ok(tokens.into_iter().map(|token| upload(token, call)).collect()))
+    let step =
+        BookPlace::step("upload-book", 1, "Stores a book exactly once under its key, and reads it back.");
+    BookStore::declare(step)
+        .parameter(
+            Parameter::number("part_mib", 16.0, 5.0, 5_120.0, "MiB")
+                .about("The size of the parts in which a larger book is put into a bucket."),
+        )
+        .calls(|tokens, call, attempt| {
+            tokens.into_iter().map(|token| each(upload(token, call, attempt))).collect()
+        })
 }
 
 inventory::submit! { BuiltIn(step) }
 
-fn upload(token: StageToken, call: &Call) -> Result<StageToken, Fault> {
+/// The result of one token. A service that is busy is busy for all of them.
+pub fn each(one: Result<StageToken, CallFault>) -> Result<Result<StageToken, Fault>, CallFault> {
+    match one {
+        Ok(token) => Ok(Ok(token)),
+        Err(fault) if matches!(fault.fault.kind, FaultKind::Transient | FaultKind::TimedOut) => Err(fault),
+        Err(fault) => Ok(Err(fault.fault)),
+    }
+}
+
+fn upload(token: StageToken, call: &Call, attempt: &CallAttempt) -> Result<StageToken, CallFault> {
     let place = BookPlace::of(&token, call)?;
     let key = key(&token.barcode);
-    let path = Path::new(call.text("store")).join(&key);
     let bag = place.existing(&token, BAG)?;
     let expected = token.locations[BAG].clone();
-    let stored = store(&bag, &path).map_err(|error| storage(&error))?;
+    let store = BookStore::of(call)?;
+    let limits = BucketLimits::new(attempt.timeout, call.token);
+    let part_bytes = (call.number("part_mib") * f64::from(1 << 20)) as u64;
+    store.put(&key, BucketFile { path: &bag, digest: expected.digest, part_bytes }, limits)?;
+    let Some((stored, _)) = store.digest_of(&key, limits)? else {
+        let reason = format!("not there yet: {key} was stored, and the store does not have it");
+        return Err(Fault::transient(reason, "See to the store; the token waits and is tried again.").into());
+    };
     if stored != expected.digest {
-        let reason =
-            format!("other content: the store has {stored} as {}, not {}", key.display(), expected.digest);
-        return Err(Fault::new(reason, "See which of the two is right, and remove the other."));
+        let reason = format!("other content: the store has {stored} as {key}, not {}", expected.digest);
+        return Err(Fault::new(reason, "See which of the two is right, and remove the other.").into());
     }
-    let located = LocatedFile { path: key, ..expected };
+    let located = LocatedFile { path: key.into(), ..expected };
     Ok(token.at(STORED, located))
 }
 
 /// The key of a book in the store.
-pub fn key(barcode: &str) -> PathBuf {
-    PathBuf::from(format!("{barcode}{STORE_ENDING}"))
-}
-
-/// Stores a file under a key that is free; gives the digest of what the key has then.
-fn store(from: &Path, to: &Path) -> io::Result<Digest> {
-    if !to.exists() {
-        let folder = to.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
-        let draft = BookPlace::draft_of(to);
-        let written = write(from, &draft, to, folder);
-        if written.is_err() {
-            let _ = fs::remove_file(&draft);
-        }
-        written?;
-    }
-    Ok(digest_of(to)?.0)
-}
-
-fn write(from: &Path, draft: &Path, to: &Path, folder: &Path) -> io::Result<()> {
-    fs::copy(from, draft)?;
-    File::open(draft)?.sync_all()?;
-    match rename_new(draft, to) {
-        // Another process was faster: it has stored the same book.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => fs::remove_file(draft)?,
-        renamed => renamed?,
-    }
-    File::open(folder)?.sync_all()
+pub fn key(barcode: &str) -> String {
+    format!("{barcode}{STORE_ENDING}")
 }
 
 /// Whether the store has the book with this digest.
 ///
 /// # Errors
 /// If it has not.
-pub fn check_stored(token: &StageToken, store: &Path) -> Result<(), Fault> {
-    let remedy = "Put the token back into the stage that stores it.";
+pub fn check_stored(token: &StageToken, store: &BookStore, limits: BucketLimits) -> Result<(), CallFault> {
+    let fault =
+        |reason: String| Err(Fault::new(reason, "Put the token back into the stage that stores it.").into());
     let Some(stored) = token.locations.get(STORED) else {
-        return Err(Fault::new("not stored: the token does not say where", remedy));
+        return fault("not stored: the token does not say where".to_owned());
     };
-    if stored.path != key(&token.barcode) {
-        return Err(Fault::new(format!("other key: the token says {}", stored.path.display()), remedy));
+    let key = key(&token.barcode);
+    if stored.path != Path::new(&key) {
+        return fault(format!("other key: the token says {}", stored.path.display()));
     }
-    match digest_of(&store.join(&stored.path)) {
-        Ok((digest, _)) if digest == stored.digest => Ok(()),
-        Ok((digest, _)) => {
-            Err(Fault::new(format!("wrong digest: the store has {digest}, not {}", stored.digest), remedy))
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            Err(Fault::new(format!("not stored: {} is not there", stored.path.display()), remedy))
-        }
-        Err(error) => Err(Fault::of(FaultKind::Storage, format!("disk: {error}"), remedy)),
+    match store.digest_of(&key, limits)? {
+        Some((digest, _)) if digest == stored.digest => Ok(()),
+        Some((digest, _)) => fault(format!("wrong digest: the store has {digest}, not {}", stored.digest)),
+        None => fault(format!("not stored: {key} is not there")),
     }
 }

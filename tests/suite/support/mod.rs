@@ -1,5 +1,6 @@
 //! What several tests need.
 
+pub mod buckets;
 pub mod certificates;
 pub mod data;
 pub mod orthanc;
