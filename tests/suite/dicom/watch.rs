@@ -230,7 +230,7 @@ fn a_copy_that_never_ends_holds_a_study_for_a_limited_time() {
         written(&watching.folder.join("endless.part"), b" and goes on");
         // A study of which nothing comes for a while is not held either.
         number += 1;
-        if number % 20 == 1 {
+        if number % 100 == 1 {
             let slice = Slice::new("1.2.3", number).file();
             fs::write(watching.folder.join(format!("slice-{number}")), slice).unwrap();
         }
