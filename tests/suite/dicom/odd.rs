@@ -132,31 +132,46 @@ fn said(file: &Path, output: &Output) -> Option<Fate> {
     })
 }
 
-/// What was stored is answered: the fate of each SOP instance by its study's folder.
+/// What was stored is answered: the fate of each SOP instance by its study's folder. There are many studies, and other
+/// tests run beside this one, so each wait is for one more.
 fn answered(state: &Path) -> BTreeMap<String, Fate> {
-    until("all that was stored is answered", || {
-        let rows = JournalReader::open(state).ok()?.requests().ok()?;
-        let mut fates = BTreeMap::new();
-        for folder in fs::read_dir(state.join("inbox")).unwrap() {
-            let folder = folder.unwrap().path();
-            if !folder.file_name().unwrap().to_string_lossy().starts_with("study-") {
-                continue;
-            }
-            let has =
-                |row: &&flow::journal::RequestRow| row.claims.iter().any(|one| Path::new(one) == folder);
-            let row = rows.iter().find(has).filter(|row| row.state == RequestState::Answered)?;
-            let fate = match row.answer {
-                AnswerKind::Failed => Fate::AnsweredWithError,
-                AnswerKind::Complete | AnswerKind::Reserved => Fate::AnsweredComplete,
-            };
-            for file in fs::read_dir(&folder).unwrap() {
-                let name = file.unwrap().file_name().to_string_lossy().into_owned();
-                let uid = name.trim_end_matches(".dcm").to_owned();
-                fates.insert(uid, fate.clone());
-            }
+    let mut before = None;
+    loop {
+        let (fates, open) = until("one more of what was stored is answered", || {
+            fates(state).filter(|(_, open)| *open == 0 || before.is_none_or(|before| *open < before))
+        });
+        if open == 0 {
+            return fates;
         }
-        Some(fates)
-    })
+        before = Some(open);
+    }
+}
+
+/// The fates of what is answered, and the number of studies that are not.
+fn fates(state: &Path) -> Option<(BTreeMap<String, Fate>, usize)> {
+    let rows = JournalReader::open(state).ok()?.requests().ok()?;
+    let (mut fates, mut open) = (BTreeMap::new(), 0);
+    for folder in fs::read_dir(state.join("inbox")).unwrap() {
+        let folder = folder.unwrap().path();
+        if !folder.file_name().unwrap().to_string_lossy().starts_with("study-") {
+            continue;
+        }
+        let has = |row: &&flow::journal::RequestRow| row.claims.iter().any(|one| Path::new(one) == folder);
+        let Some(row) = rows.iter().find(has).filter(|row| row.state == RequestState::Answered) else {
+            open += 1;
+            continue;
+        };
+        let fate = match row.answer {
+            AnswerKind::Failed => Fate::AnsweredWithError,
+            AnswerKind::Complete | AnswerKind::Reserved => Fate::AnsweredComplete,
+        };
+        for file in fs::read_dir(&folder).unwrap() {
+            let name = file.unwrap().file_name().to_string_lossy().into_owned();
+            let uid = name.trim_end_matches(".dcm").to_owned();
+            fates.insert(uid, fate.clone());
+        }
+    }
+    Some((fates, open))
 }
 
 fn sop_instance_uid(file: &Path) -> Option<String> {
