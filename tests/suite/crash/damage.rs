@@ -37,7 +37,9 @@ fn a_journal_with_a_changed_byte() {
 #[test]
 fn stored_bytes_that_are_changed() {
     each("store", |store, dice, _| {
-        let mut files: Vec<PathBuf> = crate::run::tree(store).into_keys().collect();
+        // A draft that the kill has left may be empty.
+        let has_bytes = |path: &PathBuf| fs::metadata(store.join(path)).is_ok_and(|file| file.len() > 0);
+        let mut files: Vec<PathBuf> = crate::run::tree(store).into_keys().filter(has_bytes).collect();
         change(&store.join(files.swap_remove(dice.below(files.len()))), dice);
     });
 }
