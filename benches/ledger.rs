@@ -112,8 +112,9 @@ fn fill(state: &Path, requests: usize) {
 fn start(state: &Path) {
     let (port, page) = (free_port(), free_port());
     let began = Instant::now();
-    let mut flow = command(state, &["run", "--no-output", "--listen"])
-        .args([&format!("127.0.0.1:{port}"), "--page", &page.to_string()])
+    let mut flow = command(state, &["run", "--output"])
+        .arg(state.join("responses"))
+        .args(["--listen", &format!("127.0.0.1:{port}"), "--page", &page.to_string()])
         .spawn()
         .expect("flow starts");
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
