@@ -34,6 +34,7 @@
 //! | [`calls`] | calls to services over HTTP as a step; the only folder that names the HTTP client |
 //! | [`books`] | tokens of books through their stages: directories as source, destination and journal of the engine |
 //! | [`alarm`] | what a site is told of: by a webhook, a mail or a command; the only folder that names the mail client |
+//! | [`trace`] | traces of answered requests for a collector of OpenTelemetry |
 //! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE and DICOMweb |
 //! | [`files`] | plain files as requests; the folder of responses |
 //! | [`replay`] | a past request run again, compared with what was recorded, and packed into one file |
@@ -79,5 +80,6 @@ pub mod store;
 pub mod tally;
 pub mod tls;
 pub mod tokens;
+pub mod trace;
 #[deny(missing_docs)]
 pub mod yaml;

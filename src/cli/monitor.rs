@@ -15,6 +15,7 @@ use crate::monitor::{MonitorApi, MonitorServer, MonitorToken, ReceivingStudy};
 use crate::outbox::OutboxEvent;
 use crate::step::StepTable;
 use crate::tls::{CertificateNames, TlsError, TlsServer};
+use crate::trace::TraceExporter;
 
 use super::bind::bind;
 use super::exit::{CommandError, CommandErrorKind};
@@ -31,6 +32,7 @@ pub struct RunMonitor {
     _server: Option<MonitorServer>,
     _alarms: Option<AlarmThread>,
     _ledger: Option<Ledger>,
+    traces: Option<TraceExporter>,
     notify: Option<NoticeFunction>,
 }
 
@@ -49,10 +51,13 @@ impl RunMonitor {
     pub fn start(setup: &MonitorSetup, progress: &ProgressDisplay) -> Result<RunMonitor, CommandError> {
         let alarms = setup.site.alarms().filter(|alarms| alarms.is_wanted());
         let page = setup.page.or(setup.site.page().address);
-        if page.is_none() && alarms.is_none() {
-            return Ok(RunMonitor::default());
-        }
         let failed = CommandError::of(CommandErrorKind::InputOutput);
+        let collector = setup.site.traces().and_then(|traces| traces.url.as_deref());
+        let traces = collector.map(|url| TraceExporter::start(setup.state, url)).transpose();
+        let traces = traces.map_err(&failed)?;
+        if page.is_none() && alarms.is_none() {
+            return Ok(RunMonitor { traces, ..RunMonitor::default() });
+        }
         let listener = page.map(bind).transpose()?;
         let state = setup.state.to_owned();
         let wirings = wirings(&state, setup.table.clone());
@@ -70,7 +75,13 @@ impl RunMonitor {
         });
         let alarms = alarms.transpose().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let notify: NoticeFunction = Arc::new(ledger.notices());
-        Ok(RunMonitor { _server: server, _alarms: alarms, _ledger: Some(ledger), notify: Some(notify) })
+        Ok(RunMonitor {
+            _server: server,
+            _alarms: alarms,
+            _ledger: Some(ledger),
+            traces,
+            notify: Some(notify),
+        })
     }
 
     /// An observer of the engine that tells the ledger what happens, too.
@@ -81,14 +92,17 @@ impl RunMonitor {
         }
     }
 
-    /// A function that tells the ledger of deliveries.
+    /// A function that tells the ledger and the traces of deliveries.
     pub fn deliveries(&self) -> impl Fn(&OutboxEvent) + Send + Sync + 'static + use<> {
         let notify = self.notify.clone();
-        move |event| {
-            if let (Some(notify), OutboxEvent::Delayed { request, delivery, wait }) = (&notify, event) {
+        let traces = self.traces.as_ref().map(TraceExporter::queue);
+        move |event| match (event, &notify, &traces) {
+            (OutboxEvent::Delayed { request, delivery, wait }, Some(notify), _) => {
                 let (request, destination) = (request.id, delivery.destination.clone());
                 notify(LedgerNotice::NextTry { request, destination, at_ms: after(*wait) });
             }
+            (OutboxEvent::Answered { response, .. }, _, Some(traces)) => traces.note(response),
+            _ => {}
         }
     }
 }

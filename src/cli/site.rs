@@ -13,6 +13,7 @@ use crate::ledger::{DeclaredView, DeclaredViews};
 use crate::monitor::PageSettings;
 use crate::site::{Site, SiteError, built_in_sections};
 use crate::tls;
+use crate::trace::TraceSettings;
 
 use super::bind::bind;
 use super::exit::{CommandError, CommandErrorKind};
@@ -92,6 +93,11 @@ impl SiteSettings {
 
     /// The alarms of the site's file.
     pub fn alarms(&self) -> Option<&AlarmSettings> {
+        self.site.as_ref()?.section()
+    }
+
+    /// The collector of traces in the site's file.
+    pub fn traces(&self) -> Option<&TraceSettings> {
         self.site.as_ref()?.section()
     }
 

@@ -189,6 +189,14 @@ impl JournalReader {
         query::at(&self.connection, number).map_err(|trouble| trouble.at(&self.path))
     }
 
+    /// The row of the request with this id under a dataflow, if it is remembered.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn row_of(&self, id: Digest, dataflow: &str) -> Result<Option<RequestRow>, JournalError> {
+        query::find(&self.connection, id, dataflow).map_err(|trouble| trouble.at(&self.path))
+    }
+
     /// All that is recorded of a request.
     ///
     /// # Errors

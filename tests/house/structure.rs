@@ -32,6 +32,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["journal", "ledger", "tally"]),
     ("ciborium", &["step", "dicom", "replay"]),
     ("rayon", &["imaging", "dicom", "cli"]),
+    ("percent_encoding", &["books", "monitor"]),
     ("rustls", &["tls"]),
     ("ipnet", &["dicom"]),
     ("hyper", &["calls", "dicom", "monitor"]),

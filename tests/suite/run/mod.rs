@@ -3,6 +3,7 @@
 mod access;
 mod again;
 mod alarms;
+mod api;
 mod bounds;
 mod circuits;
 mod files;
@@ -22,6 +23,7 @@ mod settings;
 mod states;
 mod study_report;
 mod top;
+mod traces;
 mod viewer;
 
 use std::collections::BTreeMap;
