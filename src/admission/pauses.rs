@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{PausablePart, PauseBoard};
@@ -16,7 +17,7 @@ use super::StopSignal;
 const LOOK: Duration = Duration::from_millis(250);
 
 /// A part that is paused, since when, and by whom.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PauseRecord {
     /// The part.
     pub paused: PausablePart,

@@ -1,4 +1,4 @@
-//! `flow schema`: JSON Schemas of the files of a response.
+//! `flow schema`: JSON Schemas of the files of a response, and the description of the JSON API.
 
 use std::io::Write;
 
@@ -8,28 +8,31 @@ use schemars::transform::RecursiveTransform;
 
 use crate::dataflow::Response;
 use crate::imaging::steps::{write_error_report, write_results};
+use crate::monitor::openapi;
 
 use super::exit::{CommandError, CommandExit};
 use super::output;
 
-/// Print the JSON Schema of a file of a response
+/// Print the JSON Schema of a file of a response, or the OpenAPI document of the status page
 ///
 /// The schemas follow the draft 2020-12. A later version of flow can add keys.
 #[derive(Debug, clap::Args)]
 pub struct SchemaArguments {
     /// The file
     #[arg(value_name = "FILE")]
-    file: ResponseFileName,
+    file: SchemaName,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum ResponseFileName {
+enum SchemaName {
     /// Measurements: results.json
     Results,
     /// Reasons why there are none: error.json
     Error,
     /// Verdict, steps and files: response.json
     Response,
+    /// The JSON API of the status page, as an OpenAPI document
+    Api,
 }
 
 impl SchemaArguments {
@@ -39,14 +42,16 @@ impl SchemaArguments {
     }
 }
 
-impl ResponseFileName {
+impl SchemaName {
     fn schema(self) -> String {
         let settings = SchemaSettings::draft2020_12().for_serialize();
-        let generator = settings.with_transform(RecursiveTransform(shorten)).into_generator();
+        let settings = settings.with_transform(RecursiveTransform(shorten));
+        let generator = settings.clone().into_generator();
         let schema = match self {
-            ResponseFileName::Results => write_results::schema(generator),
-            ResponseFileName::Error => write_error_report::schema(generator),
-            ResponseFileName::Response => generator.into_root_schema_for::<Response>(),
+            SchemaName::Api => return format!("{:#}\n", openapi(settings)),
+            SchemaName::Results => write_results::schema(generator),
+            SchemaName::Error => write_error_report::schema(generator),
+            SchemaName::Response => generator.into_root_schema_for::<Response>(),
         };
         format!("{:#}\n", schema.as_value())
     }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use rusqlite::{Connection, Row as Columns, params};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::dataflow::ResponseVerdict;
@@ -36,7 +37,9 @@ pub struct RequestRow {
 }
 
 /// The kind of a request's last response, as a number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum AnswerKind {
     /// Complete, or no response yet.
@@ -85,7 +88,7 @@ impl AnswerKind {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestState {
     /// The request waits or is in work.

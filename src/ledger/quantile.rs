@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::journal::tally::bucket_end_us;
@@ -11,7 +12,7 @@ use crate::journal::tally::bucket_end_us;
 pub struct TimeHistogram(pub BTreeMap<u16, isize>);
 
 /// Quantiles of times, in seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct TimeQuantiles {
     pub p50: f64,
     pub p90: f64,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::journal::{AnswerKind, RequestState};
@@ -11,7 +12,7 @@ use super::quantile::{TimeHistogram, TimeQuantiles};
 use super::row::{RowCounts, TallyRow, ViewRow, WaitReason};
 
 /// The views at one commit of the journal. Times are milliseconds of Unix time.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct LedgerSnapshot {
     /// The number of the commit.
     pub commit: i64,
@@ -39,7 +40,7 @@ pub struct LedgerSnapshot {
 }
 
 /// The requests of a dataflow that stand somewhere.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct StandingSummary {
     pub dataflow: String,
     pub state: RequestState,
@@ -49,7 +50,7 @@ pub struct StandingSummary {
 }
 
 /// The unanswered requests of a dataflow, a source and a state.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct OpenSummary {
     pub dataflow: String,
     pub source: String,
@@ -58,7 +59,7 @@ pub struct OpenSummary {
 }
 
 /// A reason for which requests of a dataflow wait.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct WaitSummary {
     pub dataflow: String,
     /// `lane`, `step`, `response`, `cancellation`, `delivery`, `destination`, `down` or `operator`.
@@ -71,7 +72,7 @@ pub struct WaitSummary {
 }
 
 /// A request with a reason for which it waits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct WaitingRequest {
     pub request: i64,
     pub reason: &'static str,
@@ -85,7 +86,7 @@ pub struct WaitingRequest {
 }
 
 /// An unanswered request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct OldestRequest {
     pub request: i64,
     pub dataflow: String,
@@ -93,7 +94,7 @@ pub struct OldestRequest {
 }
 
 /// A destination, with the tries so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DestinationSummary {
     pub name: String,
     /// Unanswered requests that wait for it.
@@ -106,7 +107,7 @@ pub struct DestinationSummary {
 }
 
 /// A step of a dataflow.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct StepSummary {
     pub dataflow: String,
     pub step: String,
@@ -124,7 +125,7 @@ pub struct StepSummary {
 }
 
 /// A dataflow, with the requests answered so far.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct DataflowSummary {
     pub dataflow: String,
     pub complete: isize,
@@ -137,7 +138,7 @@ pub struct DataflowSummary {
 }
 
 /// Requests that came from a source.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SourceSummary {
     pub dataflow: String,
     pub source: String,
@@ -145,7 +146,7 @@ pub struct SourceSummary {
 }
 
 /// A reason of faults of a step, without what differs from case to case.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FaultSummary {
     pub dataflow: String,
     pub step: String,
@@ -155,7 +156,7 @@ pub struct FaultSummary {
 }
 
 /// An hour, or a day if it is long ago.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct HourSummary {
     /// The time at which it begins.
     pub begin_ms: i64,
@@ -166,7 +167,7 @@ pub struct HourSummary {
 }
 
 /// A count of a view that the site declares.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct DeclaredSummary {
     pub view: String,
     /// The values of the fields by which it counts.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, COOKIE, HOST, HeaderName, ORIGIN};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tempfile::NamedTempFile;
 
 use crate::step::Digest;
@@ -109,11 +110,7 @@ impl MonitorToken {
 
     /// The token as a part of the address that is shown at the start.
     pub fn in_address(&self) -> String {
-        let letter = |byte: u8| match byte {
-            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => char::from(byte).to_string(),
-            byte => format!("%{byte:02X}"),
-        };
-        self.0.bytes().map(letter).collect()
+        utf8_percent_encode(&self.0, NON_ALPHANUMERIC).to_string()
     }
 
     /// The value of the cookie: the token may have characters that no cookie may have.

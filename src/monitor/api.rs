@@ -1,29 +1,39 @@
 //! The paths of the server and their answers.
 
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use hyper::body::Bytes;
 use hyper::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, LOCATION, SET_COOKIE,
 };
 use hyper::{HeaderMap, Method, Response, StatusCode, Uri};
+use percent_encoding::percent_decode_str;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::admission::{SourceTable, WishError, find_requests, note_wish};
+use crate::admission::{SourceTable, WishError, find_requests, note_wish, pause_records};
 use crate::journal::{
-    AnswerKind, JournalEntry, JournalError, JournalReader, OperatorRequest, RequestHistory, RequestRow,
-    RequestState, general_fault,
+    JournalEntry, JournalError, JournalReader, OperatorRequest, RequestHistory, RequestState, general_fault,
 };
-use crate::ledger::{LedgerMirror, LedgerSnapshot, ViewRow, WiringLookup};
+use crate::ledger::{LedgerMirror, LedgerSnapshot, ViewRow, WaitingRequest, WiringLookup};
 use crate::step::{Fault, FaultOrigin, Outcome};
 use crate::store::free_bytes;
 use crate::tls::CertificateNames;
 
 use super::access::{self, MonitorToken};
-use super::graph::step_graph;
+use super::answers::{
+    ActionNoted, Overview, Readiness, RecordSummary, RefusalReason, RequestDetail, RequestList,
+    RequestSummary, shown_name,
+};
+use super::files::response_file;
+use super::graph::{GraphStep, step_graph};
 use super::metrics::{StorageStatus, metrics_text};
+use super::pausing::{self, PauseAction};
 use super::site::NameDisplay;
 
 /// What the server answers from.
@@ -47,7 +57,7 @@ pub struct MonitorApi {
 }
 
 /// A study that is being received.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ReceivingStudy {
     pub study_instance_uid: String,
     pub instances: usize,
@@ -65,7 +75,7 @@ const SHARED_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// An answer: bytes, or events as they come.
 pub enum MonitorAnswer {
-    Whole(Response<String>),
+    Whole(Response<Bytes>),
     /// Overviews after the one with this id, if a reader comes back.
     Events(Option<String>),
     /// The rows of the views and their changes, likewise.
@@ -78,7 +88,11 @@ const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Nothing is loaded from elsewhere, and no script stands in the page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+                      img-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The document that describes this API.
+const OPENAPI: &str = include_str!("../../docs/src/reference/schemas/api.json");
 
 const REQUESTS_MAX: usize = 100;
 
@@ -103,6 +117,7 @@ impl MonitorApi {
             (&Method::GET, "/page.js") => {
                 return asset("text/javascript; charset=utf-8", include_str!("page.js"));
             }
+            (&Method::GET, "/api/openapi.json") => return asset(JSON, OPENAPI),
             (&Method::GET, "/page.css") => return asset("text/css; charset=utf-8", include_str!("page.css")),
             _ => {}
         }
@@ -123,11 +138,11 @@ impl MonitorApi {
                 if path == "/api/events" { MonitorAnswer::Events(last) } else { MonitorAnswer::Changes(last) }
             }
             (&Method::GET, "/api/requests") => self.requests(uri),
-            (&Method::GET, _) => match path.strip_prefix("/api/requests/").map(str::parse) {
-                Some(Ok(number)) => self.request(number),
-                Some(Err(_)) | None => refusal(StatusCode::NOT_FOUND, "there is nothing here"),
+            (&Method::GET, _) => self.part(path),
+            (&Method::POST, _) if access::may_change(headers) => match PauseAction::of(path) {
+                Some(action) => self.pause(action, uri, peer),
+                None => self.act(path, peer),
             },
-            (&Method::POST, _) if access::may_change(headers) => self.act(path, peer),
             _ => refusal(StatusCode::METHOD_NOT_ALLOWED, "this is not done here"),
         }
     }
@@ -136,7 +151,7 @@ impl MonitorApi {
         let name = access::cookie_name(headers);
         let secure = if self.certificate_names.is_some() { "; Secure" } else { "" };
         let cookie = format!("{name}={}; HttpOnly; SameSite=Strict; Path=/{secure}", self.token.in_cookie());
-        let mut answer = Response::new(String::new());
+        let mut answer = Response::new(Bytes::new());
         *answer.status_mut() = StatusCode::SEE_OTHER;
         answer.headers_mut().insert(LOCATION, HeaderValue::from_static("/"));
         if let Ok(cookie) = HeaderValue::from_str(&cookie) {
@@ -169,9 +184,14 @@ impl MonitorApi {
             _ => None,
         });
         let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        let body = json!({"ready": reasons.is_empty(), "reasons": reasons, "free_bytes": storage.free_bytes,
-            "commit": state.commit, "oldest_unanswered_ms": oldest});
-        whole(status, JSON, format!("{body}\n"))
+        let readiness = Readiness {
+            ready: reasons.is_empty(),
+            reasons,
+            free_bytes: storage.free_bytes,
+            commit: state.commit,
+            oldest_unanswered_ms: oldest,
+        };
+        whole(status, JSON, format!("{}\n", text(&readiness)))
     }
 
     /// The id of the present overview among events.
@@ -190,7 +210,7 @@ impl MonitorApi {
         let snapshot = self.mirror.snapshot();
         let names = self.names_of(&snapshot);
         let storage = self.storage();
-        let overview = OverviewAnswer {
+        let overview = Overview {
             snapshot: &snapshot,
             is_complete: self.mirror.read().is_complete,
             names,
@@ -198,23 +218,23 @@ impl MonitorApi {
             free_bytes_min: storage.free_bytes_min,
             state: self.state.display().to_string(),
             receiving: (self.receiving)(),
+            paused: pause_records(&self.state).unwrap_or_default(),
         };
-        let text = serde_json::to_string(&overview).unwrap_or_default();
+        let text = text(&overview);
         *last = Some(SharedOverview { time, made: Instant::now(), text: text.clone() });
         text
     }
 
     /// The names of the requests that the overview lists.
-    fn names_of(&self, snapshot: &LedgerSnapshot) -> Value {
-        let Ok(reader) = JournalReader::open(&self.state) else { return Value::Null };
+    fn names_of(&self, snapshot: &LedgerSnapshot) -> BTreeMap<String, String> {
+        let Ok(reader) = JournalReader::open(&self.state) else { return BTreeMap::new() };
         let waiting = snapshot.waiting.iter().map(|one| one.request);
-        let numbers: std::collections::BTreeSet<i64> =
-            waiting.chain(snapshot.oldest.iter().map(|one| one.request)).collect();
+        let numbers: BTreeSet<i64> = waiting.chain(snapshot.oldest.iter().map(|one| one.request)).collect();
         let names = numbers.into_iter().filter_map(|number| {
             let row = reader.row(number).ok().flatten()?;
-            Some((number.to_string(), Value::String(shown_name(&row, self.names))))
+            Some((number.to_string(), shown_name(&row, self.names)))
         });
-        Value::Object(names.collect())
+        names.collect()
     }
 
     fn requests(&self, uri: &Uri) -> MonitorAnswer {
@@ -236,41 +256,78 @@ impl MonitorApi {
         });
         match found {
             Ok(rows) => {
-                let rows: Vec<Value> = rows.iter().map(|row| row_json(row, self.names)).collect();
-                whole(StatusCode::OK, JSON, json!({"requests": rows}).to_string())
+                let requests = rows.iter().map(|row| RequestSummary::of(row, self.names)).collect();
+                answer(StatusCode::OK, &RequestList { requests })
             }
             Err(error) => failed(&error),
         }
     }
 
+    /// `/api/requests/NUMBER`, or `/api/requests/NUMBER/files/NAME`
+    fn part(&self, path: &str) -> MonitorAnswer {
+        let rest = path.strip_prefix("/api/requests/").unwrap_or_default();
+        let (number, below) =
+            rest.split_once('/').map_or((rest, None), |(number, below)| (number, Some(below)));
+        match (number.parse(), below.map(|below| below.strip_prefix("files/"))) {
+            (Ok(number), None) => self.request(number),
+            (Ok(number), Some(Some(name))) => self.file(number, name),
+            _ => refusal(StatusCode::NOT_FOUND, "there is nothing here"),
+        }
+    }
+
+    fn file(&self, number: i64, name: &str) -> MonitorAnswer {
+        if self.names == NameDisplay::Hidden {
+            return refusal(StatusCode::FORBIDDEN, "names are hidden here, and files may have some");
+        }
+        let history = JournalReader::open(&self.state).and_then(|reader| match reader.row(number)? {
+            Some(_) => reader.history(number).map(Some),
+            None => Ok(None),
+        });
+        let name = percent_decode_str(name).decode_utf8_lossy();
+        match history {
+            Ok(Some(history)) => match response_file(&self.state, &history, &name) {
+                Ok(answer) => MonitorAnswer::Whole(answer),
+                Err(refused) => {
+                    let (status, why) = refused.told();
+                    refusal(status, why)
+                }
+            },
+            Ok(None) => refusal(StatusCode::NOT_FOUND, "there is no such request"),
+            Err(error) => failed(&error),
+        }
+    }
+
     fn request(&self, number: i64) -> MonitorAnswer {
-        let read = || -> Result<Option<Value>, JournalError> {
+        let read = || -> Result<Option<RequestDetail>, JournalError> {
             let reader = JournalReader::open(&self.state)?;
             let Some(row) = reader.row(number)? else { return Ok(None) };
             let history = reader.history(number)?;
-            let records: Vec<Value> = history
-                .entries
-                .iter()
-                .map(|dated| json!({"time_ms": dated.time_ms, "kind": dated.entry.kind(), "what": told(&dated.entry, self.names)}))
-                .collect();
+            let records = history.entries.iter().map(|dated| RecordSummary {
+                time_ms: dated.time_ms,
+                kind: dated.entry.kind(),
+                what: told(&dated.entry, self.names),
+            });
             let (waits, graph) = (self.waits(number), self.graph(number, &history));
-            let request = row_json(&row, self.names);
-            Ok(Some(json!({"request": request, "waits": waits, "graph": graph, "records": records})))
+            let request = RequestSummary::of(&row, self.names);
+            let files = match (self.names, history.response()) {
+                (NameDisplay::Shown, Some(response)) => response.files.clone(),
+                (NameDisplay::Hidden, _) | (_, None) => Vec::new(),
+            };
+            Ok(Some(RequestDetail { request, waits, graph, files, records: records.collect() }))
         };
         match read() {
-            Ok(Some(request)) => whole(StatusCode::OK, JSON, request.to_string()),
+            Ok(Some(detail)) => answer(StatusCode::OK, &detail),
             Ok(None) => refusal(StatusCode::NOT_FOUND, "there is no such request"),
             Err(error) => failed(&error),
         }
     }
 
     /// The steps of a request, if its dataflow is known here.
-    fn graph(&self, number: i64, history: &RequestHistory) -> Value {
+    fn graph(&self, number: i64, history: &RequestHistory) -> Option<Vec<GraphStep>> {
         let wiring = history.version().and_then(|version| {
             let wirings = self.wirings.lock().unwrap_or_else(PoisonError::into_inner);
             wirings(version)
-        });
-        let Some(wiring) = wiring else { return Value::Null };
+        })?;
         let state = self.mirror.read();
         let running = state.rows.keys().filter_map(|row| match row {
             ViewRow::Running(request, _, step) if *request == number => {
@@ -278,10 +335,10 @@ impl MonitorApi {
             }
             _ => None,
         });
-        step_graph(&wiring, history, &running.collect())
+        Some(step_graph(&wiring, history, &running.collect()))
     }
 
-    fn waits(&self, number: i64) -> Vec<Value> {
+    fn waits(&self, number: i64) -> Vec<WaitingRequest> {
         let state = self.mirror.read();
         let rows = state.rows.iter().filter(|(row, _)| match row {
             ViewRow::Waits(request, ..)
@@ -291,8 +348,24 @@ impl MonitorApi {
             _ => false,
         });
         let rows = rows.map(|(row, count)| (*row, *count)).collect();
-        let snapshot = LedgerSnapshot::of(state.commit, &rows, &state.names);
-        snapshot.waiting.iter().filter_map(|one| serde_json::to_value(one).ok()).collect()
+        LedgerSnapshot::of(state.commit, &rows, &state.names).waiting
+    }
+
+    fn pause(&self, action: PauseAction, uri: &Uri, peer: &str) -> MonitorAnswer {
+        let given = |name| parameter(uri, name);
+        let part = pausing::named_part(given("dataflow"), given("step"), given("destination"));
+        let Some(part) = part.filter(|part| pausing::is_known(part, &self.mirror.snapshot())) else {
+            return refusal(StatusCode::NOT_FOUND, "there is no such dataflow, step or destination");
+        };
+        let who = format!("the status page at {peer}");
+        match pausing::change(&self.state, action, part, who) {
+            Ok(_) => {
+                // The next overview says so at once.
+                *self.overview.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                answer(StatusCode::ACCEPTED, &ActionNoted { noted: action.name() })
+            }
+            Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        }
     }
 
     /// `/api/requests/NUMBER/ACTION`
@@ -315,38 +388,11 @@ impl MonitorApi {
             note_wish(&reader, &row, action, &format!("the status page at {peer}")).map(Some)
         };
         match noted() {
-            Ok(Some(())) => whole(StatusCode::ACCEPTED, JSON, json!({"noted": action.name()}).to_string()),
+            Ok(Some(())) => answer(StatusCode::ACCEPTED, &ActionNoted { noted: action.name() }),
             Ok(None) => refusal(StatusCode::NOT_FOUND, "there is no such request"),
             Err(WishError::Pointless(why)) => refusal(StatusCode::CONFLICT, &format!("the request {why}")),
             Err(WishError::Journal(error)) => failed(&error),
         }
-    }
-}
-
-#[derive(Serialize)]
-struct OverviewAnswer<'a> {
-    snapshot: &'a LedgerSnapshot,
-    /// Whether the journal has been read; otherwise requests may be missing.
-    is_complete: bool,
-    /// Names of requests by their numbers.
-    names: Value,
-    free_bytes: u64,
-    free_bytes_min: u64,
-    state: String,
-    receiving: Vec<ReceivingStudy>,
-}
-
-fn row_json(row: &RequestRow, names: NameDisplay) -> Value {
-    json!({"number": row.number, "name": shown_name(row, names), "dataflow": row.dataflow, "state": row.state,
-        "answer": row.answer, "failed": row.answer == AnswerKind::Failed, "kept": row.kept, "bytes": row.bytes,
-        "accepted_ms": row.accepted_ms, "changed_ms": row.changed_ms, "id": row.id})
-}
-
-/// The name of a request, or its number where names are hidden.
-fn shown_name(row: &RequestRow, names: NameDisplay) -> String {
-    match names {
-        NameDisplay::Shown => row.name.clone(),
-        NameDisplay::Hidden => format!("request {}", row.number),
     }
 }
 
@@ -409,18 +455,7 @@ fn shown_detail(detail: &Value, names: NameDisplay) -> Value {
 fn parameter(uri: &Uri, name: &str) -> Option<String> {
     let pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
     let (_, value) = pairs.into_iter().find(|(key, _)| *key == name)?;
-    let (mut bytes, mut rest) = (Vec::new(), value.bytes());
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let digits = [rest.next()?, rest.next()?];
-                bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?);
-            }
-            byte => bytes.push(byte),
-        }
-    }
-    String::from_utf8(bytes).ok()
+    percent_decode_str(&value.replace('+', " ")).decode_utf8().ok().map(Cow::into_owned)
 }
 
 fn asset(kind: &'static str, text: &str) -> MonitorAnswer {
@@ -428,7 +463,15 @@ fn asset(kind: &'static str, text: &str) -> MonitorAnswer {
 }
 
 fn refusal(status: StatusCode, why: &str) -> MonitorAnswer {
-    whole(status, JSON, json!({"error": why}).to_string())
+    answer(status, &RefusalReason { error: why })
+}
+
+fn answer(status: StatusCode, value: &impl Serialize) -> MonitorAnswer {
+    whole(status, JSON, text(value))
+}
+
+fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 fn failed(error: &JournalError) -> MonitorAnswer {
@@ -436,7 +479,7 @@ fn failed(error: &JournalError) -> MonitorAnswer {
 }
 
 fn whole(status: StatusCode, kind: &'static str, body: String) -> MonitorAnswer {
-    let mut answer = Response::new(body);
+    let mut answer = Response::new(Bytes::from(body));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));

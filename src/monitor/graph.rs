@@ -2,15 +2,36 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::journal::{JournalEntry, RequestHistory};
 use crate::ledger::StepWiring;
 use crate::step::Outcome;
 
+/// A step of a request's dataflow.
+#[derive(Serialize, JsonSchema)]
+pub struct GraphStep {
+    pub step: String,
+    /// The steps whose outputs it needs.
+    pub needs: Vec<String>,
+    /// `waiting`, `running`, `partly done`, `done`, `failed` or `skipped`.
+    pub state: &'static str,
+    /// The runs that have ended.
+    pub runs: usize,
+    /// The runs in all.
+    pub of: usize,
+    /// Microseconds of all runs together.
+    pub took_us: u64,
+}
+
 /// The steps of the work in the order of the dataflow: name, needs, state, runs so far and in all, and the time that
 /// the runs took together.
-pub fn step_graph(wiring: &StepWiring, history: &RequestHistory, running: &BTreeSet<String>) -> Value {
+pub fn step_graph(
+    wiring: &StepWiring,
+    history: &RequestHistory,
+    running: &BTreeSet<String>,
+) -> Vec<GraphStep> {
     let items = history.request().map_or(0, |(request, _)| request.items.len());
     let steps = wiring.runs(items).into_iter().map(|step| {
         let (mut ended, mut took_us, mut outcome) = (BTreeSet::new(), 0_u64, "done");
@@ -38,8 +59,7 @@ pub fn step_graph(wiring: &StepWiring, history: &RequestHistory, running: &BTree
             () if ended.is_empty() => "waiting",
             () => "partly done",
         };
-        json!({"step": step.name, "needs": step.needs, "state": state, "runs": ended.len(), "of": step.runs,
-            "took_us": took_us})
+        GraphStep { step: step.name, needs: step.needs, state, runs: ended.len(), of: step.runs, took_us }
     });
-    Value::Array(steps.collect())
+    steps.collect()
 }

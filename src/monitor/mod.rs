@@ -8,23 +8,31 @@
 //! |---|---|
 //! | `metrics` | the snapshot in the text format of Prometheus |
 //! | `api` | paths and their answers |
+//! | `answers`, `openapi` | the answers as types, and the document that describes them |
 //! | `changes` | the rows of the views and every change after them, as events |
 //! | `access` | the token, and who may ask |
+//! | `files` | the files of a response |
+//! | `pausing` | pausing and resuming parts |
 //! | `graph` | the steps of one request |
 //! | `site` | `page` in a site's file |
 //! | `server` | connections |
 //! | `page.html`, `page.css`, `page.js` | the page |
 
 mod access;
+mod answers;
 mod api;
 mod changes;
+mod files;
 mod graph;
 mod metrics;
+mod openapi;
+mod pausing;
 mod server;
 mod site;
 
 pub use access::{MonitorToken, MonitorTokenError};
 pub use api::{MonitorApi, ReceivingStudy};
 pub use metrics::{StorageStatus, metrics_text};
+pub use openapi::openapi;
 pub use server::MonitorServer;
 pub use site::{NameDisplay, PageSettings};

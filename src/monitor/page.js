@@ -37,17 +37,28 @@ function troubles() {
   if (overview.free_bytes < overview.free_bytes_min) list.push(["The disk is low: nothing is accepted"]);
   return list;
 }
+const partName = (part) => part.dataflow ? "dataflow " + part.dataflow : part.step ? "step " + part.step.dataflow + "/" + part.step.step : "destination " + part.destination;
+const partQuery = (part) => new URLSearchParams(part.step || part).toString();
+// A button that pauses a part, or lets it go on.
+function pauseButton(part) {
+  const isPaused = overview.paused.some((one) => partQuery(one.paused) === partQuery(part)), label = isPaused ? "Resume" : "Pause";
+  const question = isPaused ? "Let the " + partName(part) + " go on?" : "Let the " + partName(part) + " wait until it is resumed? Requests are still accepted, and none is lost.";
+  const button = make("button", { class: "small", "aria-label": label + " " + partName(part) }, label);
+  button.addEventListener("click", () => confirmed("/api/" + label.toLowerCase() + "?" + partQuery(part), question, label));
+  return button;
+}
 function showOverview() {
   const snapshot = overview.snapshot, list = troubles();
   const name = (number) => (overview.names || {})[number];
   const figure = (text, number, bad) => make("div", {}, make("b", { class: bad && number ? "bad-text" : null }, number), text);
   const open = standing((one) => one.state === "accepted"), way = standing((one) => one.state === "responded");
   const parts = [list.length ? section("What is wrong", make("ul", {}, list.map((line) => make("li", {}, line))), "bad") : section("Nothing is wrong", make("p", { class: "good-text" }, "✓ All destinations take responses, and everything is delivered."))];
+  if (overview.paused.length) parts.push(section("Paused", table(["What", "By", "#Since", ""], overview.paused.map((one) => [partName(one.paused), one.who, ago(one.since_ms), pauseButton(one.paused)]))));
   parts.push(make("div", { class: "numbers" }, figure("in work or waiting", open), figure("being delivered", way), figure("not delivered", standing((one) => one.state === "undelivered"), true),
     figure("answered", standing((one) => one.state === "answered")), figure("of these with an error response", standing((one) => one.state === "answered" && one.answer === "failed"), true)));
   if (snapshot.waits.length) parts.push(section("What waits, and for what", table(["#Requests", "Wait for", "Dataflow"], snapshot.waits.slice(0, 20).map((one) => [one.requests, reason(one), one.dataflow]))));
   if (snapshot.waiting.length) parts.push(section("Waiting longest", table(["Request", "Waits for", "#Since"], snapshot.waiting.slice(0, 15).map((one) => [link(one.request, name(one.request)), reason(one) + (one.running ? " (running)" : "") + (one.next_ms ? ", next try " + clock(one.next_ms) : ""), ago(one.since_ms)]))));
-  if (snapshot.destinations.length) parts.push(section("Destinations", table(["Name", "State", "#Waiting", "#Delivered", "#Failed tries"], snapshot.destinations.map((one) => [one.name, one.down ? make("span", { class: "bad-text" }, "✗ " + one.down + ", for " + ago(one.down_since_ms)) : make("span", { class: "good-text" }, "✓ takes responses"), one.queued, one.delivered, one.not_delivered]))));
+  if (snapshot.destinations.length) parts.push(section("Destinations", table(["Name", "State", "#Waiting", "#Delivered", "#Failed tries", ""], snapshot.destinations.map((one) => [one.name, one.down ? make("span", { class: "bad-text" }, "✗ " + one.down + ", for " + ago(one.down_since_ms)) : make("span", { class: "good-text" }, "✓ takes responses"), one.queued, one.delivered, one.not_delivered, pauseButton({ destination: one.name })]))));
   if (snapshot.faults.length) parts.push(section("Why steps fail", table(["#Times", "Step", "Reason"], snapshot.faults.slice(0, 10).map((one) => [one.count, one.dataflow + " / " + one.step, one.reason]))));
   const hours = snapshot.hours.slice(0, 24).reverse(), most = Math.max(1, ...hours.map((one) => one.answered));
   if (hours.length) parts.push(section("Answered by hour", [make("div", { class: "bars", role: "img", "aria-label": hours.map((one) => clock(one.begin_ms) + ": " + one.answered).join("; ") }, hours.map((one) => { const bar = make("i", { title: clock(one.begin_ms) + ": " + one.answered + " answered, " + one.failed + " with errors" }); bar.style.height = 100 * one.answered / most + "%"; return bar; })), make("p", { class: "soft" }, (hours.length === 1 ? "the last hour" : "the last " + hours.length + " hours") + "; at most " + most + " in one")]));
@@ -59,8 +70,8 @@ function showOverview() {
 function showSteps() {
   const times = (one) => one.times ? [seconds(one.times.p50), seconds(one.times.p90), seconds(one.times.p99)] : ["", "", ""];
   main.replaceChildren(
-    section("Steps", table(["Dataflow", "Step", "#Ready", "#Running", "#Runs", "#Failed", "#Median", "#90 %", "#99 %"], overview.snapshot.steps.map((one) => [one.dataflow, one.step, one.ready, one.running, one.runs, one.failed ? make("span", { class: "bad-text" }, one.failed) : 0, ...times(one)]))),
-    section("Dataflows: from acceptance to answer", table(["Dataflow", "#Complete", "#With reservations", "#Error responses", "#Median", "#90 %", "#99 %"], overview.snapshot.dataflows.map((one) => [one.dataflow, one.complete, one.reserved, one.failed, ...times(one)]))));
+    section("Steps", table(["Dataflow", "Step", "#Ready", "#Running", "#Runs", "#Failed", "#Median", "#90 %", "#99 %", ""], overview.snapshot.steps.map((one) => [one.dataflow, one.step, one.ready, one.running, one.runs, one.failed ? make("span", { class: "bad-text" }, one.failed) : 0, ...times(one), pauseButton({ step: { dataflow: one.dataflow, step: one.step } })]))),
+    section("Dataflows: from acceptance to answer", table(["Dataflow", "#Complete", "#With reservations", "#Error responses", "#Median", "#90 %", "#99 %", ""], overview.snapshot.dataflows.map((one) => [one.dataflow, one.complete, one.reserved, one.failed, ...times(one), pauseButton({ dataflow: one.dataflow })]))));
 }
 async function ask(path, options) {
   const answer = await fetch(path, options), body = await answer.json();
@@ -84,7 +95,7 @@ async function showRequests(query) {
   place.replaceChildren(requests.length ? table(["Request", "Dataflow", "State", "Accepted", "#Size"], requests.map((one) => [link(one.number, one.name), one.dataflow, verdict(one), clock(one.accepted_ms), bytes(one.bytes)])) : make("p", { class: "soft" }, "There is no such request."));
 }
 async function showRequest(number) {
-  const { request, waits, graph, records } = await ask("/api/requests/" + number);
+  const { request, waits, graph, files, records } = await ask("/api/requests/" + number);
   if (location.hash !== "#request/" + number) return; // Another view was opened meanwhile.
   const text = (one) => {
     const what = one.what || {};
@@ -105,7 +116,17 @@ async function showRequest(number) {
     section(request.name, [make("p", {}, STATES[request.state], request.failed ? make("span", { class: "bad-text" }, ", error response") : null, request.kept ? ", kept" : "", make("span", { class: "soft" }, " · " + request.dataflow + " · number " + request.number + " · accepted " + clock(request.accepted_ms) + " · " + bytes(request.bytes))),
       open && waits.length ? make("ul", {}, waits.map((one) => make("li", {}, "waits for " + reason(one) + (one.running ? " (running)" : "") + ", since " + ago(one.since_ms) + (one.next_ms ? "; next try " + clock(one.next_ms) : "")))) : null, make("div", { class: "actions" }, actions)], request.failed || request.state === "undelivered" ? "bad" : null),
     graph && graph.length ? section("Steps", make("div", { class: "graph" }, drawGraph(graph))) : "",
+    files.length ? section("Results", showFiles(number, files)) : "",
     section("What happened", table(["Time", "What", "#Took"], grouped(records).map((one) => [clock(one.time_ms), one.more ? "✓ " + one.what.step + " done for " + one.more + " items" : text(one), took(one)]))));
+}
+// Pictures are shown, other files are links.
+function showFiles(number, files) {
+  const address = (one) => "/api/requests/" + number + "/files/" + one.name.split("/").map(encodeURIComponent).join("/");
+  const isPicture = (one) => one.media_type === "image/png" || one.media_type === "image/jpeg";
+  const opens = { target: "_blank", rel: "noreferrer" };
+  const pictures = files.filter(isPicture).map((one) => make("a", { href: address(one), ...opens }, make("img", { src: address(one), alt: one.name, title: one.name, loading: "lazy" })));
+  const others = files.filter((one) => !isPicture(one)).map((one) => make("li", {}, make("a", { href: address(one), ...opens }, one.name), make("span", { class: "soft" }, " · " + bytes(one.size))));
+  return [pictures.length ? make("div", { class: "pictures" }, pictures) : null, others.length ? make("ul", {}, others) : null];
 }
 // The graph of a request: each step right of all that it needs. The sign and the words say the state, too.
 const SIGNS = { done: "✓", failed: "✗", skipped: "–", running: "▶", waiting: "·", "partly done": "◐" };
@@ -138,7 +159,8 @@ function grouped(records) {
   }
   return lines;
 }
-async function act(number, action, question, label) {
+const act = (number, action, question, label) => confirmed("/api/requests/" + number + "/" + action, question, label);
+async function confirmed(path, question, label) {
   const dialog = document.getElementById("confirm");
   document.getElementById("question").textContent = question;
   document.getElementById("go").textContent = label;
@@ -146,7 +168,7 @@ async function act(number, action, question, label) {
   dialog.showModal();
   await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
   if (dialog.returnValue !== "yes") return;
-  try { await ask("/api/requests/" + number + "/" + action, { method: "POST" }); tell(label + " is noted"); } catch (error) { tell("Not done: " + error.message); }
+  try { await ask(path, { method: "POST" }); tell(label + " is noted"); } catch (error) { tell("Not done: " + error.message); }
 }
 function tell(text) { said.textContent = text; setTimeout(() => { said.textContent = ""; }, 6000); }
 async function show() {

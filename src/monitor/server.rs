@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hyper::body::{Body, Bytes, Frame, Incoming};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -132,9 +132,7 @@ async fn hold(
                 asked.answer(&head.method, &head.uri, &head.headers, &peer.ip().to_string())
             });
             Ok::<_, Infallible>(match answer.await {
-                Ok(MonitorAnswer::Whole(answer)) => {
-                    answer.map(|text| MonitorBody::Whole(Some(Bytes::from(text))))
-                }
+                Ok(MonitorAnswer::Whole(answer)) => answer.map(|body| MonitorBody::Whole(Some(body))),
                 Ok(MonitorAnswer::Events(last)) => events(api, stop, last),
                 Ok(MonitorAnswer::Changes(last)) => {
                     let (send, receive) = mpsc::channel(2);
@@ -217,6 +215,17 @@ impl Body for MonitorBody {
             MonitorBody::Events(events) => {
                 events.poll_recv(context).map(|event| event.map(|bytes| Ok(Frame::data(bytes))))
             }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, MonitorBody::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            MonitorBody::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            MonitorBody::Events(_) => SizeHint::default(),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::books::pace::SharedPace;
 use crate::books::place::{BookPlace, storage};
 use crate::books::sample_service::sample_url;
@@ -56,9 +58,9 @@ fn download(token: StageToken, call: &Call, attempt: &CallAttempt) -> Result<Sta
 
 /// A barcode as one part of an address (RFC 3986, 2.1 and 2.3).
 fn in_address(barcode: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let part = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    barcode.bytes().map(part).collect()
+    /// The characters that RFC 3986 calls unreserved stand for themselves.
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(barcode, RESERVED).to_string()
 }
 
 #[cfg(test)]

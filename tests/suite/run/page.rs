@@ -18,7 +18,7 @@ use crate::support::ports::free_port;
 const STORESCU: &str = "/usr/bin/storescu";
 
 /// Where the page is, with its token.
-struct PageAddress {
+pub struct PageAddress {
     host: String,
     token: String,
 }
@@ -48,7 +48,7 @@ impl PageAddress {
     }
 
     /// The status of an answer, with the whole of it.
-    fn ask(&self, method: &str, path: &str, headers: &[&str]) -> (u16, String) {
+    pub fn ask(&self, method: &str, path: &str, headers: &[&str]) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.host).unwrap();
         let mut text = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: 0\r\n");
         if !headers.iter().any(|header| header.starts_with("Host:")) {
@@ -62,12 +62,12 @@ impl PageAddress {
         (status.expect("a status"), answer)
     }
 
-    fn bearer(&self) -> String {
+    pub fn bearer(&self) -> String {
         format!("Authorization: Bearer {}", self.token)
     }
 
     /// Asks until the answer has a text.
-    fn until(&self, path: &str, expected: &str) -> String {
+    pub fn until(&self, path: &str, expected: &str) -> String {
         let end = Instant::now() + Duration::from_secs(60);
         loop {
             let (_, answer) = self.ask("GET", path, &[&self.bearer()]);
@@ -81,7 +81,7 @@ impl PageAddress {
 }
 
 /// A flow with a page.
-fn start(place: &Place) -> (Listening, PageAddress) {
+pub fn start(place: &Place) -> (Listening, PageAddress) {
     let port = free_port().to_string();
     let flow = Listening::start(place, &["--page", &port, "script.yaml"]);
     (flow, PageAddress::of(place, &port))
