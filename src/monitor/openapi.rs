@@ -46,7 +46,7 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
         "/api/openapi.json": {"get": open("This document.", &[], plain("application/json"), &[])},
         "/api/overview": {"get": guarded(schemas, "The views now.", &[], ("200", answer::<Overview>))},
         "/api/events": {"get": guarded(schemas, "An overview after each change, as server-sent events.",
-            &[last.clone()], ("200", |_| plain("text/event-stream")))},
+            std::slice::from_ref(&last), ("200", |_| plain("text/event-stream")))},
         "/api/changes": {"get": guarded(schemas,
             "The rows of the views, and then each change of them, as server-sent events.",
             &[last], ("200", |_| plain("text/event-stream")))},

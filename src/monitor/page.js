@@ -78,6 +78,7 @@ async function ask(path, options) {
   if (!answer.ok) throw new Error(body.error || answer.status);
   return body;
 }
+const reserved = (one) => one.answer === "reserved" ? ", with reservations" : "";
 async function showRequests(query) {
   const given = new URLSearchParams(query);
   if (!document.getElementById("found")) {
@@ -91,7 +92,7 @@ async function showRequests(query) {
   }
   const { requests } = await ask("/api/requests?" + given), place = document.getElementById("found");
   if (!place) return;
-  const verdict = (one) => one.failed ? make("span", { class: "bad-text" }, "✗ " + STATES[one.state] + ", error response") : make("span", {}, STATES[one.state] + (one.kept ? ", kept" : ""));
+  const verdict = (one) => one.failed ? make("span", { class: "bad-text" }, "✗ " + STATES[one.state] + ", error response") : make("span", {}, STATES[one.state] + reserved(one) + (one.kept ? ", kept" : ""));
   place.replaceChildren(requests.length ? table(["Request", "Dataflow", "State", "Accepted", "#Size"], requests.map((one) => [link(one.number, one.name), one.dataflow, verdict(one), clock(one.accepted_ms), bytes(one.bytes)])) : make("p", { class: "soft" }, "There is no such request."));
 }
 async function showRequest(number) {
@@ -113,7 +114,7 @@ async function showRequest(number) {
   const actions = [request.state === "accepted" ? button("Cancel", "cancel", "End " + request.name + "? Its sender gets an error response that says so.") : button("Retry", "retry", "Run again what failed of " + request.name + ", and deliver what is not delivered?"),
     request.kept ? button("Release", "release", "Let " + request.name + " be removed when its time has come?") : button("Keep", "keep", "Remember " + request.name + " with its files, however old it gets?")];
   main.replaceChildren(
-    section(request.name, [make("p", {}, STATES[request.state], request.failed ? make("span", { class: "bad-text" }, ", error response") : null, request.kept ? ", kept" : "", make("span", { class: "soft" }, " · " + request.dataflow + " · number " + request.number + " · accepted " + clock(request.accepted_ms) + " · " + bytes(request.bytes))),
+    section(request.name, [make("p", {}, STATES[request.state], request.failed ? make("span", { class: "bad-text" }, ", error response") : make("span", { class: "warn-text" }, reserved(request)), request.kept ? ", kept" : "", make("span", { class: "soft" }, " · " + request.dataflow + " · number " + request.number + " · accepted " + clock(request.accepted_ms) + " · " + bytes(request.bytes))),
       open && waits.length ? make("ul", {}, waits.map((one) => make("li", {}, "waits for " + reason(one) + (one.running ? " (running)" : "") + ", since " + ago(one.since_ms) + (one.next_ms ? "; next try " + clock(one.next_ms) : "")))) : null, make("div", { class: "actions" }, actions)], request.failed || request.state === "undelivered" ? "bad" : null),
     graph && graph.length ? section("Steps", make("div", { class: "graph" }, drawGraph(graph))) : "",
     files.length ? section("Results", showFiles(number, files)) : "",
@@ -168,7 +169,7 @@ async function confirmed(path, question, label) {
   dialog.showModal();
   await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
   if (dialog.returnValue !== "yes") return;
-  try { await ask(path, { method: "POST" }); tell(label + " is noted"); } catch (error) { tell("Not done: " + error.message); }
+  try { await ask(path, { method: "POST" }); tell(label + " is noted"); overview = await ask("/api/overview"); show(); } catch (error) { tell("Not done: " + error.message); }
 }
 function tell(text) { said.textContent = text; setTimeout(() => { said.textContent = ""; }, 6000); }
 async function show() {
