@@ -81,9 +81,11 @@ fn setting(
 /// The value, read as this kind. A number in the file can be a text, but a text cannot be a number.
 fn written(kind: &ParameterKind, shape: &YamlShape) -> Option<ParameterValue> {
     match (kind, shape) {
-        (ParameterKind::Flag, YamlShape::Scalar(text)) => flag(text).map(ParameterValue::Flag),
-        (ParameterKind::Number { .. }, YamlShape::Scalar(text)) => number(text).map(ParameterValue::Number),
-        (ParameterKind::Text { .. }, YamlShape::Scalar(text)) => Some(ParameterValue::Text(text.clone())),
+        (ParameterKind::Flag, YamlShape::Scalar(text, _)) => flag(text).map(ParameterValue::Flag),
+        (ParameterKind::Number { .. }, YamlShape::Scalar(text, _)) => {
+            number(text).map(ParameterValue::Number)
+        }
+        (ParameterKind::Text { .. }, YamlShape::Scalar(text, _)) => Some(ParameterValue::Text(text.clone())),
         (ParameterKind::Numbers { .. }, YamlShape::List(list)) => {
             let numbers = list.iter().map(|one| scalar(one).and_then(number));
             numbers.collect::<Option<Vec<f64>>>().map(ParameterValue::Numbers)
@@ -98,14 +100,14 @@ fn written(kind: &ParameterKind, shape: &YamlShape) -> Option<ParameterValue> {
 
 fn scalar(tree: &YamlTree) -> Option<&str> {
     match &tree.value {
-        YamlShape::Scalar(text) => Some(text),
+        YamlShape::Scalar(text, _) => Some(text),
         YamlShape::Nothing | YamlShape::List(_) | YamlShape::Map(_) => None,
     }
 }
 
 fn shown(shape: &YamlShape) -> String {
     match shape {
-        YamlShape::Scalar(text) => format!("\"{text}\""),
+        YamlShape::Scalar(text, _) => format!("\"{text}\""),
         YamlShape::List(list) => {
             let texts: Vec<String> = list.iter().map(|one| shown(&one.value)).collect();
             format!("[{}]", texts.join(", "))

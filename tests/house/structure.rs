@@ -38,6 +38,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("hyper_util", &["dicom", "monitor"]),
     ("http_body_util", &["dicom"]),
     ("tokio", &["calls", "dicom", "monitor"]),
+    ("include_dir", &["chat"]),
+    ("jsonschema", &["chat"]),
     ("lettre", &["alarm"]),
     ("ratatui", &["cli"]),
     ("ureq", &["calls"]),
