@@ -173,13 +173,13 @@ impl MessageIntake {
         let CheckedMessage { device, sent, one, ack } = message;
         let Some(engine) = self.engine.get() else { return };
         let request = Arc::new(sent.to_request(&device.member, &one, context));
-        let origin = MessageOrigin::of(&request);
+        let origin = Arc::new(MessageOrigin::of(&request));
         let refused = |reason: &str, remedy: &str| {
             let refusal = MessageRefusal::new(Some(&sent.id), reason).remedy(remedy);
             Outgoing::Refused { refusal, ack }
         };
         let counted = match self.accepting.load(Ordering::SeqCst) {
-            ..ACCEPTING_MAX => self.under_way.begin(request.id, &origin.message_type),
+            ..ACCEPTING_MAX => self.under_way.begin(request.id, &origin),
             _ => CountOutcome::TooMany,
         };
         if counted == CountOutcome::TooMany {
@@ -243,7 +243,15 @@ impl MessageIntake {
         self.accepting.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Notes the messages of earlier processes whose order counts, before any of them is answered.
+    /// Brings the text of a model's answer so far to who has asked.
+    pub fn tell_partial(&self, request: Digest, text: &str) {
+        let Some(origin) = self.under_way.origin(request) else { return };
+        let MessageOrigin { conversation, user, id, .. } = &*origin;
+        self.hub.publish_partial(user, conversation, id, &Arc::from(text));
+    }
+
+    /// Notes the messages of earlier processes, with the order of those for which it counts, before any of them is
+    /// answered.
     ///
     /// # Errors
     /// If the journal cannot be read.
@@ -251,7 +259,8 @@ impl MessageIntake {
         for row in self.journal.open_requests()? {
             let Some(history) = self.journal.history(row.number)? else { continue };
             let Ok((request, _)) = history.request() else { continue };
-            let origin = MessageOrigin::of(request);
+            let origin = Arc::new(MessageOrigin::of(request));
+            self.under_way.begin(request.id, &origin);
             if origin.is_ordered {
                 let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
                 order.accept(&origin.conversation, row.number);

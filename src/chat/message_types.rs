@@ -72,8 +72,6 @@ impl MessageTypes {
     /// # Errors
     /// If a file cannot be read, or has problems, or there is none.
     pub fn load(folder: &Path, table: &StepTable) -> Result<MessageTypes, MessageTypeError> {
-        let unreadable =
-            |path: &Path| |source| MessageTypeError::Unreadable { path: path.to_owned(), source };
         let mut files = Vec::new();
         for entry in fs::read_dir(folder).map_err(unreadable(folder))? {
             let path = entry.map_err(unreadable(folder))?.path();
@@ -105,6 +103,11 @@ pub fn built_in_files() -> impl Iterator<Item = (String, &'static str)> {
         let name = file.path().to_str().filter(|name| name.ends_with(ENDING))?;
         Some((format!("dataflows/chat/{name}"), file.contents_utf8()?))
     })
+}
+
+fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> MessageTypeError {
+    let path = path.to_owned();
+    move |source| MessageTypeError::Unreadable { path, source }
 }
 
 fn read(files: Vec<(PathBuf, String)>, table: &StepTable) -> Result<MessageTypes, MessageTypeError> {

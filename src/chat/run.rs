@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::admission::Service;
+use crate::engine::EngineControl;
 use crate::journal::JournalError;
 use crate::tls::{TlsError, TlsServer};
 
@@ -31,6 +32,8 @@ pub struct ChatSetup<'a> {
     pub types: MessageTypes,
     /// The port, which is open.
     pub listener: TcpListener,
+    /// What the engine tells of answers that are still being read.
+    pub control: &'a EngineControl,
     /// Called when the conversation log can no longer be written.
     pub when_broken: Box<dyn Fn(&LogError) + Send>,
 }
@@ -64,7 +67,7 @@ impl ChatRun {
     /// # Errors
     /// If a file cannot be used, or a thread not be started.
     pub fn start(service: &Service, setup: ChatSetup) -> Result<ChatRun, ChatRunError> {
-        let ChatSetup { state, settings, types, listener, when_broken } = setup;
+        let ChatSetup { state, settings, types, listener, control, when_broken } = setup;
         let (key, trial) = match &settings.key {
             Some(path) => (ChatKey::read(path)?, None),
             None => {
@@ -89,6 +92,8 @@ impl ChatRun {
             Arc::clone(&under_way),
         ));
         intake.note_left()?;
+        let partials = Arc::clone(&intake);
+        control.partials.send_to(move |partial| partials.tell_partial(partial.request, partial.text));
         let stop = Arc::clone(&service.stop);
         let sink = ChatSink::start(SinkSetup { log, hub, types, order, under_way, stop, when_broken })?;
         let (stop, stopping) = watch::channel(false);

@@ -24,7 +24,7 @@ pub fn page(context: &ServerContext) -> Response<ChatBody> {
         let reason = "this server has a key of its site; the page is for a server started by `flow run chat`\n";
         return text(StatusCode::NOT_FOUND, "text/plain", reason.to_owned());
     }
-    let mut answer = text(StatusCode::OK, "text/html; charset=utf-8", super::page_html().to_owned());
+    let mut answer = text(StatusCode::OK, "text/html; charset=utf-8", super::page::page_html().to_owned());
     answer.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     answer
 }

@@ -5,13 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::step::Digest;
 
+use super::message::MessageOrigin;
+
 /// The messages under way.
 #[derive(Default)]
 pub struct MessagesUnderWay(Mutex<UnderWay>);
 
 #[derive(Default)]
 struct UnderWay {
-    requests: HashMap<Digest, Arc<str>>,
+    requests: HashMap<Digest, Arc<MessageOrigin>>,
     types: HashMap<Arc<str>, usize>,
 }
 
@@ -30,13 +32,14 @@ const OF_TYPE_MAX: usize = 2_000;
 
 impl MessagesUnderWay {
     /// Counts a message.
-    pub fn begin(&self, request: Digest, message_type: &Arc<str>) -> CountOutcome {
+    pub fn begin(&self, request: Digest, origin: &Arc<MessageOrigin>) -> CountOutcome {
+        let message_type = &origin.message_type;
         let mut under_way = self.lock();
         let of_type = under_way.types.get(message_type).copied().unwrap_or(0);
         if under_way.requests.len() >= MAX || of_type >= OF_TYPE_MAX {
             return CountOutcome::TooMany;
         }
-        if under_way.requests.insert(request, Arc::clone(message_type)).is_some() {
+        if under_way.requests.insert(request, Arc::clone(origin)).is_some() {
             return CountOutcome::Counted;
         }
         under_way.types.insert(Arc::clone(message_type), of_type + 1);
@@ -46,10 +49,15 @@ impl MessagesUnderWay {
     /// Ends the count of a message, if it counts.
     pub fn end(&self, request: Digest) {
         let mut under_way = self.lock();
-        let Some(message_type) = under_way.requests.remove(&request) else { return };
-        if let Some(count) = under_way.types.get_mut(&message_type) {
+        let Some(origin) = under_way.requests.remove(&request) else { return };
+        if let Some(count) = under_way.types.get_mut(&origin.message_type) {
             *count -= 1;
         }
+    }
+
+    /// Where a message comes from that is under way.
+    pub fn origin(&self, request: Digest) -> Option<Arc<MessageOrigin>> {
+        self.lock().requests.get(&request).cloned()
     }
 
     fn lock(&self) -> MutexGuard<'_, UnderWay> {
@@ -60,13 +68,19 @@ impl MessagesUnderWay {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::step::{AttributeValues, Request};
 
     #[test]
     fn many_of_one_type_do_not_keep_others_out() {
         let under_way = MessagesUnderWay::default();
-        let (slow, quick): (Arc<str>, Arc<str>) = ("slow".into(), "quick".into());
+        let of_type = |name: &str| {
+            let attributes = [("type".to_owned(), AttributeValues::from(name))];
+            let request = Request::new("r", attributes.into(), Vec::new());
+            Arc::new(MessageOrigin::of(&request))
+        };
+        let (slow, quick) = (of_type("slow"), of_type("quick"));
         let request = |number: usize| Digest::of(&number.to_le_bytes());
-        let begin = |number: usize, message_type: &Arc<str>| under_way.begin(request(number), message_type);
+        let begin = |number: usize, origin: &Arc<MessageOrigin>| under_way.begin(request(number), origin);
         assert!((0..OF_TYPE_MAX).all(|number| begin(number, &slow) == CountOutcome::New));
         assert_eq!(begin(OF_TYPE_MAX, &slow), CountOutcome::TooMany);
         assert_eq!(begin(OF_TYPE_MAX, &quick), CountOutcome::New);

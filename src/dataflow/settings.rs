@@ -64,6 +64,9 @@ fn setting(
     tree: &YamlTree,
     collector: &mut ProblemCollector,
 ) -> Option<ParameterValue> {
+    if let ParameterKind::Json { .. } = &parameter.kind {
+        return json_setting(parameter, tree, collector);
+    }
     let setting = written(&parameter.kind, &tree.value);
     let accepted = match &setting {
         Some(setting) => parameter.accepts(setting),
@@ -76,6 +79,21 @@ fn setting(
         collector.add(tree.place, message).hint(hint);
     }
     setting.filter(|_| accepted.is_ok())
+}
+
+/// A map or list, which the step's own check has to accept.
+fn json_setting(
+    parameter: &Parameter,
+    tree: &YamlTree,
+    collector: &mut ProblemCollector,
+) -> Option<ParameterValue> {
+    let what = format!("the parameter \"{}\"", parameter.name);
+    let setting = ParameterValue::Json(yaml::json(tree, &what, collector)?);
+    let accepted = parameter.accepts(&setting).map_err(|reason| {
+        let hint = (!parameter.about.is_empty()).then(|| format!("{}: {}", parameter.name, parameter.about));
+        collector.add(tree.place, format!("{what}: {reason}")).hint(hint);
+    });
+    accepted.ok().map(|()| setting)
 }
 
 /// The value, read as this kind. A number in the file can be a text, but a text cannot be a number.

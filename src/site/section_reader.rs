@@ -209,8 +209,8 @@ impl<'text> SectionReader<'_, 'text> {
         hint: &str,
         read: impl Fn(&str) -> Option<T>,
     ) -> Option<T> {
-        let value = YamlShape::Scalar(written.value.clone(), ScalarForm::Quoted);
-        let tree = PlacedValue { place: written.place, value };
+        let scalar = YamlShape::Scalar(written.value.clone(), ScalarForm::Quoted);
+        let tree = PlacedValue { place: written.place, value: scalar };
         value(tree, &self.what.clone(), takes, hint, read, self.collector)
     }
 

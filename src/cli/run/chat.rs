@@ -106,10 +106,11 @@ impl RunArguments {
             MonitorSetup { page, journal: &service.journal, state: &chosen.state, free_bytes_min, table, site: &site };
         let monitor = RunMonitor::start(&setup, &progress)?;
         raise_open_files();
+        let control = Arc::new(EngineControl::at(&chosen.state));
         let listener = bind(settings.address)?;
         let when_broken = Box::new(|error: &crate::chat::LogError| end_process(error));
         let setup =
-            ChatSetup { state: &chosen.state, settings: &settings, types, listener, when_broken };
+            ChatSetup { state: &chosen.state, settings: &settings, types, listener, control: &control, when_broken };
         let chat = ChatRun::start(&service, setup)?;
         handle_signals(&service, &chat, settings.clone(), table)?;
         let scheme = if settings.identity.is_some() { "https" } else { "http" };
@@ -123,7 +124,7 @@ impl RunArguments {
             lanes,
             in_work_max: lanes.checked_mul(TYPES_MAX),
             memory: budget,
-            control: Arc::new(EngineControl::at(&chosen.state)),
+            control,
             ..EngineSettings::default()
         };
         let observer = monitor.observer(Arc::new(NullObserver));
