@@ -182,6 +182,13 @@ async fn answer(
     if !is_welcome(request.headers(), &context.origins) {
         return text(StatusCode::FORBIDDEN, "text/plain", "this origin may not connect\n".to_owned());
     }
+    if [SOCKET_IO, PLAIN].contains(&request.uri().path()) {
+        // Who is let in may send at once.
+        context.intake.opened().await;
+        if context.intake.is_closed() && request.uri().query().is_none_or(|query| !query.contains("sid=")) {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the server is ending\n".to_owned());
+        }
+    }
     let mut answer = match (request.method(), request.uri().path()) {
         (&Method::OPTIONS, SOCKET_IO) => text(StatusCode::NO_CONTENT, "text/plain", String::new()),
         (_, SOCKET_IO) => socket_io(request, shared, place).await,
