@@ -24,7 +24,11 @@ pub struct Device {
 pub enum DeviceWork {
     Send(Outgoing),
     /// Read the events of a conversation after a number in the log; at least those up to `known` are there.
-    Read { conversation: Arc<str>, after: u64, known: u64 },
+    Read {
+        conversation: Arc<str>,
+        after: u64,
+        known: u64,
+    },
     Nothing,
 }
 
@@ -90,7 +94,8 @@ impl Device {
     pub fn begin(&self, last: impl IntoIterator<Item = (Arc<str>, u64, Option<u64>)>) {
         let mut state = self.lock();
         for (conversation, last, seen) in last {
-            let cursor = state.cursors.entry(conversation).or_insert(ConversationCursor::at(seen.unwrap_or(last)));
+            let cursor =
+                state.cursors.entry(conversation).or_insert(ConversationCursor::at(seen.unwrap_or(last)));
             // A client may have seen numbers of a log that is no more.
             cursor.handled = cursor.handled.min(last);
             cursor.queued = cursor.handled;

@@ -245,7 +245,13 @@ impl EngineSession {
         }
     }
 
-    fn emit(&self, name: &str, arguments: Vec<Value>, ack: Option<u64>, context: &ServerContext) -> SessionEnd {
+    fn emit(
+        &self,
+        name: &str,
+        arguments: Vec<Value>,
+        ack: Option<u64>,
+        context: &ServerContext,
+    ) -> SessionEnd {
         let verdict = self.lock().rate.count(Instant::now());
         let joined = self.lock().joined.clone();
         let Some(joined) = joined else { return SessionEnd::Ends };

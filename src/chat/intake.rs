@@ -188,9 +188,7 @@ impl MessageIntake {
             tracing::error!("{error}; a message goes without the conversation before it");
             Vec::new()
         });
-        let form = |event: ChatEvent| {
-            json!({"seq": event.seq, "type": &*event.event_type, "from": event.from, "content": &*event.content})
-        };
+        let form = |event: ChatEvent| json!({"seq": event.seq, "type": &*event.event_type, "from": event.from, "content": &*event.content});
         events.into_iter().map(form).collect()
     }
 

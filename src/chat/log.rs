@@ -6,12 +6,14 @@
 //! numbers are never given twice.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
+use crate::journal::{WRITER_PAGES, WalCheckpointer};
 use crate::step::Digest;
 
 use super::event::{ChatEvent, EventAuthor};
@@ -109,6 +111,14 @@ impl LogWriter {
         Ok(LogWriter { connection: opened, path, last: HashMap::new() })
     }
 
+    /// Has checkpoints run on a thread of their own, until what is returned is dropped.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub fn checkpoint_apart(&self) -> io::Result<WalCheckpointer> {
+        WalCheckpointer::start(&self.path)
+    }
+
     /// Another end, for reading.
     pub fn reader(&self) -> LogReader {
         LogReader { path: self.path.clone(), idle: Mutex::default() }
@@ -147,6 +157,7 @@ fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
     // With these settings a commit is on the disk when it returns.
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", WRITER_PAGES)?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables == 0 {
         let transaction = connection.unchecked_transaction()?;
@@ -179,8 +190,8 @@ fn append(
             };
             let seq = before + 1;
             last.insert(Arc::clone(conversation), seq);
-            let mut insert = transaction
-                .prepare_cached("INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)")?;
+            let mut insert =
+                transaction.prepare_cached("INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)")?;
             let ChatEvent { to, event_type, from, sender, answers, content, .. } = &event;
             insert.execute(params![
                 conversation,
@@ -205,11 +216,7 @@ fn append(
 }
 
 /// Whether the answer to a request was appended before. The digest tells a request of another journal.
-fn is_known(
-    transaction: &Transaction,
-    number: Option<i64>,
-    request: &str,
-) -> Result<bool, rusqlite::Error> {
+fn is_known(transaction: &Transaction, number: Option<i64>, request: &str) -> Result<bool, rusqlite::Error> {
     let Some(number) = number else { return Ok(false) };
     let mut statement =
         transaction.prepare_cached("SELECT 1 FROM event WHERE number = ? AND request = ? LIMIT 1")?;
@@ -258,8 +265,8 @@ impl LogReader {
                  WHERE conversation = ? AND seq > ? ORDER BY seq LIMIT ?",
             )?;
             let name: Arc<str> = conversation.into();
-            let rows = statement
-                .query_map(params![conversation, signed(seq), limit], |row| event(&name, row))?;
+            let rows =
+                statement.query_map(params![conversation, signed(seq), limit], |row| event(&name, row))?;
             rows.collect()
         })
     }
@@ -281,7 +288,8 @@ impl LogReader {
             )?;
             let name: Arc<str> = conversation.into();
             // Most events are for all; those that are not make the context a little shorter at worst.
-            let rows = statement.query_map(params![conversation, count.saturating_mul(4)], |row| event(&name, row))?;
+            let rows = statement
+                .query_map(params![conversation, count.saturating_mul(4)], |row| event(&name, row))?;
             let wanted = usize::try_from(count).unwrap_or(usize::MAX);
             let mut seen = Vec::new();
             for row in rows {
@@ -309,10 +317,11 @@ impl LogReader {
     /// If they cannot be read.
     pub fn conversations(&self) -> Result<Vec<(Arc<str>, u64)>, LogError> {
         self.with(|connection| {
-            let mut next = connection
-                .prepare_cached("SELECT min(conversation) FROM event WHERE conversation > ?")?;
+            let mut next =
+                connection.prepare_cached("SELECT min(conversation) FROM event WHERE conversation > ?")?;
             let (mut all, mut name) = (Vec::new(), String::new());
-            while let Some(found) = next.query_row([&name], |row| row.get::<_, Option<String>>(0)).optional()?
+            while let Some(found) =
+                next.query_row([&name], |row| row.get::<_, Option<String>>(0)).optional()?
                 && let Some(found) = found
             {
                 all.push((Arc::from(&*found), last_of(connection, &found)?));
@@ -322,10 +331,7 @@ impl LogReader {
         })
     }
 
-    fn with<T>(
-        &self,
-        read: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>,
-    ) -> Result<T, LogError> {
+    fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>) -> Result<T, LogError> {
         let idle = self.lock().pop();
         let connection = match idle {
             Some(connection) => connection,
@@ -398,11 +404,8 @@ mod tests {
         };
         let event = |text: &&str| {
             let to = if text.starts_with("secret") { "provider" } else { "all" };
-            let answered = AnsweredEvent {
-                to: to.to_owned(),
-                content: json!({"text": text}),
-                ..error_event("", "")
-            };
+            let answered =
+                AnsweredEvent { to: to.to_owned(), content: json!({"text": text}), ..error_event("", "") };
             ChatEvent::of(answered, &origin)
         };
         AnswerToAppend {

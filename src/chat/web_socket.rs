@@ -155,7 +155,9 @@ fn receive(
     let text = match frame {
         Some(Ok(Message::Text(text))) => text,
         Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => return Ok(()),
-        Some(Ok(Message::Binary(_))) => return Err(Some((CloseCode::Unsupported, "a frame is a text of JSON"))),
+        Some(Ok(Message::Binary(_))) => {
+            return Err(Some((CloseCode::Unsupported, "a frame is a text of JSON")));
+        }
         Some(Err(SocketError::Capacity(_))) => return Err(Some((CloseCode::Size, "the frame is too long"))),
         Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(None),
     };
@@ -177,7 +179,8 @@ fn receive(
         }
         Err(_) => {
             let refusal = MessageRefusal::new(None, "the frame is not understood");
-            let refusal = refusal.remedy("send {\"send\": {\"id\", \"conversation\", \"type\", \"content\"}}");
+            let refusal =
+                refusal.remedy("send {\"send\": {\"id\", \"conversation\", \"type\", \"content\"}}");
             device.reply(Outgoing::Refused { refusal, ack: None });
         }
     }
