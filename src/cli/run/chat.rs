@@ -50,6 +50,17 @@ impl ChatArguments {
     pub fn refuse_elsewhere(&self) -> Result<(), CommandError> {
         refuse_given([("--chat-listen", self.chat_listen.is_some())], "it is for `flow run chat`")
     }
+
+    /// The settings of the site's file, with those of the command line.
+    fn over(&self, mut settings: ChatSettings) -> Result<ChatSettings, CommandError> {
+        settings.address = self.chat_listen.unwrap_or(settings.address);
+        if settings.key.is_none() && !settings.address.ip().is_loopback() {
+            let text = "a key that is made here is for trying on this machine alone";
+            let failure = CommandError::new(CommandErrorKind::Usage, text);
+            return Err(failure.hint("add chat: {key: FILE} to the --site file"));
+        }
+        Ok(settings)
+    }
 }
 
 impl RunArguments {
@@ -86,13 +97,8 @@ impl RunArguments {
         };
         let said = site.site.as_ref();
         let lanes = self.lanes.or(said.and_then(|site| site.general.lanes)).unwrap_or(LANES);
-        let mut settings = said.and_then(|site| site.section::<ChatSettings>()).cloned().unwrap_or_default();
-        settings.address = self.chat.chat_listen.unwrap_or(settings.address);
-        if settings.key.is_none() && !settings.address.ip().is_loopback() {
-            let text = "a key that is made here is for trying on this machine alone";
-            let failure = CommandError::new(CommandErrorKind::Usage, text);
-            return Err(failure.hint("add chat: {key: FILE} to the --site file"));
-        }
+        let settings = said.and_then(|site| site.section::<ChatSettings>()).cloned().unwrap_or_default();
+        let settings = self.chat.over(settings)?;
         let chosen = RunSettings::choose(GivenSettings { general, output: None }, &site, true)?;
         let types = load(&settings, table)?;
         set_site_model(settings.model.clone());
