@@ -16,7 +16,7 @@ use super::answer::{EVENTS_FILE, events_of};
 use super::device::Device;
 use super::event::ChatEvent;
 use super::hub::ChatHub;
-use super::log::LogReader;
+use super::log_reader::LogReader;
 use super::message::{MessageOrigin, MessageRefusal, SentMessage, is_same_message};
 use super::message_type::{MessageRetention, MessageType};
 use super::outgoing::Outgoing;

@@ -214,6 +214,7 @@ impl AnswerAppender {
         AnswerToAppend {
             number: pending.receipt().number(),
             request: response.request,
+            edition: pending.request().edition,
             expires_ms,
             events: answered.into_iter().map(|event| ChatEvent::of(event, &origin)).collect(),
         }
