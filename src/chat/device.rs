@@ -69,6 +69,9 @@ impl ConversationCursor {
 /// The most events that wait in memory for a device.
 const EVENTS_MAX: usize = 64;
 
+/// The places in the queue of an idle device, at most.
+const QUEUE_IDLE: usize = 8;
+
 /// The most messages of a device whose acceptance is under way.
 const SENDING_MAX: usize = 64;
 
@@ -285,7 +288,11 @@ impl DeviceState {
         }
         match self.skipped.pop_first() {
             Some((conversation, seq)) => DeviceWork::Send(Outgoing::Seen { conversation, seq }),
-            None => DeviceWork::Nothing,
+            None => {
+                // Thousands of devices are idle at a time.
+                self.queue.shrink_to(QUEUE_IDLE);
+                DeviceWork::Nothing
+            }
         }
     }
 }
