@@ -5,11 +5,13 @@ mod audit;
 mod backlog;
 mod bench;
 mod bind;
+mod chat_token;
 pub mod check;
 mod check_site;
 mod check_verdict;
 mod complete;
 mod conformance;
+mod conversations;
 mod customer;
 mod destinations;
 mod differences;
@@ -18,6 +20,7 @@ mod explain;
 mod file_access;
 pub mod graph;
 mod init;
+mod init_chat_type;
 mod listen;
 mod lookup;
 mod memory;
@@ -101,6 +104,8 @@ enum FlowCommand {
     Init(init::InitArguments),
     Schema(schema::SchemaArguments),
     Sample(sample::SampleArguments),
+    ChatToken(chat_token::ChatTokenArguments),
+    Conversations(conversations::ConversationsArguments),
     Bench(bench::BenchArguments),
 }
 
@@ -155,6 +160,8 @@ impl FlowCommand {
             FlowCommand::Init(init) => init.run(),
             FlowCommand::Steps(steps) => Ok(steps.run(table, &mut stdout()).map(|()| CommandExit::Done)?),
             FlowCommand::Schema(schema) => schema.run(),
+            FlowCommand::ChatToken(token) => token.run(),
+            FlowCommand::Conversations(conversations) => conversations.run(),
             FlowCommand::Bench(bench) => bench.run(table),
             FlowCommand::Sample(sample) => Ok(sample.run().map(|()| CommandExit::Done)?),
         }

@@ -15,10 +15,12 @@
 //! | `schema` | the tables and their version |
 //! | `row`, `query`, `total` | where each request stands, with the digests |
 //! | `lookup` | requests by the texts by which people call them |
+//! | `once` | requests that are known again by such a text |
 //! | `log`, `transaction` | adding |
 //! | `summary`, `tally`, `standing`, `health`, `cut`, `recount` | what views over all requests are made of: records, counts, and changes |
 //! | `general_reason` | reasons of faults without what may name a patient |
 //! | `writer` | the thread that commits |
+//! | `checkpointer` | checkpoints beside it, where commits must not wait for them |
 //! | `history` | all records of one request, read back |
 //! | `small_files` | files of responses that are safe as part of a record |
 //! | `receipt` | the proof that a request was accepted |
@@ -28,6 +30,7 @@
 //! | `collector` | forgetting what is old |
 
 mod arrival;
+mod checkpointer;
 mod collector;
 mod cut;
 mod entry;
@@ -38,6 +41,7 @@ mod history;
 mod known_reasons;
 mod log;
 mod lookup;
+mod once;
 mod operator_request;
 mod process_journal;
 mod query;
@@ -57,6 +61,7 @@ mod verifier;
 mod writer;
 
 pub use arrival::RequestArrival;
+pub use checkpointer::{WRITER_PAGES, WalCheckpointer};
 pub use collector::{CollectedTotals, Release, RetentionLimits, hold_back_collector};
 pub use cut::{CommitObserver, JournalCommit, JournalCut};
 pub use entry::{JournalEntry, OutputRecord, RunRecord, ValuePlace};
@@ -64,6 +69,7 @@ pub use error::{DatabaseError, JournalError};
 pub use general_reason::{general, general_fault};
 pub use health::{DestinationHealth, DownDestinations};
 pub use history::{DatedEntry, RequestHistory};
+pub use once::OnceAccepted;
 pub use operator_request::OperatorRequest;
 pub use process_journal::Journal;
 pub use reader::{JournalReader, RequestNames, RequestOverview};

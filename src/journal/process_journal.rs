@@ -1,6 +1,7 @@
 //! The journal of one process: recording entries and reading requests.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -8,6 +9,7 @@ use crate::step::{Digest, Request};
 use crate::store::{Store, free_bytes};
 
 use super::arrival::RequestArrival;
+use super::checkpointer::{WRITER_PAGES, WalCheckpointer};
 use super::cut::CommitObserver;
 use super::entry::JournalEntry;
 use super::error::{DatabaseError, JournalError};
@@ -143,7 +145,11 @@ impl Journal {
         Ok(receipts.map(|(request, (number, standing))| Receipt::new(number, request, standing)).collect())
     }
 
-    fn has_room(&self, writer: &JournalWriter) -> Result<(), JournalError> {
+    pub(super) fn writer(&self) -> Option<&JournalWriter> {
+        self.writer.as_ref()
+    }
+
+    pub(super) fn has_room(&self, writer: &JournalWriter) -> Result<(), JournalError> {
         let free = free_bytes(writer.path());
         match free < self.free_bytes_min {
             true => Err(JournalError::Low { free, wanted: self.free_bytes_min }),
@@ -196,6 +202,14 @@ impl Journal {
     pub fn append_surely(&self, request: &Receipt, entry: JournalEntry) {
         if let (Some(writer), Some(number)) = (&self.writer, request.number()) {
             writer.note(number, PreparedEntry::of(&entry, Vec::new()), WriteUrgency::Surely);
+        }
+    }
+
+    /// Records an entry with its content within about 50 ms, without waiting for it. On a full disk it is tried
+    /// again until it succeeds.
+    pub fn append_eventually(&self, request: &Receipt, entry: &JournalEntry, content: Vec<u8>) {
+        if let (Some(writer), Some(number)) = (&self.writer, request.number()) {
+            writer.note(number, PreparedEntry::of(entry, content), WriteUrgency::Eventually);
         }
     }
 
@@ -367,6 +381,20 @@ impl Journal {
         work: impl FnOnce(&mut LogTransaction) -> Result<T, DatabaseError> + Send + 'static,
     ) -> Result<Option<T>, JournalError> {
         self.writer.as_ref().map(|writer| writer.commit(work)).transpose()
+    }
+
+    /// Has checkpoints run on a thread of their own from now on, until what is returned is dropped: commits are
+    /// quicker then, and the file beside the journal is larger. `None` for a journal that records nothing.
+    ///
+    /// # Errors
+    /// If the journal cannot be used, or the thread not be started.
+    pub fn checkpoint_apart(&self) -> Result<Option<WalCheckpointer>, JournalError> {
+        let Some(writer) = &self.writer else { return Ok(None) };
+        writer.commit(|transaction| {
+            Ok(transaction.unwritten().pragma_update(None, "wal_autocheckpoint", WRITER_PAGES)?)
+        })?;
+        let failed = |error: io::Error| DatabaseError::Failed(error.to_string()).at(writer.path());
+        WalCheckpointer::start(writer.path()).map(Some).map_err(failed)
     }
 
     /// Has an observer told of each commit from now on. Only the first observer is kept.
