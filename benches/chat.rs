@@ -12,9 +12,11 @@
 //! of this process, so that load and servers share the processors.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use flow::chat::{ModelTroubles, SampleModel};
 use serde_json::{Value, json};
 
 use chat_client::{ChatClient, ChatForm};
@@ -72,8 +74,13 @@ fn main() {
     let kinds = ServerKind::ALL.into_iter().filter(|kind| options.has_peer || !kind.is_peer());
     let kinds: Vec<ServerKind> = kinds.filter(|kind| kind.is_there()).collect();
     let time = Duration::from_secs(options.seconds);
-    println!("paced: milliseconds, median and 99th percentile; {MODEL_EVERY}th message with a model of {MODEL:?}");
-    println!("{:<34}{:>14}{:>20}{:>20}{:>22}", "", "conversations", "acknowledged", "answered", "model's overhead");
+    println!(
+        "paced: milliseconds, median and 99th percentile; {MODEL_EVERY}th message with a model of {MODEL:?}"
+    );
+    println!(
+        "{:<34}{:>14}{:>20}{:>20}{:>22}",
+        "", "conversations", "acknowledged", "answered", "model's overhead"
+    );
     for conversations in [1, 100, 1_000] {
         for kind in &kinds {
             paced(*kind, conversations, time);
@@ -93,6 +100,15 @@ fn main() {
     for kind in &kinds {
         idle(*kind, options.clients);
     }
+}
+
+/// The address of the model, which is in this process.
+fn model() -> &'static str {
+    static URL: OnceLock<String> = OnceLock::new();
+    URL.get_or_init(|| {
+        let troubles = ModelTroubles { delay_ms: MODEL.as_millis() as u64, ..ModelTroubles::default() };
+        SampleModel::start_at("127.0.0.1:0", troubles).expect("there is a free port").url()
+    })
 }
 
 fn options() -> Options {
@@ -136,13 +152,13 @@ fn paced_row(kind: ServerKind, conversations: usize, mut measured: Measured) {
         };
         format!("{} / {}", text(at(0.5)), text(at(0.99)))
     };
-    let (acknowledged, answered, modelled) = (
-        both(&mut measured.acknowledged),
-        both(&mut measured.answered),
-        both(&mut measured.modelled),
-    );
+    let (acknowledged, answered, modelled) =
+        (both(&mut measured.acknowledged), both(&mut measured.answered), both(&mut measured.modelled));
     let complaints = measured.complaints();
-    println!("{:<34}{conversations:>14}{acknowledged:>20}{answered:>20}{modelled:>22}{complaints}", kind.name());
+    println!(
+        "{:<34}{conversations:>14}{acknowledged:>20}{answered:>20}{modelled:>22}{complaints}",
+        kind.name()
+    );
 }
 
 impl Measured {
@@ -223,7 +239,13 @@ impl Talk {
                 measured.missing = under_way.len();
                 return measured;
             }
-            let next = if now >= end { end + PATIENCE } else if has_room { due.min(end) } else { end };
+            let next = if now >= end {
+                end + PATIENCE
+            } else if has_room {
+                due.min(end)
+            } else {
+                end
+            };
             if let Some(said) = self.client.next_until(next).expect("the server is there") {
                 take(&said.name, &said.value, &mut under_way, &mut measured);
             }

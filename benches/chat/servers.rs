@@ -165,7 +165,8 @@ impl Drop for ChatServer {
 }
 
 fn flow(folder: &Path, address: SocketAddr) -> Child {
-    let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("the folder can be written");
+    let write =
+        |name: &str, text: &str| fs::write(folder.join(name), text).expect("the folder can be written");
     fs::create_dir(folder.join("types")).expect("the folder can be written");
     write("types/note.yaml", include_str!("note.yaml"));
     write("types/ask.yaml", &include_str!("ask.yaml").replace("MODEL", model()));
@@ -183,7 +184,18 @@ fn peer(kind: ServerKind, folder: &Path, address: SocketAddr) -> Vec<Child> {
     let port = free_port().to_string();
     let sync = if kind == ServerKind::CeleryDurable { "always" } else { "everysec" };
     let mut redis = Command::new("redis-server");
-    redis.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", sync]);
+    redis.args([
+        "--port",
+        &port,
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        sync,
+    ]);
     let mut processes = vec![quiet(redis.arg("--dir").arg(folder))];
     let end = Instant::now() + PATIENCE;
     while TcpStream::connect(("127.0.0.1", port.parse::<u16>().expect("a port"))).is_err() {
@@ -192,11 +204,26 @@ fn peer(kind: ServerKind, folder: &Path, address: SocketAddr) -> Vec<Child> {
     }
     let url = format!("redis://127.0.0.1:{port}/0");
     // Processes for what takes no time, threads for what waits.
-    for (queue, pool) in [("in_line", &["-P", "prefork", "-c", "2"]), ("model", &["-P", "threads", "-c", "200"])] {
+    for (queue, pool) in
+        [("in_line", &["-P", "prefork", "-c", "2"]), ("model", &["-P", "threads", "-c", "200"])]
+    {
         let mut worker = Command::new("python3");
-        worker.args(["-m", "celery", "--workdir", PEERS, "-A", "chat_celery", "worker", "-Q", queue, "-n", queue]);
+        worker.args([
+            "-m",
+            "celery",
+            "--workdir",
+            PEERS,
+            "-A",
+            "chat_celery",
+            "worker",
+            "-Q",
+            queue,
+            "-n",
+            queue,
+        ]);
         worker.args(pool).args(["--loglevel", "error"]).current_dir(folder);
-        processes.push(quiet(worker.env("REDIS_URL", &url).env("MODEL_URL", model_url()).env("TOKEN_KEY", KEY)));
+        processes
+            .push(quiet(worker.env("REDIS_URL", &url).env("MODEL_URL", model_url()).env("TOKEN_KEY", KEY)));
     }
     processes.push(quiet(python(folder, &url).arg(address.port().to_string())));
     processes

@@ -72,7 +72,8 @@ fn an_id_names_one_message_of_one_user_in_one_conversation() {
 fn every_device_gets_all_and_one_that_was_away_gets_it_later() {
     let scene = ChatScene::new("");
     let (mut phone, mut tablet) = (scene.anna(), scene.anna());
-    let mut berta = Device::connected_by(scene.address(), &token("berta", "provider", &["*"]), ChatForm::SocketIo);
+    let mut berta =
+        Device::connected_by(scene.address(), &token("berta", "provider", &["*"]), ChatForm::SocketIo);
     phone.converse(&words("1", "a", "Hello"));
     let mut away = scene.anna();
     away.until("what was said before it came", |device| (device.seen("a") == 1).then_some(()));
@@ -145,8 +146,12 @@ fn asked_to_end_it_answers_what_it_has_acknowledged() {
     anna.until("the first receipt", |device| device.receipts.values().next().cloned());
     scene.stop().assert_well();
     while anna.listen_once(Instant::now() + crate::support::peers::DEADLINE) {}
-    let accepted: Vec<String> =
-        anna.receipts.values().filter(|one| one.name == "accepted").map(|one| text(&one.value["id"])).collect();
+    let accepted: Vec<String> = anna
+        .receipts
+        .values()
+        .filter(|one| one.name == "accepted")
+        .map(|one| text(&one.value["id"]))
+        .collect();
     assert!(!accepted.is_empty());
     scene.start();
     anna.connect(scene.address()).unwrap();

@@ -146,21 +146,15 @@ fn a_flood_is_held_back_and_delays_nobody_else() {
     assert!(!refused.is_empty() || !anna.is_connected(), "{sent} sent, {} receipts", anna.receipts.len());
     assert!(refused.iter().all(|one| !text(&one["reason"]).is_empty() && !text(&one["remedy"]).is_empty()));
     // Those that were accepted are answered; and then it may go on.
-    let accepted: Vec<String> = anna
-        .receipts
-        .iter()
-        .filter(|(_, said)| said.name == "accepted")
-        .map(|(id, _)| id.clone())
-        .collect();
+    let accepted: Vec<String> =
+        anna.receipts.iter().filter(|(_, said)| said.name == "accepted").map(|(id, _)| id.clone()).collect();
     if !anna.is_connected() {
         anna.connect(scene.address()).unwrap();
     }
     for id in &accepted {
         anna.until("an answer", |device| device.answers(id).next().cloned());
     }
-    until("it may send again", || {
-        (anna.ask(&words("later", "a", "Sorry")).name == "accepted").then_some(())
-    });
+    until("it may send again", || (anna.ask(&words("later", "a", "Sorry")).name == "accepted").then_some(()));
 }
 
 #[test]
@@ -203,7 +197,9 @@ fn connections_that_say_nothing_are_closed() {
         stream
     };
     let mut silent: Vec<TcpStream> = (0..100).map(|_| connect()).collect();
-    for (stream, part) in silent.iter_mut().zip(["", "GET /ws HTTP/1.1\r\n", "GET /ws HTTP/1.1\r\nHost: a\r\nX"].iter().cycle()) {
+    for (stream, part) in
+        silent.iter_mut().zip(["", "GET /ws HTTP/1.1\r\n", "GET /ws HTTP/1.1\r\nHost: a\r\nX"].iter().cycle())
+    {
         stream.write_all(part.as_bytes()).unwrap();
     }
     let mut upgraded: Vec<ChatClient> = (0..100)
@@ -216,7 +212,10 @@ fn connections_that_say_nothing_are_closed() {
     for stream in &mut silent {
         let mut rest = Vec::new();
         let ended = stream.read_to_end(&mut rest);
-        assert!(!ended.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock), "it is still open");
+        assert!(
+            !ended.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock),
+            "it is still open"
+        );
     }
 }
 

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use super::device::Device;
 use super::scene::{ChatScene, token};
+use super::talk;
 use super::talk::{ASK, ASK_IN_TURN, Shared, Talk};
 use super::types::{self, RecordedAnswers};
-use super::talk;
 use crate::support::chat_client::ChatForm;
 use crate::support::model_server::ModelServer;
 use crate::support::random::Dice;
@@ -53,7 +53,8 @@ fn killed_at_random_instants_each_acknowledged_message_is_answered_once() {
     for (id, (calls, kill)) in &recorded {
         let now = model.calls_with(&talk::text_of(id));
         if now != *calls {
-            faults.push(format!("{id}: its answer was recorded at kill {kill} after {calls} calls, now {now}"));
+            faults
+                .push(format!("{id}: its answer was recorded at kill {kill} after {calls} calls, now {now}"));
         }
     }
     tell(kills, &talks, &shared, recorded.len(), &model);
@@ -88,7 +89,10 @@ fn kill_again_and_again(
             recorded.insert(id, (calls, kill));
         }
         let acknowledged = shared.acknowledged.load(Ordering::Relaxed) - gone;
-        println!("kill {kill} after {life:?}: {acknowledged} acknowledged, {} answers recorded", recorded.len());
+        println!(
+            "kill {kill} after {life:?}: {acknowledged} acknowledged, {} answers recorded",
+            recorded.len()
+        );
         scene.start();
     }
     recorded

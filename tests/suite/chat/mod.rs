@@ -7,7 +7,8 @@
 //! * [`models`]: messages that need a model;
 //! * [`life`]: types that come and go, messages that are not kept, who sees what;
 //! * [`operators`]: a message explained and replayed;
-//! * [`kills`]: the server killed under many conversations.
+//! * [`kills`]: the server killed under many conversations;
+//! * [`person`]: the page as people use it, in a browser.
 
 mod clients;
 mod delivery;
@@ -17,6 +18,7 @@ mod kills;
 mod life;
 mod models;
 mod operators;
+mod person;
 mod refusals;
 mod scene;
 mod talk;

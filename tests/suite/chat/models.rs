@@ -59,9 +59,8 @@ fn messages_in_turn_wait_for_the_one_that_a_model_holds_up_and_no_others_do() {
     // Another conversation has an order of its own.
     let mut berta = scene.berta();
     berta.converse(&message("1", "b", TURN, json!({ "text": "Good morning" })));
-    let in_turn = |device: &Device| {
-        device.events.iter().map(|event| text(&event["answers"])).collect::<Vec<String>>()
-    };
+    let in_turn =
+        |device: &Device| device.events.iter().map(|event| text(&event["answers"])).collect::<Vec<String>>();
     anna.listen_until(Instant::now());
     assert_eq!(in_turn(&anna), ["beside"]);
     // The order is that of acceptance also for a server that begins anew.
@@ -133,7 +132,17 @@ fn a_model_that_fails_is_asked_again_and_the_answer_is_there() {
 
 #[test]
 fn a_model_that_talks_nonsense_ends_in_one_error_that_names_it() {
-    let bodies = ["", "{", "null", "[]", "{}", "{\"choices\":[]}", "{\"choices\":[{\"message\":{}}]}", "<html>", "data: {\n\n"];
+    let bodies = [
+        "",
+        "{",
+        "null",
+        "[]",
+        "{}",
+        "{\"choices\":[]}",
+        "{\"choices\":[{\"message\":{}}]}",
+        "<html>",
+        "data: {\n\n",
+    ];
     let model = ModelServer::start(move |call| {
         let number: usize = call.text.parse().expect("the number of a body");
         ModelDeed::Body(bodies[number])

@@ -140,9 +140,10 @@ fn a_token_that_ends_while_its_device_is_connected_ends_the_connection() {
 #[test]
 fn tokens_signed_with_a_private_key_are_known_by_the_public_one() {
     let Some(openssl) = tool("/usr/bin/openssl") else { return };
-    for (algorithm, make) in
-        [("EdDSA", "genpkey -algorithm ed25519"), ("RS256", "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048")]
-    {
+    for (algorithm, make) in [
+        ("EdDSA", "genpkey -algorithm ed25519"),
+        ("RS256", "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048"),
+    ] {
         let mut scene = ChatScene::stopped("");
         let path = |name: &str| scene.place.path(name);
         let run_openssl = |arguments: &str| {

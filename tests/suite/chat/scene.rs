@@ -31,6 +31,13 @@ impl ChatScene {
         scene
     }
 
+    /// A chat as it is without a site's file: the built-in types, a key that it makes itself, and the page.
+    pub fn for_trial() -> ChatScene {
+        let mut scene = ChatScene { place: Place::new(), port: free_port(), life: None };
+        scene.start();
+        scene
+    }
+
     /// The same, not running yet.
     pub fn stopped(more: &str) -> ChatScene {
         let (place, port) = (Place::new(), free_port());
@@ -69,8 +76,11 @@ impl ChatScene {
         self.life = Some(Life::start(&mut self.command()));
     }
 
-    pub fn command(&self) -> Command {
-        self.place.flow(&["run", "chat", "--site", "site.yaml"])
+    fn command(&self) -> Command {
+        if self.place.path("site.yaml").exists() {
+            return self.place.flow(&["run", "chat", "--site", "site.yaml"]);
+        }
+        self.place.flow(&["run", "chat", "--chat-listen", &self.port.to_string()])
     }
 
     /// Kills the server (SIGKILL).

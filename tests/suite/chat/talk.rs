@@ -77,7 +77,12 @@ impl Talk {
             if known > progress.1 {
                 progress = (Instant::now(), known);
             }
-            assert!(progress.0.elapsed() < DEADLINE, "{}: stuck; missing {:?}", self.conversation, self.missing());
+            assert!(
+                progress.0.elapsed() < DEADLINE,
+                "{}: stuck; missing {:?}",
+                self.conversation,
+                self.missing()
+            );
         }
     }
 

@@ -85,7 +85,9 @@ impl ChatClient {
         }
         let shaken = tungstenite::client(request, stream).map_err(|error| match error {
             tungstenite::HandshakeError::Failure(error) => ConnectionEnd::from(error),
-            tungstenite::HandshakeError::Interrupted(_) => ConnectionEnd("no answer to the upgrade".to_owned()),
+            tungstenite::HandshakeError::Interrupted(_) => {
+                ConnectionEnd("no answer to the upgrade".to_owned())
+            }
         });
         let mut client = ChatClient { socket: shaken?.0, form, asked: 0 };
         if form == ChatForm::SocketIo {
