@@ -55,12 +55,12 @@ def write_event(message, content):
         pushing.emit("event", event, room=conversation)
 
 
-@app.task
+@app.task(name="chat_celery.answer_text")
 def answer_text(message):
     write_event(message, message["content"])
 
 
-@app.task
+@app.task(name="chat_celery.ask_model")
 def ask_model(message):
     question = {"model": "sample", "messages": [{"role": "user", "content": message["content"]["text"]}]}
     request = urllib.request.Request(MODEL_URL, json.dumps(question).encode(), {"Content-Type": "application/json"})

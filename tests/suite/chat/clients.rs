@@ -73,7 +73,9 @@ fn both_talk_over_tls() {
     let Some(certificates) = Certificates::make() else { return };
     let identity = certificates.identity();
     let (certificate, key) = (identity.certificate.display(), identity.key.display());
-    let mut scene = ChatScene::new(&format!("certificate: {certificate}\ncertificate_key: {key}"));
+    let mut scene = ChatScene::stopped("tls: server");
+    scene.add(&format!("tls: {{certificate: \"{certificate}\", key: \"{key}\"}}"));
+    scene.start();
     let url = format!("https://localhost:{}", scene.port());
     let authority = certificates.authority();
     let authority = authority.to_str().expect("Unicode");

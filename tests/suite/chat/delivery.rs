@@ -12,7 +12,7 @@ use crate::support::random::Dice;
 
 #[test]
 fn a_message_is_acknowledged_and_answered_in_line_in_both_forms() {
-    let scene = ChatScene::new("");
+    let scene = ChatScene::new("rate: 100000");
     for (form, conversation) in [(ChatForm::Plain, "plain"), (ChatForm::SocketIo, "socket")] {
         let token = token("anna", "patient", &[conversation]);
         let mut anna = Device::new(&token, form);
@@ -70,7 +70,7 @@ fn an_id_names_one_message_of_one_user_in_one_conversation() {
 
 #[test]
 fn every_device_gets_all_and_one_that_was_away_gets_it_later() {
-    let scene = ChatScene::new("");
+    let scene = ChatScene::new("rate: 100000");
     let (mut phone, mut tablet) = (scene.anna(), scene.anna());
     let mut berta =
         Device::connected_by(scene.address(), &token("berta", "provider", &["*"]), ChatForm::SocketIo);
@@ -98,7 +98,7 @@ fn every_device_gets_all_and_one_that_was_away_gets_it_later() {
 
 #[test]
 fn whoever_comes_and_goes_misses_nothing_and_gets_nothing_twice() {
-    let scene = ChatScene::new("");
+    let scene = ChatScene::new("rate: 100000");
     let mut dice = Dice(15);
     let mut anna = scene.anna();
     let forms = [ChatForm::Plain, ChatForm::SocketIo, ChatForm::Plain];

@@ -54,6 +54,13 @@ impl ChatScene {
         fs::write(self.place.path("site.yaml"), text).unwrap();
     }
 
+    /// Adds a line to the site's file, for other sections.
+    pub fn add(&self, line: &str) {
+        let path = self.place.path("site.yaml");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{text}{line}\n")).unwrap();
+    }
+
     /// Writes a message type into the folder of the site's own; the setting is `types: types`.
     pub fn write_type(&self, name: &str, text: &str) {
         fs::create_dir_all(self.place.path("types")).unwrap();
