@@ -33,6 +33,7 @@
 //! | [`tally`] | the sample of streams and calls: jobs, the services that they ask, the true total |
 //! | [`calls`] | calls to services over HTTP as a step; the only folder that names the HTTP client |
 //! | [`books`] | tokens of books through their stages: directories as source, destination and journal of the engine |
+//! | [`chat`] | message types as dataflow files, and the steps, calls and page of a chat |
 //! | [`alarm`] | what a site is told of: by a webhook, a mail or a command; the only folder that names the mail client |
 //! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE and DICOMweb |
 //! | [`files`] | plain files as requests; the folder of responses |
@@ -52,6 +53,7 @@ pub mod alarm;
 pub mod audit;
 pub mod books;
 pub mod calls;
+pub mod chat;
 pub mod cli;
 pub mod cluster;
 #[deny(missing_docs)]

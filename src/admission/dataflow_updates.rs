@@ -23,9 +23,9 @@ impl DataflowUpdates {
 }
 
 impl Admission<'_> {
-    /// Takes over new dataflows and rules, all or none. An accepted request stays with the version of its
-    /// dataflow.
-    pub(super) fn adopt(&self, new: &DataflowSelector) {
+    /// Takes over new dataflows and rules, all or none, and gives whether it could. An accepted request stays with
+    /// the version of its dataflow.
+    pub fn adopt(&self, new: &DataflowSelector) -> bool {
         let added = new.all().try_for_each(|dataflow| -> Result<(), Box<dyn Error>> {
             // A request under it can be run again as it was, also by a later process.
             self.journal.remember(dataflow.digest(), dataflow.name(), dataflow.text())?;
@@ -35,8 +35,12 @@ impl Admission<'_> {
             Ok(()) => {
                 self.dataflows.replace(new);
                 self.tell(&AdmissionEvent::DataflowsReplaced { dataflows: &self.dataflows.dataflows() });
+                true
             }
-            Err(error) => self.tell(&AdmissionEvent::DataflowsKept { error: &*error }),
+            Err(error) => {
+                self.tell(&AdmissionEvent::DataflowsKept { error: &*error });
+                false
+            }
         }
     }
 }

@@ -9,12 +9,12 @@ use crate::step::{CallAttempt, CallFault, Fault, FaultKind};
 use super::circuit::ServiceCircuits;
 
 /// The largest body of an answer, in bytes.
-const ANSWER_BYTES_MAX: u64 = 64 << 20;
+pub const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 /// Connections that are kept for further calls, for each service.
 const IDLE_MAX: usize = 64;
 
-static CIRCUITS: ServiceCircuits = ServiceCircuits::new();
+pub static CIRCUITS: ServiceCircuits = ServiceCircuits::new();
 
 /// Notes the services that are left alone in the state folder, as those of the process with this index.
 pub fn note_circuits_in(state: &Path, process: usize) {
@@ -57,40 +57,64 @@ impl ServicePost<'_> {
         taken(service(self.url), self.exchange(attempt))
     }
 
-    fn exchange(&self, attempt: &CallAttempt) -> Result<PostAnswer, ureq::Error> {
+    /// Sends it, and gives the answer as soon as its head is there.
+    pub(super) fn open(
+        &self,
+        attempt: &CallAttempt,
+        accept: &str,
+    ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
         let post = agent().post(self.url).config().timeout_global(Some(attempt.timeout)).build();
-        let post = post.header("Content-Type", "application/json").header("Accept", "application/json");
+        let post = post.header("Content-Type", "application/json").header("Accept", accept);
         let post = post.header("Idempotency-Key", attempt.key.to_string());
-        let post = self.headers.iter().fold(post, |post, (name, value)| post.header(*name, *value));
-        let mut answer = post.send(self.body)?;
+        self.headers.iter().fold(post, |post, (name, value)| post.header(*name, *value)).send(self.body)
+    }
+
+    fn exchange(&self, attempt: &CallAttempt) -> Result<PostAnswer, ureq::Error> {
+        PostAnswer::read(self.open(attempt, "application/json")?)
+    }
+}
+
+/// The body of an answer that says that it was taken.
+fn taken(service: &str, answered: Result<PostAnswer, ureq::Error>) -> Result<Vec<u8>, CallFault> {
+    answered.map_err(|error| unanswered(service, &error))?.taken(service)
+}
+
+impl PostAnswer {
+    /// Reads the body of an answer.
+    pub fn read(mut answer: ureq::http::Response<ureq::Body>) -> Result<PostAnswer, ureq::Error> {
         let retry_after = answer.headers().get("Retry-After").and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
         let status = answer.status().as_u16();
         let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?;
         Ok(PostAnswer { status, retry_after, body })
     }
+
+    /// The body, if the service has taken what was sent.
+    pub fn taken(self, service: &str) -> Result<Vec<u8>, CallFault> {
+        if (200..300).contains(&self.status) {
+            return Ok(self.body);
+        }
+        Err(refused(service, self))
+    }
 }
 
-/// The body of an answer that says that it was taken.
-fn taken(service: &str, answered: Result<PostAnswer, ureq::Error>) -> Result<Vec<u8>, CallFault> {
-    let PostAnswer { status, retry_after, body } = answered.map_err(|error| unanswered(service, &error))?;
-    if (200..300).contains(&status) {
-        return Ok(body);
-    }
+fn refused(service: &str, answer: PostAnswer) -> CallFault {
+    let PostAnswer { status, retry_after, body } = answer;
     let said = String::from_utf8_lossy(&body[..body.len().min(200)]).trim().to_owned();
     let said = if said.is_empty() { said } else { format!(": {said}") };
     let reason = format!("{service} answered with status {status}{said}");
-    Err(match status {
+    match status {
         408 | 425 | 429 | 500.. => {
             let fault = Fault::transient(reason, "See to the service, and send the request again.");
             CallFault { fault, retry_after }
         }
         _ => Fault::new(reason, "Correct what is sent to the service, or its address.").into(),
-    })
+    }
 }
 
-struct PostAnswer {
-    status: u16,
+/// An answer with its body.
+pub struct PostAnswer {
+    pub status: u16,
     retry_after: Option<Duration>,
     body: Vec<u8>,
 }

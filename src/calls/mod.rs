@@ -1,5 +1,5 @@
 //! Calls to services over HTTP: the step `call-http`, the circuits that keep callers away from a service that is down,
-//! downloads, and buckets of object stores. The only folder that names the HTTP client.
+//! downloads, answers as they come, and buckets of object stores. The only folder that names the HTTP client.
 
 mod bucket;
 mod bucket_place;
@@ -7,6 +7,7 @@ mod call_http;
 mod circuit;
 mod client;
 mod download;
+mod event_stream;
 mod object_transport;
 mod open_circuits;
 
@@ -14,4 +15,5 @@ pub use bucket::{BucketFile, BucketLimits, ObjectBucket};
 pub use bucket_place::{BucketKey, BucketPlace, is_bucket};
 pub use client::{ServicePost, note_circuits_in};
 pub use download::{DownloadEnd, FileDownload};
+pub use event_stream::StreamedAnswer;
 pub use open_circuits::{OpenCircuit, open_circuits};

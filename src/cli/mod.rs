@@ -5,6 +5,7 @@ mod audit;
 mod backlog;
 mod bench;
 mod bind;
+mod chat_token;
 pub mod check;
 mod check_site;
 mod check_verdict;
@@ -101,6 +102,7 @@ enum FlowCommand {
     Init(init::InitArguments),
     Schema(schema::SchemaArguments),
     Sample(sample::SampleArguments),
+    ChatToken(chat_token::ChatTokenArguments),
     Bench(bench::BenchArguments),
 }
 
@@ -155,6 +157,7 @@ impl FlowCommand {
             FlowCommand::Init(init) => init.run(),
             FlowCommand::Steps(steps) => Ok(steps.run(table, &mut stdout()).map(|()| CommandExit::Done)?),
             FlowCommand::Schema(schema) => schema.run(),
+            FlowCommand::ChatToken(token) => token.run(),
             FlowCommand::Bench(bench) => bench.run(table),
             FlowCommand::Sample(sample) => Ok(sample.run().map(|()| CommandExit::Done)?),
         }

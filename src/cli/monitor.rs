@@ -74,7 +74,7 @@ impl RunMonitor {
     }
 
     /// An observer of the engine that tells the ledger what happens, too.
-    pub fn observer(&self, progress: Arc<ProgressDisplay>) -> Arc<dyn EventObserver> {
+    pub fn observer(&self, progress: Arc<dyn EventObserver>) -> Arc<dyn EventObserver> {
         match &self.notify {
             Some(notify) => Arc::new(NotedEvents { progress, notify: Arc::clone(notify) }),
             None => progress,
@@ -163,7 +163,7 @@ pub fn wirings(state: &Path, table: StepTable) -> WiringLookup {
 
 /// Events of the engine, shown and noted.
 struct NotedEvents {
-    progress: Arc<ProgressDisplay>,
+    progress: Arc<dyn EventObserver>,
     notify: NoticeFunction,
 }
 

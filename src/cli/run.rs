@@ -1,5 +1,9 @@
 //! `flow run`: requests through a dataflow.
 
+mod broken;
+mod chat;
+mod row_refusals;
+
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZero;
@@ -16,11 +20,13 @@ use crate::engine::{EngineControl, EngineSettings};
 use crate::files::{OutputSetting, ResponseFolder};
 use crate::journal::Journal;
 use crate::outbox::{DeliveryClock, DeliveryPolicy, DestinationService, Outbox, OutboxObserver, OutboxSetup};
-use crate::printable::PrintableLines;
 use crate::site::{GeneralSettings, KeepSettings};
 use crate::step::{Request, StepTable};
 use crate::store::Store;
 use crate::yaml;
+
+use self::broken::end_when_broken;
+use self::chat::ChatArguments;
 
 use super::audit::AuditRecorder;
 use super::destinations::DestinationSetup;
@@ -30,12 +36,12 @@ use super::listen::{self, DicomLinks, InboxPlace, ListenArguments};
 use super::memory;
 use super::monitor::{MonitorSetup, RunMonitor};
 use super::noted_states;
-use super::output::{self, LogFormat};
+use super::output::LogFormat;
 use super::processes::{ClusterPlace, ProcessArguments};
 use super::progress::ProgressDisplay;
 use super::reload::{self, RunReload};
 use super::reporter::ResponseReporter;
-use super::run_row::{RowArguments, RowSettings, refuse_given, row_of};
+use super::run_row::{RowArguments, RowSettings, row_of};
 use super::run_settings::{GivenSettings, RunSettings};
 use super::run_values;
 use super::signals;
@@ -59,6 +65,7 @@ Examples:
   flow run tally                                 sample jobs through calls to sample services
   flow run books                                 sample books through a row of directories
   flow run books --only decrypt                  one stage of it, as a process of its own
+  flow run chat                                  a chat server, with a page to try it
   flow run my-dataflow.yaml --input study        a dataflow of your own
 
 While it receives requests, SIGINT or SIGTERM ends receiving, and what is complete is still answered; a
@@ -155,6 +162,9 @@ pub struct RunArguments {
 
     #[command(flatten)]
     row: RowArguments,
+
+    #[command(flatten)]
+    chat: ChatArguments,
 }
 
 /// A run: its settings, and what the command line and the site's file say of sources and destinations.
@@ -175,32 +185,15 @@ struct Run {
 }
 
 impl RunArguments {
-    /// Refuses what has no meaning for a row of directories.
-    fn refuse_for_rows(&self) -> Result<(), CommandError> {
-        let given = [
-            (
-                "--input, --files or a listener",
-                !self.input.is_empty() || !self.files.is_empty() || self.listen.is_given(),
-            ),
-            ("--to or --back-to", !self.to.is_empty() || !self.back_to.is_empty()),
-            (
-                "--state, --site or --page",
-                self.state.is_some() || self.site.is_given() || self.page.is_some(),
-            ),
-            ("-n", !self.processes.is_alone()),
-            ("--json, --no-output or --priority", self.json || self.no_output || self.priority.is_some()),
-        ];
-        refuse_given(
-            given,
-            "a row of directories takes its tokens from its first directory, and is its own record",
-        )
-    }
-
     pub fn log_format(&self) -> LogFormat {
         self.log
     }
 
     pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
+        if self.is_chat() {
+            return self.run_chat(table);
+        }
+        self.chat.refuse_elsewhere()?;
         let (workers, lanes, free_min) = (self.workers, self.lanes, self.free_min);
         if let Some(row) = row_of(self.dataflow.as_deref(), self.output.as_deref(), table)? {
             self.refuse_for_rows()?;
@@ -324,14 +317,7 @@ impl Run {
                 Store::at(state.join("store")).map_err(CommandError::of(CommandErrorKind::InputOutput))?;
             Service::with_journal(settings, Journal::none(Arc::new(store)), dataflows)
         };
-        service.journal.when_broken(|error| {
-            let hint = "mend the disk and start again: what was accepted is taken up where it stands";
-            output::tell(
-                &PrintableLines::of(format_args!("flow: {error}; ending"))
-                    .line(format_args!("  hint: {hint}")),
-            );
-            std::process::exit(74);
-        });
+        end_when_broken(&service.journal);
         // Now that the folder is there: how large its disk is depends on where it lies.
         service.settings.retention = self.chosen.retention();
         service.observer = Arc::clone(progress) as _;

@@ -169,6 +169,7 @@ pub fn setting(parameter: &Parameter, written: &str) -> Result<ParameterValue, S
             parts().map(number).collect::<Option<_>>().map(ParameterValue::Numbers)
         }
         ParameterKind::Texts => Some(ParameterValue::Texts(parts().map(str::to_owned).collect())),
+        ParameterKind::Json { .. } => serde_json::from_str(written).ok().map(ParameterValue::Json),
     };
     let setting = setting.ok_or_else(|| parameter.range())?;
     parameter.accepts(&setting).map(|()| setting)

@@ -169,7 +169,7 @@ impl<'a> ParameterJson<'a> {
                 (Some(*least), Some(*most), &[][..])
             }
             ParameterKind::Text { choices } => (None, None, choices.as_slice()),
-            ParameterKind::Flag | ParameterKind::Texts => (None, None, &[][..]),
+            ParameterKind::Flag | ParameterKind::Texts | ParameterKind::Json { .. } => (None, None, &[][..]),
         };
         let Parameter { name, about, unit, default, required, .. } = parameter;
         let (required, range) = (*required, parameter.range());

@@ -133,7 +133,7 @@ impl PatternReader<'_> {
     fn pattern(&self, tree: YamlTree, collector: &mut ProblemCollector) -> Option<ConditionPattern> {
         let place = tree.place;
         match tree.value {
-            YamlShape::Scalar(value) => {
+            YamlShape::Scalar(value, _) => {
                 // An empty one asks for a request that lacks the attribute.
                 if !value.is_empty() {
                     self.check(&PlacedValue { place, value: value.clone() }, collector);

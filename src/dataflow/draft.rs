@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::condition::StepCondition;
 use super::limits::{self, RequestLimits};
 use super::{
-    FailurePolicy, ItemFailurePolicy, NodePhase, RequestPriority, RetryRule, RevisionPolicy, programs,
+    FailurePolicy, ItemFailurePolicy, NodePhase, RequestPriority, RetryRule, RevisionPolicy, owned_section,
+    programs,
 };
 use crate::step::{BatchSize, RateLimit, StepTable};
 use crate::yaml::{MapFields, entries, flag, list, text};
@@ -85,7 +86,9 @@ impl DataflowDraft {
         collector: &mut ProblemCollector,
     ) -> (DataflowDraft, StepTable) {
         let start = SourcePlace::START;
-        let mut fields = MapFields::read(tree, "the dataflow", &FILE_KEYS, collector).at(start);
+        let keys = owned_section::with_keys(&FILE_KEYS);
+        let mut fields = MapFields::read(tree, "the dataflow", &keys, collector).at(start);
+        owned_section::check_all(&mut fields, collector);
         // Their paths are absolute by now.
         let programs = fields.take("programs").map(|(_, tree)| tree);
         let table = programs::extended(programs, Path::new(""), table, collector);

@@ -21,7 +21,7 @@ use crate::yaml::{
 
 use super::Dataflow;
 use super::overlay_origin::OverlayOrigin;
-use super::programs;
+use super::{owned_section, programs};
 
 /// What a file says, put together with its base.
 pub(super) struct FileTree {
@@ -57,7 +57,8 @@ pub(super) fn read(file: &str, text: &str, collector: &mut ProblemCollector) -> 
     if !is_overlay(&tree) {
         return Some(FileTree { tree, overlay: None, is_composed: has_programs });
     }
-    let mut fields = MapFields::read(tree, "the overlay", &KEYS, collector);
+    let keys = owned_section::with_keys(&KEYS);
+    let mut fields = MapFields::read(tree, "the overlay", &keys, collector);
     let customer = fields.take_required(CUSTOMER, collector);
     let customer = customer.and_then(|(_, tree)| yaml::text(tree, "\"customer\"", collector));
     let base = fields.take_required("dataflow", collector);
@@ -137,7 +138,7 @@ fn merged(
     let place = base.place;
     let mut all = entries(base, "the dataflow", collector)?;
     for (key, tree) in &mut all {
-        if let ("dataflow", YamlShape::Scalar(name)) = (key.value.as_str(), &mut tree.value) {
+        if let ("dataflow", YamlShape::Scalar(name, _)) = (key.value.as_str(), &mut tree.value) {
             *name = format!("{name}-{}", customer.value);
             tree.place = customer.place;
         }
@@ -160,7 +161,8 @@ fn merged(
         let more = list(tree, "\"programs\"", collector).unwrap_or_default();
         list_at(&mut all, &key).extend(more);
     }
-    for key in ["about", "on_failure", "on_item_failure", "revisions", "priority", "share"] {
+    let replaced = ["about", "on_failure", "on_item_failure", "revisions", "priority", "share"];
+    for key in owned_section::with_keys(&replaced) {
         overlay.take(key).into_iter().for_each(|entry| set(&mut all, entry));
     }
     Some(PlacedValue { place, value: YamlShape::Map(all) })
@@ -265,12 +267,13 @@ fn change_response(
     let parts = list_at(all, &key);
     for tree in remove.unwrap_or_default() {
         let Some(name) = text(tree, "a part of the response", collector) else { continue };
-        let is_it = |tree: &YamlTree| matches!(&tree.value, YamlShape::Scalar(part) if *part == name.value);
+        let is_it =
+            |tree: &YamlTree| matches!(&tree.value, YamlShape::Scalar(part, _) if *part == name.value);
         match parts.iter().position(is_it) {
             Some(index) => drop(parts.remove(index)),
             None => {
                 let known = parts.iter().filter_map(|tree| match &tree.value {
-                    YamlShape::Scalar(part) => Some(part.as_str()),
+                    YamlShape::Scalar(part, _) => Some(part.as_str()),
                     _ => None,
                 });
                 let hint = yaml::meant_or_all(&name.value, known);

@@ -89,7 +89,7 @@ fn load(source: &ProgramSource, place: SourcePlace, collector: &mut ProblemColle
 
 fn source(tree: YamlTree, folder: &Path, collector: &mut ProblemCollector) -> Option<ProgramSource> {
     let place = tree.place;
-    if let YamlShape::Scalar(file) = &tree.value {
+    if let YamlShape::Scalar(file, _) = &tree.value {
         return Some(usual(of_file(file, folder)));
     }
     let mut fields = MapFields::read(tree, "a program", &KEYS, collector).at(place);
@@ -197,7 +197,7 @@ fn shown(path: &Path) -> String {
 pub(super) fn made_absolute(tree: &mut YamlTree, folder: &Path) {
     let YamlShape::List(entries) = &mut tree.value else { return };
     let join = |tree: &mut YamlTree| {
-        if let YamlShape::Scalar(path) = &mut tree.value {
+        if let YamlShape::Scalar(path, _) = &mut tree.value {
             *path = shown(&folder.join(&*path));
         }
     };
@@ -212,7 +212,7 @@ pub(super) fn made_absolute(tree: &mut YamlTree, folder: &Path) {
                 ("reads" | "writes", YamlShape::List(paths)) => paths.iter_mut().for_each(join),
                 ("run", YamlShape::List(words)) => {
                     for (index, word) in words.iter_mut().enumerate() {
-                        let YamlShape::Scalar(text) = &mut word.value else { continue };
+                        let YamlShape::Scalar(text, _) = &mut word.value else { continue };
                         let beside = folder.join(&*text);
                         if (index > 0 || text.contains('/')) && beside.is_file() {
                             *text = shown(&beside);

@@ -64,6 +64,9 @@ fn setting(
     tree: &YamlTree,
     collector: &mut ProblemCollector,
 ) -> Option<ParameterValue> {
+    if let ParameterKind::Json { .. } = &parameter.kind {
+        return json_setting(parameter, tree, collector);
+    }
     let setting = written(&parameter.kind, &tree.value);
     let accepted = match &setting {
         Some(setting) => parameter.accepts(setting),
@@ -78,12 +81,29 @@ fn setting(
     setting.filter(|_| accepted.is_ok())
 }
 
+/// A map or list, which the step's own check has to accept.
+fn json_setting(
+    parameter: &Parameter,
+    tree: &YamlTree,
+    collector: &mut ProblemCollector,
+) -> Option<ParameterValue> {
+    let what = format!("the parameter \"{}\"", parameter.name);
+    let setting = ParameterValue::Json(yaml::json(tree, &what, collector)?);
+    let accepted = parameter.accepts(&setting).map_err(|reason| {
+        let hint = (!parameter.about.is_empty()).then(|| format!("{}: {}", parameter.name, parameter.about));
+        collector.add(tree.place, format!("{what}: {reason}")).hint(hint);
+    });
+    accepted.ok().map(|()| setting)
+}
+
 /// The value, read as this kind. A number in the file can be a text, but a text cannot be a number.
 fn written(kind: &ParameterKind, shape: &YamlShape) -> Option<ParameterValue> {
     match (kind, shape) {
-        (ParameterKind::Flag, YamlShape::Scalar(text)) => flag(text).map(ParameterValue::Flag),
-        (ParameterKind::Number { .. }, YamlShape::Scalar(text)) => number(text).map(ParameterValue::Number),
-        (ParameterKind::Text { .. }, YamlShape::Scalar(text)) => Some(ParameterValue::Text(text.clone())),
+        (ParameterKind::Flag, YamlShape::Scalar(text, _)) => flag(text).map(ParameterValue::Flag),
+        (ParameterKind::Number { .. }, YamlShape::Scalar(text, _)) => {
+            number(text).map(ParameterValue::Number)
+        }
+        (ParameterKind::Text { .. }, YamlShape::Scalar(text, _)) => Some(ParameterValue::Text(text.clone())),
         (ParameterKind::Numbers { .. }, YamlShape::List(list)) => {
             let numbers = list.iter().map(|one| scalar(one).and_then(number));
             numbers.collect::<Option<Vec<f64>>>().map(ParameterValue::Numbers)
@@ -98,14 +118,14 @@ fn written(kind: &ParameterKind, shape: &YamlShape) -> Option<ParameterValue> {
 
 fn scalar(tree: &YamlTree) -> Option<&str> {
     match &tree.value {
-        YamlShape::Scalar(text) => Some(text),
+        YamlShape::Scalar(text, _) => Some(text),
         YamlShape::Nothing | YamlShape::List(_) | YamlShape::Map(_) => None,
     }
 }
 
 fn shown(shape: &YamlShape) -> String {
     match shape {
-        YamlShape::Scalar(text) => format!("\"{text}\""),
+        YamlShape::Scalar(text, _) => format!("\"{text}\""),
         YamlShape::List(list) => {
             let texts: Vec<String> = list.iter().map(|one| shown(&one.value)).collect();
             format!("[{}]", texts.join(", "))

@@ -8,6 +8,7 @@ use crate::step::{CallBatch, CallEnvironment, CallLimits, CancelToken, Fault, Fa
 
 use super::control::EngineControl;
 use super::memory::{MemoryKey, RequestMemories};
+use super::partial_text::PartialText;
 
 /// The environment of the calls of one request.
 pub struct RecordedCalls {
@@ -50,6 +51,11 @@ impl CallEnvironment for RecordedCalls {
 
     fn end_attempt(&self, limits: &CallLimits) {
         self.control.end_call(&self.dataflow, limits);
+    }
+
+    fn tell_partial(&self, step: &str, text: &str) {
+        let (request, dataflow) = (self.memory.request, &*self.dataflow);
+        self.control.partials.tell(&PartialText { request, dataflow, step, text });
     }
 
     fn wait(&self, time: Duration, token: &CancelToken) {

@@ -7,6 +7,7 @@ use crate::dataflow::Dataflow;
 use crate::step::{CallLimits, CancelToken};
 
 use super::call_gates::CallGates;
+use super::partial_text::PartialTexts;
 use super::pause_board::PauseBoard;
 use super::rate_limiter::RateLimiter;
 
@@ -14,6 +15,8 @@ use super::rate_limiter::RateLimiter;
 pub struct EngineControl {
     /// What is paused.
     pub pauses: PauseBoard,
+    /// Those who hear text of answers that calls are still reading.
+    pub partials: PartialTexts,
     rates: RateLimiter,
     gates: CallGates,
 }
@@ -29,6 +32,7 @@ impl Default for EngineControl {
     fn default() -> EngineControl {
         EngineControl {
             pauses: PauseBoard::default(),
+            partials: PartialTexts::default(),
             rates: RateLimiter::new(None),
             gates: CallGates::default(),
         }

@@ -43,6 +43,11 @@ impl DeliveryQueue<'_> {
                     earlier.into_iter().for_each(|earlier| _ = earlier.recv());
                     if self.recorder.journal.keeps() {
                         match self.secure(&receipt, &response) {
+                            Ok(content) if self.sink.keeps_responses() => {
+                                let entry = JournalEntry::Responded { response: response.clone() };
+                                self.recorder.journal.append_with_surely(&receipt, &entry, content);
+                                self.hand_over(receipt, response, ResponseKind::Last);
+                            }
                             Ok(content) => {
                                 let turn = AnswerTurn::Recorded;
                                 let recorded =

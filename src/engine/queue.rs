@@ -13,6 +13,7 @@ use super::answer_queue::{AnswerSender, AnswerTurn, AnsweredRequest};
 use super::control::EngineControl;
 use super::memory::{MemoryKey, RequestMemories};
 use super::running_dataflows::{DataflowRefusal, RunningDataflows};
+use super::submitter::RequestSubmitter;
 
 /// The entrance of the engine: requests wait here until a lane is free. Any thread may submit.
 pub struct RequestQueue {
@@ -172,16 +173,14 @@ impl RequestQueue {
         shared.slots.enter(priority);
     }
 
-    /// The index of a submission's dataflow. Where its version is not loaded, the first dataflow answers it
-    /// with an error response.
     fn placed(&self, submission: RequestSubmission) -> (usize, RequestSubmission) {
-        let Some(version) = submission.version else { return (0, submission) };
-        match self.dataflows.position(version) {
-            Some(dataflow) => (dataflow, submission),
-            None => {
-                (0, RequestSubmission { version: None, refused: Some(not_loaded(version)), ..submission })
-            }
-        }
+        placed(&self.dataflows, submission)
+    }
+
+    /// A handle to submit new requests with, from any thread.
+    pub fn submitter(&self) -> RequestSubmitter {
+        let (dataflows, memories) = (Arc::downgrade(&self.dataflows), Arc::clone(&self.memories));
+        RequestSubmitter { scheduler: self.scheduler.clone(), dataflows, memories }
     }
 
     /// Delivers a response that an earlier process made.
@@ -262,6 +261,19 @@ impl RequestQueue {
 
     pub(super) fn worker(&self) -> Arc<OnceLock<Thread>> {
         Arc::clone(&self.scheduler.worker)
+    }
+}
+
+/// The index of a submission's dataflow. Where its version is not loaded, the first dataflow answers it
+/// with an error response.
+pub(super) fn placed(
+    dataflows: &RunningDataflows,
+    submission: RequestSubmission,
+) -> (usize, RequestSubmission) {
+    let Some(version) = submission.version else { return (0, submission) };
+    match dataflows.position(version) {
+        Some(dataflow) => (dataflow, submission),
+        None => (0, RequestSubmission { version: None, refused: Some(not_loaded(version)), ..submission }),
     }
 }
 

@@ -15,6 +15,12 @@ pub trait ResponseSink: Sync {
     /// delivered in part.
     fn deliver(&self, pending_delivery: PendingDelivery);
 
+    /// Whether the sink makes a final response durable itself before it settles it, and takes it again after a crash
+    /// without harm. Then it gets responses without waiting for their records in the journal, which follow.
+    fn keeps_responses(&self) -> bool {
+        false
+    }
+
     /// Begins the next delivery attempt of a request's response at once, if one is waiting.
     fn expedite(&self, _request: Digest) {}
 

@@ -67,6 +67,13 @@ impl RequestSlots {
         state.taken_by[priority as usize] += 1;
     }
 
+    /// Takes a slot for an announced request without waiting, also where none is free.
+    pub fn enter_at_once(&self, priority: RequestPriority) {
+        let mut state = self.lock();
+        state.taken += 1;
+        state.taken_by[priority as usize] += 1;
+    }
+
     /// Whether a slot is free for the priority.
     pub fn has_room(&self, priority: RequestPriority) -> bool {
         self.has_slot(&self.lock(), priority)

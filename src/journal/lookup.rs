@@ -10,7 +10,7 @@ const UNLISTED: &str = "";
 /// The most texts of a request that are listed, and below the longest one. For requests with more, the source
 /// is asked at each lookup.
 const TEXTS_MAX: usize = 16;
-const TEXT_BYTES_MAX: usize = 128;
+const TEXT_BYTES_MAX: usize = 256;
 
 /// Lists the texts of a new request.
 pub fn insert(connection: &Connection, number: i64, texts: &[String]) -> Result<(), DatabaseError> {
@@ -59,6 +59,12 @@ pub fn by_text(connection: &Connection, text: &str) -> Result<Vec<i64>, Database
             numbers(connection, condition, params![text, UNLISTED])
         }
     }
+}
+
+/// The first request that is listed with this text of its source. One whose texts are not listed is not found.
+pub fn exactly(connection: &Connection, text: &str) -> Result<Option<i64>, DatabaseError> {
+    let mut statement = connection.prepare_cached("SELECT request FROM lookup WHERE text = ? LIMIT 1")?;
+    Ok(statement.query_row([text], |row| row.get(0)).optional()?)
 }
 
 fn numbers(connection: &Connection, query: &str, values: impl Params) -> Result<Vec<i64>, DatabaseError> {

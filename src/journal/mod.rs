@@ -15,6 +15,7 @@
 //! | `schema` | the tables and their version |
 //! | `row`, `query`, `total` | where each request stands, with the digests |
 //! | `lookup` | requests by the texts by which people call them |
+//! | `once` | requests that are known again by such a text |
 //! | `log`, `transaction` | adding |
 //! | `summary`, `tally`, `standing`, `health`, `cut`, `recount` | what views over all requests are made of: records, counts, and changes |
 //! | `general_reason` | reasons of faults without what may name a patient |
@@ -38,6 +39,7 @@ mod history;
 mod known_reasons;
 mod log;
 mod lookup;
+mod once;
 mod operator_request;
 mod process_journal;
 mod query;
@@ -64,6 +66,7 @@ pub use error::{DatabaseError, JournalError};
 pub use general_reason::{general, general_fault};
 pub use health::{DestinationHealth, DownDestinations};
 pub use history::{DatedEntry, RequestHistory};
+pub use once::OnceAccepted;
 pub use operator_request::OperatorRequest;
 pub use process_journal::Journal;
 pub use reader::{JournalReader, RequestNames, RequestOverview};

@@ -143,7 +143,11 @@ impl Journal {
         Ok(receipts.map(|(request, (number, standing))| Receipt::new(number, request, standing)).collect())
     }
 
-    fn has_room(&self, writer: &JournalWriter) -> Result<(), JournalError> {
+    pub(super) fn writer(&self) -> Option<&JournalWriter> {
+        self.writer.as_ref()
+    }
+
+    pub(super) fn has_room(&self, writer: &JournalWriter) -> Result<(), JournalError> {
         let free = free_bytes(writer.path());
         match free < self.free_bytes_min {
             true => Err(JournalError::Low { free, wanted: self.free_bytes_min }),
@@ -194,8 +198,13 @@ impl Journal {
     /// Records an entry at the next commit, without waiting for it. On a full disk it is tried again until it
     /// succeeds.
     pub fn append_surely(&self, request: &Receipt, entry: JournalEntry) {
+        self.append_with_surely(request, &entry, Vec::new());
+    }
+
+    /// The same for an entry with content.
+    pub fn append_with_surely(&self, request: &Receipt, entry: &JournalEntry, content: Vec<u8>) {
         if let (Some(writer), Some(number)) = (&self.writer, request.number()) {
-            writer.note(number, PreparedEntry::of(&entry, Vec::new()), WriteUrgency::Surely);
+            writer.note(number, PreparedEntry::of(entry, content), WriteUrgency::Surely);
         }
     }
 

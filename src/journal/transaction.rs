@@ -94,6 +94,11 @@ impl<'a> LogTransaction<'a> {
         Ok(self.connection)
     }
 
+    /// The connection, on which changed rows may not be written yet. Texts of sources always are.
+    pub fn unwritten(&self) -> &'a Connection {
+        self.connection
+    }
+
     /// Records a request, new or known; `entry` is its acceptance.
     pub fn accept(
         &mut self,

@@ -25,7 +25,8 @@ pub struct JournalWriter {
 
 type BrokenHook = OnceLock<Box<dyn Fn(&JournalError) + Send + Sync>>;
 
-type WriteFunction = Box<dyn FnOnce(&mut LogTransaction) -> Result<(), DatabaseError> + Send>;
+/// A function that writes within a transaction.
+pub type WriteFunction = Box<dyn FnOnce(&mut LogTransaction) -> Result<(), DatabaseError> + Send>;
 
 /// A callback on the writer thread after a commit has ended. It must not wait for that thread.
 pub type CommitCallback = Box<dyn FnOnce(Result<(), JournalError>) + Send>;
@@ -114,6 +115,18 @@ impl JournalWriter {
         });
         self.wait(WriteWork::Function(Some(work)))?;
         given.recv().map_err(|_| self.ended())
+    }
+
+    /// Calls `work` in the next transaction, and then `then` with the result of the commit; does not wait.
+    pub fn begin(
+        &self,
+        work: WriteFunction,
+        then: impl FnOnce(Result<(), JournalError>) + Send + 'static,
+    ) {
+        let (work, urgency) = (WriteWork::Function(Some(work)), WriteUrgency::Told(Box::new(then)));
+        if let Err(WriteUrgency::Told(then)) = self.order(WriteOrder { work, urgency }) {
+            then(Err(self.ended()));
+        }
     }
 
     /// Adds an entry to a request's log, and waits until it is on the disk.

@@ -2,8 +2,10 @@
 //! dataflow needs no code.
 
 mod chart;
+pub mod condition;
 mod item;
 pub mod steps;
+pub mod template;
 mod total;
 
 pub use item::JsonItem;

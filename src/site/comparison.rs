@@ -23,7 +23,7 @@ pub(super) fn differing_keys(before: &str, after: &str) -> Vec<String> {
 fn entries(text: &str) -> Vec<YamlEntry> {
     match yaml::read(text, &mut ProblemCollector::new("", text)).map(|tree| tree.value) {
         Some(YamlShape::Map(entries)) => entries,
-        Some(YamlShape::Nothing | YamlShape::Scalar(_) | YamlShape::List(_)) | None => Vec::new(),
+        Some(YamlShape::Nothing | YamlShape::Scalar(..) | YamlShape::List(_)) | None => Vec::new(),
     }
 }
 
@@ -31,7 +31,7 @@ fn entries(text: &str) -> Vec<YamlEntry> {
 fn is_same(before: &YamlTree, after: &YamlTree) -> bool {
     match (&before.value, &after.value) {
         (YamlShape::Nothing, YamlShape::Nothing) => true,
-        (YamlShape::Scalar(before), YamlShape::Scalar(after)) => before == after,
+        (YamlShape::Scalar(before, _), YamlShape::Scalar(after, _)) => before == after,
         (YamlShape::List(before), YamlShape::List(after)) => {
             before.len() == after.len() && before.iter().zip(after).all(|(one, other)| is_same(one, other))
         }

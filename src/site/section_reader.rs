@@ -6,8 +6,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::yaml::{
-    self, MapFields, PlacedValue, ProblemCollector, SourcePlace, YamlShape, YamlTree, duration, entries,
-    flag, list, text, value,
+    self, MapFields, PlacedValue, ProblemCollector, ScalarForm, SourcePlace, YamlShape, YamlTree, duration,
+    entries, flag, list, text, value,
 };
 
 use super::SiteContext;
@@ -104,7 +104,7 @@ impl<'text> SectionReader<'_, 'text> {
     /// The value of a part that may be a map or a single value, if it is the latter.
     pub fn single(&mut self) -> Option<PlacedValue<String>> {
         match &self.tree {
-            Some(PlacedValue { place, value: YamlShape::Scalar(value) }) => {
+            Some(PlacedValue { place, value: YamlShape::Scalar(value, _) }) => {
                 Some(PlacedValue { place: *place, value: value.clone() })
             }
             _ => None,
@@ -161,7 +161,7 @@ impl<'text> SectionReader<'_, 'text> {
         let (what, hint) =
             (self.called(key), format!("write a number and one of {}: 5 s", duration::units()));
         let read = |PlacedValue { place, value: text }| {
-            let tree = PlacedValue { place, value: YamlShape::Scalar(text) };
+            let tree = PlacedValue { place, value: YamlShape::Scalar(text, ScalarForm::Quoted) };
             value(tree, &what, "a time", &hint, duration::parse, self.collector)
         };
         Some(written.into_iter().filter_map(read).collect())
@@ -209,7 +209,8 @@ impl<'text> SectionReader<'_, 'text> {
         hint: &str,
         read: impl Fn(&str) -> Option<T>,
     ) -> Option<T> {
-        let tree = PlacedValue { place: written.place, value: YamlShape::Scalar(written.value.clone()) };
+        let scalar = YamlShape::Scalar(written.value.clone(), ScalarForm::Quoted);
+        let tree = PlacedValue { place: written.place, value: scalar };
         value(tree, &self.what.clone(), takes, hint, read, self.collector)
     }
 

@@ -205,6 +205,17 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// The value of a parameter that was declared with [`Parameter::json`](super::Parameter::json).
+    ///
+    /// # Panics
+    /// If the step has no such parameter.
+    pub fn json(&self, name: &str) -> &'a serde_json::Value {
+        match self.setting(name) {
+            ParameterValue::Json(json) => json,
+            other => panic!("the parameter {name:?} is {other:?}, not a map or a list"),
+        }
+    }
+
     /// The DICOM UID of the step's result number `output`. The same request, dataflow, step, edition and
     /// number give the same UID. A step that calls this must be declared with
     /// [`Step::identifies`](super::Step::identifies).

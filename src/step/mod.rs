@@ -78,7 +78,7 @@ pub use file::{Artifact, ResponseFile, ResponseFiles};
 pub use interned::interned;
 pub use item::{Item, ItemContent, ItemPlace};
 pub use outcome::{Outcome, OutcomeReason, StepOutcomes, StepReport};
-pub use parameter::{Parameter, ParameterKind, ParameterValue, StepParameters};
+pub use parameter::{JsonCheck, Parameter, ParameterKind, ParameterValue, StepParameters};
 pub use plain_value::{JsonValue, NumberValue, TextValue};
 pub use request::Request;
 pub use reservation::{StepReservation, StepReservations};

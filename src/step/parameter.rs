@@ -19,6 +19,8 @@ pub enum ParameterValue {
     Numbers(Vec<f64>),
     /// A list of texts.
     Texts(Vec<String>),
+    /// A map or list of any form.
+    Json(serde_json::Value),
 }
 
 /// The form in a dataflow file.
@@ -33,6 +35,8 @@ impl fmt::Display for ParameterValue {
                 write!(f, "[{}]", texts.join(", "))
             }
             ParameterValue::Texts(texts) => write!(f, "[{}]", texts.join(", ")),
+            // JSON is YAML, too.
+            ParameterValue::Json(json) => write!(f, "{json}"),
         }
     }
 }
@@ -63,6 +67,28 @@ pub enum ParameterKind {
     },
     /// Any number of texts.
     Texts,
+    /// A map or list of any form.
+    Json {
+        /// The function that says what is wrong with one.
+        check: JsonCheck,
+    },
+}
+
+/// The check of a parameter of any form.
+#[derive(Clone, Copy)]
+pub struct JsonCheck(pub fn(&serde_json::Value) -> Result<(), String>);
+
+/// A check is a part of the step's code, of which its version tells.
+impl PartialEq for JsonCheck {
+    fn eq(&self, _: &JsonCheck) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for JsonCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JsonCheck")
+    }
 }
 
 /// A declared parameter.
@@ -137,6 +163,25 @@ impl Parameter {
         Parameter::new(name, ParameterKind::Texts, ParameterValue::Texts(Vec::new()), "")
     }
 
+    /// A map or list of any form; `check` says what is wrong with one, in words that fit after "the parameter …: ".
+    ///
+    /// ```
+    /// use flow::step::{Parameter, ParameterValue};
+    ///
+    /// let is_map = |json: &serde_json::Value| if json.is_object() { Ok(()) } else { Err("it is no map".to_owned()) };
+    /// let fields = Parameter::json("fields", serde_json::json!({}), is_map);
+    /// let list = ParameterValue::Json(serde_json::json!([1]));
+    /// assert_eq!(fields.accepts(&list), Err("it is no map".to_owned()));
+    /// ```
+    pub fn json(
+        name: &'static str,
+        default: serde_json::Value,
+        check: fn(&serde_json::Value) -> Result<(), String>,
+    ) -> Parameter {
+        let kind = ParameterKind::Json { check: JsonCheck(check) };
+        Parameter::new(name, kind, ParameterValue::Json(default), "")
+    }
+
     /// Declares that a dataflow file must set the parameter.
     #[must_use]
     pub fn required(mut self) -> Parameter {
@@ -163,8 +208,11 @@ impl Parameter {
     /// Checks a value.
     ///
     /// # Errors
-    /// [`Parameter::range`], if the parameter cannot have this value.
+    /// [`Parameter::range`], or what the check of a [`Parameter::json`] says, if the parameter cannot have this value.
     pub fn accepts(&self, setting: &ParameterValue) -> Result<(), String> {
+        if let (ParameterKind::Json { check }, ParameterValue::Json(json)) = (&self.kind, setting) {
+            return check.0(json);
+        }
         let within = |least: f64, most: f64, number: f64| (least..=most).contains(&number);
         let fits = match (&self.kind, setting) {
             (ParameterKind::Flag, ParameterValue::Flag(_)) => true,
@@ -193,6 +241,7 @@ impl Parameter {
                 format!("a list of numbers from {least} to {most}{unit}")
             }
             ParameterKind::Texts => "a list of texts".to_owned(),
+            ParameterKind::Json { .. } => "a map or a list".to_owned(),
             ParameterKind::Text { choices } if choices.is_empty() => "a text".to_owned(),
             ParameterKind::Text { choices } => format!("one of {}", choices.join(", ")),
         }

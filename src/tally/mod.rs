@@ -4,7 +4,7 @@
 //! function of the job alone, so that a plain sequential program knows the total, whatever fails on the way.
 
 mod answers;
-mod http;
+pub(crate) mod http;
 mod jobs;
 mod search;
 mod services;

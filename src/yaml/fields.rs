@@ -98,7 +98,7 @@ pub(crate) fn text(
     collector: &mut ProblemCollector,
 ) -> Option<PlacedValue<String>> {
     match tree.value {
-        YamlShape::Scalar(value) => Some(PlacedValue { place: tree.place, value }),
+        YamlShape::Scalar(value, _) => Some(PlacedValue { place: tree.place, value }),
         other => {
             collector.add(tree.place, format!("{what} is {}, not a single value", other.name()));
             None

@@ -14,9 +14,16 @@ pub(crate) type YamlEntry = (PlacedValue<String>, YamlTree);
 #[derive(Clone, Debug)]
 pub(crate) enum YamlShape {
     Nothing,
-    Scalar(String),
+    Scalar(String, ScalarForm),
     List(Vec<YamlTree>),
     Map(Vec<YamlEntry>),
+}
+
+/// The way in which a single value is written. Only JSON tells them apart: `1` is a number, `"1"` a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ScalarForm {
+    Plain,
+    Quoted,
 }
 
 impl YamlShape {
@@ -24,7 +31,7 @@ impl YamlShape {
     pub fn name(&self) -> &'static str {
         match self {
             YamlShape::Nothing => "empty",
-            YamlShape::Scalar(_) => "a single value",
+            YamlShape::Scalar(..) => "a single value",
             YamlShape::List(_) => "a list",
             YamlShape::Map(_) => "a map",
         }
@@ -56,7 +63,7 @@ pub(crate) fn read_added(text: &str, file: usize, collector: &mut ProblemCollect
 fn move_to(tree: &mut YamlTree, file: usize) {
     tree.place.file = file;
     match &mut tree.value {
-        YamlShape::Nothing | YamlShape::Scalar(_) => {}
+        YamlShape::Nothing | YamlShape::Scalar(..) => {}
         YamlShape::List(list) => list.iter_mut().for_each(|one| move_to(one, file)),
         YamlShape::Map(entries) => entries.iter_mut().for_each(|(key, value)| {
             key.place.file = file;
@@ -116,8 +123,10 @@ impl YamlReader {
                 Err(mistake(place, "a file here has no aliases (*)", hint))
             }
             Event::Scalar(text, style, _, None) => {
-                let nothing = style == ScalarStyle::Plain && matches!(&*text, "" | "~" | "null");
-                let value = if nothing { YamlShape::Nothing } else { YamlShape::Scalar(text.into_owned()) };
+                let form = if style == ScalarStyle::Plain { ScalarForm::Plain } else { ScalarForm::Quoted };
+                let nothing = form == ScalarForm::Plain && matches!(&*text, "" | "~" | "null");
+                let scalar = || YamlShape::Scalar(text.into_owned(), form);
+                let value = if nothing { YamlShape::Nothing } else { scalar() };
                 self.complete(PlacedValue { place, value })
             }
             Event::SequenceStart(_, None) => self.begin(OpenNode::List(place, Vec::new()), place),
@@ -166,7 +175,7 @@ impl YamlReader {
 
 fn word(tree: YamlTree) -> Result<PlacedValue<String>, YamlMistake> {
     match tree.value {
-        YamlShape::Scalar(value) => Ok(PlacedValue { place: tree.place, value }),
+        YamlShape::Scalar(value, _) => Ok(PlacedValue { place: tree.place, value }),
         other => Err(mistake(tree.place, format!("a key is a word, this is {}", other.name()), None)),
     }
 }

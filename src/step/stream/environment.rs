@@ -59,6 +59,12 @@ pub trait CallEnvironment: Send + Sync {
         let _ = limits;
     }
 
+    /// Tells text of an answer that a call is still reading: all of it so far. It is not recorded, and nothing depends on
+    /// it. By default nobody hears it.
+    fn tell_partial(&self, step: &str, text: &str) {
+        let _ = (step, text);
+    }
+
     /// Waits between two attempts, or until the run is cancelled.
     fn wait(&self, time: Duration, token: &CancelToken);
 }

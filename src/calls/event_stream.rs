@@ -1,0 +1,171 @@
+//! An answer that comes piece by piece: server-sent events (WHATWG HTML, 9.2) in the answer to a POST.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use crate::step::{CallAttempt, CallFault, CancelToken, Fault, FaultKind};
+
+use super::client::{ANSWER_BYTES_MAX, CIRCUITS, PostAnswer, ServicePost, service, unanswered};
+
+/// The longest line of an answer, in bytes.
+const LINE_BYTES_MAX: u64 = 1 << 20;
+
+/// How an answer came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamedAnswer {
+    /// As events, each of which was given on.
+    Events,
+    /// As one body, from a service that sends no events.
+    Whole(Vec<u8>),
+}
+
+/// The function that takes the data of each event, and says when it has all it wants.
+pub type TakeEvent<'a> = dyn FnMut(&str) -> ControlFlow<()> + 'a;
+
+impl ServicePost<'_> {
+    /// Sends it, and gives on the data of each event as it comes. The time of the attempt counts for all of them.
+    ///
+    /// # Errors
+    /// As [`ServicePost::send`]; a temporary fault if the answer breaks off, and that of a cancelled run.
+    pub fn stream(
+        &self,
+        attempt: &CallAttempt,
+        token: &CancelToken,
+        take: &mut TakeEvent,
+    ) -> Result<StreamedAnswer, CallFault> {
+        let service = service(self.url);
+        CIRCUITS.enter(service, Instant::now())?;
+        match self.events(service, attempt, token, take) {
+            Ok(answer) => {
+                CIRCUITS.succeeded(service, Instant::now());
+                Ok(answer)
+            }
+            Err(EventFailure::OfService(fault)) => {
+                CIRCUITS.failed(service, &fault.fault.reason, Instant::now());
+                Err(fault)
+            }
+            Err(EventFailure::OfRequest(fault)) => {
+                CIRCUITS.succeeded(service, Instant::now());
+                Err(fault)
+            }
+        }
+    }
+
+    fn events(
+        &self,
+        service: &str,
+        attempt: &CallAttempt,
+        token: &CancelToken,
+        take: &mut TakeEvent,
+    ) -> Result<StreamedAnswer, EventFailure> {
+        let unanswered = |error: ureq::Error| EventFailure::OfService(unanswered(service, &error));
+        let answer = self.open(attempt, "text/event-stream, application/json").map_err(unanswered)?;
+        let kind = answer.headers().get("Content-Type").and_then(|kind| kind.to_str().ok());
+        let has_events = kind.is_some_and(|kind| kind.starts_with("text/event-stream"));
+        if !has_events || !answer.status().is_success() {
+            let answer = PostAnswer::read(answer).map_err(unanswered)?;
+            let failed = answer.status >= 500;
+            return answer.taken(service).map(StreamedAnswer::Whole).map_err(|fault| match failed {
+                true => EventFailure::OfService(fault),
+                false => EventFailure::OfRequest(fault),
+            });
+        }
+        let body = answer.into_body().into_with_config().limit(ANSWER_BYTES_MAX).reader();
+        let broken = |error: io::Error| EventFailure::OfService(broken_off(service, &error).into());
+        let mut lines = EventLines { from: BufReader::new(body), line: Vec::new(), data: String::new() };
+        while let Some(data) = lines.next().map_err(broken)? {
+            token.check().map_err(|fault| EventFailure::OfRequest(fault.into()))?;
+            if take(data).is_break() {
+                break;
+            }
+        }
+        Ok(StreamedAnswer::Events)
+    }
+}
+
+/// Whose failure ended the events: only that of the service counts for its circuit.
+enum EventFailure {
+    OfService(CallFault),
+    OfRequest(CallFault),
+}
+
+fn broken_off(service: &str, error: &io::Error) -> Fault {
+    let kind = match error.kind() {
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => FaultKind::TimedOut,
+        _ => FaultKind::Transient,
+    };
+    let reason = format!("the answer of {service} broke off: {error}");
+    Fault::of(kind, reason, "See to the service and the network, and send the request again.")
+}
+
+/// The events of a body.
+struct EventLines<R> {
+    from: BufReader<R>,
+    line: Vec<u8>,
+    data: String,
+}
+
+impl<R: Read> EventLines<R> {
+    /// The data of the next event; nothing at the end of the body.
+    fn next(&mut self) -> io::Result<Option<&str>> {
+        self.data.clear();
+        let mut has_data = false;
+        loop {
+            self.line.clear();
+            let read = (&mut self.from).take(LINE_BYTES_MAX).read_until(b'\n', &mut self.line)?;
+            if read as u64 == LINE_BYTES_MAX {
+                return Err(io::Error::other("a line is too long"));
+            }
+            let line = String::from_utf8_lossy(&self.line);
+            let line = line.trim_end_matches(['\n', '\r']);
+            if read == 0 || line.is_empty() {
+                if has_data {
+                    return Ok(Some(&self.data));
+                }
+                if read == 0 {
+                    return Ok(None);
+                }
+                continue;
+            }
+            // Other fields, and comments that begin with a colon, say nothing here.
+            let Some(data) = line.strip_prefix("data:") else { continue };
+            if has_data {
+                self.data.push('\n');
+            }
+            self.data.push_str(data.strip_prefix(' ').unwrap_or(data));
+            has_data = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(text: &str) -> Vec<String> {
+        let mut lines =
+            EventLines { from: BufReader::new(text.as_bytes()), line: Vec::new(), data: String::new() };
+        let mut events = Vec::new();
+        while let Some(data) = lines.next().unwrap() {
+            events.push(data.to_owned());
+        }
+        events
+    }
+
+    #[test]
+    fn events_are_taken_line_by_line() {
+        let text =
+            ": hello\r\n\r\ndata: {\"a\":1}\r\n\r\nevent: x\ndata:b\ndata:  c\n\n\nid: 7\n\ndata: last";
+        assert_eq!(events(text), ["{\"a\":1}", "b\n c", "last"]);
+        assert_eq!(events(""), [""; 0]);
+    }
+
+    #[test]
+    fn a_line_without_end_is_refused() {
+        let text = format!("data: {}", "x".repeat(LINE_BYTES_MAX as usize));
+        let mut lines =
+            EventLines { from: BufReader::new(text.as_bytes()), line: Vec::new(), data: String::new() };
+        assert!(lines.next().is_err());
+    }
+}

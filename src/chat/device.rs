@@ -1,0 +1,402 @@
+//! A connected device: how far it has seen each conversation, and what waits to be sent to it.
+//!
+//! What waits is bounded, however slow the device is: of a conversation that it cannot follow, it reads the events
+//! in the log when it comes to them. So a device that was away, a slow one and a quick one all see the same.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::event::ChatEvent;
+use super::outgoing::Outgoing;
+use super::token::{ChatMember, MemberConversations};
+
+/// A device of a member.
+pub struct Device {
+    pub member: ChatMember,
+    state: Mutex<DeviceState>,
+    wake: Notify,
+}
+
+/// What to do next for a device.
+#[derive(Debug, PartialEq)]
+pub enum DeviceWork {
+    Send(Outgoing),
+    /// Read the events of a conversation after a number in the log; at least those up to `known` are there.
+    Read { conversation: Arc<str>, after: u64, known: u64 },
+    Nothing,
+}
+
+#[derive(Default)]
+struct DeviceState {
+    queue: VecDeque<Outgoing>,
+    /// The events in the queue.
+    queued: usize,
+    cursors: HashMap<Arc<str>, ConversationCursor>,
+    /// The conversations whose next events are to be read in the log.
+    behind: VecDeque<Arc<str>>,
+    /// The last numbers of events that are not for the device, since the last one that is.
+    skipped: BTreeMap<Arc<str>, u64>,
+    /// Whether it is known how far each conversation is.
+    is_ready: bool,
+    /// Its messages whose acceptance is under way.
+    sending: usize,
+}
+
+/// How far a device is in a conversation, by numbers of events.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct ConversationCursor {
+    /// Up to here the events were sent or skipped.
+    handled: u64,
+    /// Up to here they are in the queue.
+    queued: u64,
+    /// Up to here they are in the log.
+    known: u64,
+    is_behind: bool,
+}
+
+impl ConversationCursor {
+    fn at(seq: u64) -> ConversationCursor {
+        ConversationCursor { handled: seq, queued: seq, known: seq, is_behind: false }
+    }
+}
+
+/// The most events that wait in memory for a device.
+const EVENTS_MAX: usize = 64;
+
+/// The most messages of a device whose acceptance is under way.
+const SENDING_MAX: usize = 64;
+
+/// The cursors of a device of all conversations, beyond which those without news are dropped.
+const CURSORS_MAX: usize = 10_000;
+
+impl Device {
+    /// A device that has seen the conversations up to these numbers.
+    pub fn new(member: ChatMember, seen: &HashMap<String, u64>) -> Device {
+        let mut state = DeviceState::default();
+        if let MemberConversations::Named(names) = &member.conversations {
+            let cursor = |name: &Arc<str>| {
+                let seen = seen.get(&**name).copied().unwrap_or(0);
+                (Arc::clone(name), ConversationCursor::at(seen))
+            };
+            state.cursors = names.iter().map(cursor).collect();
+        }
+        Device { member, state: Mutex::new(state), wake: Notify::new() }
+    }
+
+    /// Says how far conversations are; from then on events are sent. `last` has the last number of each, and the
+    /// number that the device has seen, where that is not known yet.
+    pub fn begin(&self, last: impl IntoIterator<Item = (Arc<str>, u64, Option<u64>)>) {
+        let mut state = self.lock();
+        for (conversation, last, seen) in last {
+            let cursor = state.cursors.entry(conversation).or_insert(ConversationCursor::at(seen.unwrap_or(last)));
+            // A client may have seen numbers of a log that is no more.
+            cursor.handled = cursor.handled.min(last);
+            cursor.queued = cursor.handled;
+            cursor.known = last.max(if cursor.is_behind { cursor.known } else { 0 });
+            cursor.is_behind = false;
+        }
+        state.behind.clear();
+        let behind = state.cursors.iter_mut().filter(|(_, cursor)| cursor.queued < cursor.known);
+        let behind: VecDeque<Arc<str>> = behind
+            .map(|(conversation, cursor)| {
+                cursor.is_behind = true;
+                Arc::clone(conversation)
+            })
+            .collect();
+        state.behind = behind;
+        state.is_ready = true;
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Brings a recorded event.
+    pub fn push(&self, event: &Arc<ChatEvent>) {
+        let Some(seq) = event.seq else { return self.push_unrecorded(event) };
+        let mut state = self.lock();
+        state.push(event, seq);
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Brings an event that is not recorded. A device that is slow does not get it.
+    fn push_unrecorded(&self, event: &Arc<ChatEvent>) {
+        if event.is_for(&self.member) {
+            self.push_passing(Outgoing::Event(Arc::clone(event)));
+        }
+    }
+
+    /// Brings what is of no use later.
+    pub fn push_passing(&self, outgoing: Outgoing) {
+        let mut state = self.lock();
+        if !state.is_ready || state.queued >= EVENTS_MAX {
+            return;
+        }
+        state.queued += 1;
+        state.queue.push_back(outgoing);
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Counts a message whose acceptance begins; `false` if there are too many.
+    pub fn begin_sending(&self) -> bool {
+        let mut state = self.lock();
+        let has_room = state.sending < SENDING_MAX;
+        state.sending += usize::from(has_room);
+        has_room
+    }
+
+    /// Answers a message that was counted.
+    pub fn end_sending(&self, reply: Outgoing) {
+        let mut state = self.lock();
+        state.sending = state.sending.saturating_sub(1);
+        state.queue.push_back(reply);
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Tells something at once.
+    pub fn reply(&self, reply: Outgoing) {
+        self.lock().queue.push_back(reply);
+        self.wake.notify_one();
+    }
+
+    /// Takes what is to be done next.
+    pub fn take(&self) -> DeviceWork {
+        self.lock().take(&self.member)
+    }
+
+    /// Takes what can be sent at once, if there is anything.
+    pub fn take_ready(&self) -> Option<Outgoing> {
+        let mut state = self.lock();
+        if state.queue.is_empty() && state.skipped.is_empty() {
+            return None;
+        }
+        match state.take(&self.member) {
+            DeviceWork::Send(outgoing) => Some(outgoing),
+            DeviceWork::Read { .. } | DeviceWork::Nothing => None,
+        }
+    }
+
+    /// Brings events that were read in the log, as `take` asked for. `is_whole`: there were no more then.
+    pub fn bring(&self, conversation: &Arc<str>, known: u64, events: Vec<ChatEvent>, is_whole: bool) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        state.behind.retain(|name| name != conversation);
+        let Some(cursor) = state.cursors.get_mut(conversation) else { return };
+        for event in events {
+            let Some(seq) = event.seq.filter(|seq| *seq > cursor.queued) else { continue };
+            cursor.queued = seq;
+            state.queued += 1;
+            state.queue.push_back(Outgoing::Event(Arc::new(event)));
+        }
+        if is_whole && cursor.queued < known {
+            // The events behind the last one have expired.
+            cursor.queued = known;
+            if cursor.handled < known && state.queue.is_empty() {
+                cursor.handled = known;
+            }
+        }
+        cursor.known = cursor.known.max(cursor.queued);
+        cursor.is_behind = cursor.queued < cursor.known;
+        if cursor.is_behind {
+            state.behind.push_back(Arc::clone(conversation));
+        }
+    }
+
+    /// Waits until there may be something to do.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, DeviceState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl DeviceState {
+    fn push(&mut self, event: &Arc<ChatEvent>, seq: u64) {
+        if self.cursors.len() > CURSORS_MAX {
+            self.cursors.retain(|_, cursor| cursor.handled < cursor.known);
+        }
+        let conversation = &event.conversation;
+        let cursor = match self.cursors.get_mut(conversation) {
+            Some(cursor) => cursor,
+            // It is a conversation of all: from now on.
+            None => {
+                let cursor = ConversationCursor::at(seq.saturating_sub(1));
+                self.cursors.entry(Arc::clone(conversation)).or_insert(cursor)
+            }
+        };
+        if self.is_ready && seq <= cursor.queued {
+            return;
+        }
+        // Before all is known, a number that the device claims to have seen says nothing.
+        cursor.known = if cursor.is_behind || self.is_ready { cursor.known.max(seq) } else { seq };
+        let follows = self.is_ready && !cursor.is_behind && seq == cursor.queued + 1;
+        if follows && self.queued < EVENTS_MAX {
+            cursor.queued = seq;
+            self.queued += 1;
+            self.queue.push_back(Outgoing::Event(Arc::clone(event)));
+        } else if !cursor.is_behind {
+            cursor.is_behind = true;
+            self.behind.push_back(Arc::clone(conversation));
+        }
+    }
+
+    fn take(&mut self, member: &ChatMember) -> DeviceWork {
+        while let Some(outgoing) = self.queue.pop_front() {
+            let event = match &outgoing {
+                Outgoing::Event(event) => event,
+                Outgoing::Partial { .. } => {
+                    self.queued = self.queued.saturating_sub(1);
+                    return DeviceWork::Send(outgoing);
+                }
+                Outgoing::Accepted { .. } | Outgoing::Refused { .. } | Outgoing::Seen { .. } => {
+                    return DeviceWork::Send(outgoing);
+                }
+            };
+            self.queued = self.queued.saturating_sub(1);
+            let Some(seq) = event.seq else { return DeviceWork::Send(outgoing) };
+            if let Some(cursor) = self.cursors.get_mut(&event.conversation) {
+                cursor.handled = cursor.handled.max(seq);
+            }
+            if event.is_for(member) {
+                self.skipped.remove(&event.conversation);
+                return DeviceWork::Send(outgoing);
+            }
+            self.skipped.insert(Arc::clone(&event.conversation), seq);
+        }
+        if !self.is_ready {
+            return DeviceWork::Nothing;
+        }
+        // It stays first until its events are brought: whoever reads them may give up.
+        if let Some(conversation) = self.behind.front()
+            && let Some(cursor) = self.cursors.get(conversation)
+        {
+            let conversation = Arc::clone(conversation);
+            return DeviceWork::Read { conversation, after: cursor.queued, known: cursor.known };
+        }
+        match self.skipped.pop_first() {
+            Some((conversation, seq)) => DeviceWork::Send(Outgoing::Seen { conversation, seq }),
+            None => DeviceWork::Nothing,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::event::{AnsweredEvent, error_event};
+    use super::super::message::MessageOrigin;
+    use super::*;
+
+    fn member(conversations: &[&str]) -> ChatMember {
+        let conversations = match conversations {
+            ["*"] => MemberConversations::All,
+            names => MemberConversations::Named(names.iter().map(|name| Arc::from(*name)).collect()),
+        };
+        ChatMember { user: "ann".into(), role: "patient".into(), conversations, expires_s: 0 }
+    }
+
+    fn event(conversation: &str, seq: u64, to: &str) -> ChatEvent {
+        let origin = MessageOrigin {
+            conversation: conversation.into(),
+            user: "bo".into(),
+            role: "provider".into(),
+            id: "1".into(),
+            message_type: "text".into(),
+            is_ordered: true,
+        };
+        let answered = AnsweredEvent { to: to.to_owned(), content: json!({}), ..error_event("", "") };
+        ChatEvent { seq: Some(seq), ..ChatEvent::of(answered, &origin) }
+    }
+
+    /// Takes all, with the log having events for all up to `last`; gives the numbers of what was sent.
+    fn drained(device: &Device, last: u64) -> Vec<u64> {
+        let mut sent = Vec::new();
+        loop {
+            match device.take() {
+                DeviceWork::Send(Outgoing::Event(event)) => sent.extend(event.seq),
+                DeviceWork::Send(_) => {}
+                DeviceWork::Read { conversation, after, known } => {
+                    let read: Vec<ChatEvent> =
+                        (after + 1..=last).take(5).map(|seq| event(&conversation, seq, "all")).collect();
+                    let is_whole = read.len() < 5;
+                    device.bring(&conversation, known, read, is_whole);
+                }
+                DeviceWork::Nothing => return sent,
+            }
+        }
+    }
+
+    #[test]
+    fn a_device_gets_what_it_has_not_seen_once_and_in_order_however_slow_it_is() {
+        let device = Device::new(member(&["c"]), &HashMap::from([("c".to_owned(), 3)]));
+        // One comes before it is known how far the conversation is.
+        device.push(&Arc::new(event("c", 8, "all")));
+        assert_eq!(device.take(), DeviceWork::Nothing);
+        device.begin([("c".into(), 7, None)]);
+        assert_eq!(drained(&device, 8), [4, 5, 6, 7, 8]);
+        (9..=300).for_each(|seq| device.push(&Arc::new(event("c", seq, "all"))));
+        assert!(device.lock().queue.len() <= EVENTS_MAX, "a bounded number waits in memory");
+        assert_eq!(drained(&device, 301), (9..=301).collect::<Vec<u64>>());
+        device.push(&Arc::new(event("c", 301, "all")));
+        device.push(&Arc::new(event("c", 302, "all")));
+        assert_eq!(drained(&device, 302), [302]);
+    }
+
+    #[test]
+    fn a_read_that_was_given_up_is_asked_for_again() {
+        let device = Device::new(member(&["c"]), &HashMap::new());
+        device.begin([("c".into(), 2, None)]);
+        let read = || DeviceWork::Read { conversation: "c".into(), after: 0, known: 2 };
+        assert_eq!(device.take(), read());
+        assert_eq!(device.take(), read());
+        assert_eq!(device.take_ready(), None);
+        assert_eq!(drained(&device, 2), [1, 2]);
+    }
+
+    #[test]
+    fn what_has_expired_or_was_never_there_is_passed_over() {
+        let device = Device::new(member(&["c"]), &HashMap::from([("c".to_owned(), 100)]));
+        device.begin([("c".into(), 6, None)]);
+        device.push(&Arc::new(event("c", 7, "all")));
+        assert_eq!(drained(&device, 7), [7], "100 was of another log");
+        let late = Device::new(member(&["c"]), &HashMap::new());
+        late.begin([("c".into(), 9, None)]);
+        let DeviceWork::Read { conversation, known, .. } = late.take() else { panic!() };
+        late.bring(&conversation, known, vec![event("c", 8, "all")], true);
+        late.push(&Arc::new(event("c", 10, "all")));
+        assert_eq!(drained(&late, 10), [8, 10]);
+    }
+
+    #[test]
+    fn events_for_others_are_skipped_and_their_number_is_told() {
+        let device = Device::new(member(&["c"]), &HashMap::new());
+        device.begin([("c".into(), 0, None)]);
+        for (seq, to) in [(1, "all"), (2, "provider"), (3, "sender"), (4, "others"), (5, "provider")] {
+            device.push(&Arc::new(event("c", seq, to)));
+        }
+        let mut told = Vec::new();
+        while let DeviceWork::Send(outgoing) = device.take() {
+            told.push(match outgoing {
+                Outgoing::Event(event) => ("event", event.seq.unwrap()),
+                Outgoing::Seen { seq, .. } => ("seen", seq),
+                other => panic!("{other:?}"),
+            });
+        }
+        assert_eq!(told, [("event", 1), ("event", 4), ("seen", 5)]);
+    }
+
+    #[test]
+    fn a_device_of_all_conversations_begins_where_they_are() {
+        let device = Device::new(member(&["*"]), &HashMap::new());
+        device.push(&Arc::new(event("new", 1, "all")));
+        device.begin([("named".into(), 4, Some(2))]);
+        device.push(&Arc::new(event("other", 9, "all")));
+        assert_eq!(drained(&device, 1).len(), 2, "1 of new and 9 of other; named has none in this log");
+    }
+}

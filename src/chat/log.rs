@@ -1,0 +1,485 @@
+//! The conversation log: the events of all conversations, in a SQLite file of its own.
+//!
+//! The events of a conversation are numbered from 1 without a gap. A response is appended once, however often it is
+//! delivered: its events carry the number of its request in the journal and the request's digest. An event is on the
+//! disk before anybody sees it. The last event of a conversation stays when it is old, without its content, so that
+//! numbers are never given twice.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+
+use crate::step::Digest;
+
+use super::event::{ChatEvent, EventAuthor};
+use super::token::ChatMember;
+
+/// The writing end; one for each file.
+pub struct LogWriter {
+    connection: Connection,
+    path: PathBuf,
+    /// The last number of the conversations that were written to lately.
+    last: HashMap<Arc<str>, u64>,
+}
+
+/// The reading end, for several threads.
+pub struct LogReader {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+/// The events that answer one message.
+pub struct AnswerToAppend {
+    /// The number of its request in the journal; `None` where nothing is recorded.
+    pub number: Option<i64>,
+    pub request: Digest,
+    /// Milliseconds of Unix time; `None`: never.
+    pub expires_ms: Option<i64>,
+    pub events: Vec<ChatEvent>,
+}
+
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("could not use the conversation log {}: {reason}", path.display())]
+pub struct LogError {
+    pub path: PathBuf,
+    pub reason: String,
+    /// Whether it may pass, as a full disk does.
+    pub may_pass: bool,
+}
+
+/// The name of the file below the state folder.
+pub const LOG_FILE: &str = "chat.sqlite";
+
+/// "chat", in the header of the file (`PRAGMA application_id`).
+const APPLICATION: i64 = 0x6368_6174;
+
+const FORMAT: i64 = 1;
+
+const TABLES: &str = "
+CREATE TABLE event (
+  conversation TEXT NOT NULL,
+  seq          INTEGER NOT NULL,     -- from 1 in each conversation
+  time_ms      INTEGER NOT NULL,     -- Unix time
+  expires_ms   INTEGER,
+  number       INTEGER,              -- of the request in the journal
+  request      TEXT NOT NULL,        -- its digest
+  receiver     TEXT NOT NULL,        -- all, sender, others or a role; '': nobody any more
+  type         TEXT NOT NULL,
+  user         TEXT NOT NULL,        -- who says it
+  role         TEXT NOT NULL,
+  sender       TEXT NOT NULL,        -- whose message it answers
+  answers      TEXT NOT NULL,        -- the client's id of that message
+  content      TEXT NOT NULL,        -- JSON
+  PRIMARY KEY (conversation, seq)
+) WITHOUT ROWID;
+CREATE INDEX event_number ON event (number);
+CREATE INDEX event_expiry ON event (expires_ms) WHERE expires_ms IS NOT NULL;
+";
+
+/// The conversations whose last numbers are held in memory, at most.
+const LAST_MAX: usize = 100_000;
+
+/// The statements that are cached: more than there are.
+const STATEMENTS: usize = 32;
+
+/// The idle connections that are kept for reading.
+const IDLE_MAX: usize = 4;
+
+/// The rows that one round of removing removes, at most.
+const PRUNED_MAX: u32 = 500;
+
+impl LogWriter {
+    /// Opens the log of a state folder, and makes it if it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be used, or is something else.
+    pub fn open(state: &Path) -> Result<LogWriter, LogError> {
+        let path = state.join(LOG_FILE);
+        let opened = open(&path).map_err(|error| failed(&path, &error))?;
+        let read = |name| opened.pragma_query_value(None, name, |row| row.get(0));
+        let application: i64 = read("application_id").map_err(|error| failed(&path, &error))?;
+        let format: i64 = read("user_version").map_err(|error| failed(&path, &error))?;
+        if (application, format) != (APPLICATION, FORMAT) {
+            let reason = "it is no conversation log, or one of another version of flow".to_owned();
+            return Err(LogError { path, reason, may_pass: false });
+        }
+        Ok(LogWriter { connection: opened, path, last: HashMap::new() })
+    }
+
+    /// Another end, for reading.
+    pub fn reader(&self) -> LogReader {
+        LogReader { path: self.path.clone(), idle: Mutex::default() }
+    }
+
+    /// Appends answers in their order, all in one commit, and gives the events that are new with their numbers. When
+    /// this returns they are on the disk.
+    ///
+    /// # Errors
+    /// If they cannot be written; then none is.
+    pub fn append(&mut self, answers: Vec<AnswerToAppend>, now_ms: i64) -> Result<Vec<ChatEvent>, LogError> {
+        if self.last.len() > LAST_MAX {
+            self.last.clear();
+        }
+        let appended = append(&mut self.connection, &mut self.last, answers, now_ms);
+        appended.map_err(|error| {
+            // The numbers in memory may be of events that are not there.
+            self.last.clear();
+            failed(&self.path, &error)
+        })
+    }
+
+    /// Removes events that have expired, up to a few hundred; gives whether there may be more.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn prune(&mut self, now_ms: i64) -> Result<bool, LogError> {
+        prune(&mut self.connection, now_ms).map_err(|error| failed(&self.path, &error))
+    }
+}
+
+fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(30))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // With these settings a commit is on the disk when it returns.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables == 0 {
+        let transaction = connection.unchecked_transaction()?;
+        transaction.execute_batch(TABLES)?;
+        transaction.pragma_update(None, "application_id", APPLICATION)?;
+        transaction.pragma_update(None, "user_version", FORMAT)?;
+        transaction.commit()?;
+    }
+    Ok(connection)
+}
+
+fn append(
+    connection: &mut Connection,
+    last: &mut HashMap<Arc<str>, u64>,
+    answers: Vec<AnswerToAppend>,
+    now_ms: i64,
+) -> Result<Vec<ChatEvent>, rusqlite::Error> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut appended = Vec::new();
+    for AnswerToAppend { number, request, expires_ms, events } in answers {
+        let request = request.to_string();
+        if is_known(&transaction, number, &request)? {
+            continue;
+        }
+        for event in events {
+            let conversation = &event.conversation;
+            let before = match last.get(conversation) {
+                Some(before) => *before,
+                None => last_of(&transaction, conversation)?,
+            };
+            let seq = before + 1;
+            last.insert(Arc::clone(conversation), seq);
+            let mut insert = transaction
+                .prepare_cached("INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)")?;
+            let ChatEvent { to, event_type, from, sender, answers, content, .. } = &event;
+            insert.execute(params![
+                conversation,
+                signed(seq),
+                now_ms,
+                expires_ms,
+                number,
+                request,
+                to,
+                event_type,
+                from.user,
+                from.role,
+                sender,
+                answers,
+                content.to_string(),
+            ])?;
+            appended.push(ChatEvent { seq: Some(seq), ..event });
+        }
+    }
+    transaction.commit()?;
+    Ok(appended)
+}
+
+/// Whether the answer to a request was appended before. The digest tells a request of another journal.
+fn is_known(
+    transaction: &Transaction,
+    number: Option<i64>,
+    request: &str,
+) -> Result<bool, rusqlite::Error> {
+    let Some(number) = number else { return Ok(false) };
+    let mut statement =
+        transaction.prepare_cached("SELECT 1 FROM event WHERE number = ? AND request = ? LIMIT 1")?;
+    statement.exists(params![number, request])
+}
+
+fn last_of(connection: &Connection, conversation: &str) -> Result<u64, rusqlite::Error> {
+    let mut statement = connection.prepare_cached("SELECT max(seq) FROM event WHERE conversation = ?")?;
+    let last: Option<i64> = statement.query_row([conversation], |row| row.get(0))?;
+    Ok(last.map_or(0, i64::unsigned_abs))
+}
+
+fn prune(connection: &mut Connection, now_ms: i64) -> Result<bool, rusqlite::Error> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let due: Vec<(String, i64)> = {
+        let mut due = transaction.prepare_cached(
+            "SELECT conversation, seq FROM event WHERE expires_ms <= ? ORDER BY expires_ms LIMIT ?",
+        )?;
+        let rows = due.query_map(params![now_ms, PRUNED_MAX], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<Result<_, _>>()?
+    };
+    for (conversation, seq) in &due {
+        let is_last = last_of(&transaction, conversation)? == seq.unsigned_abs();
+        let change = match is_last {
+            true => {
+                "UPDATE event SET expires_ms = NULL, receiver = '', type = '', user = '', role = '', \
+                 content = 'null' WHERE conversation = ? AND seq = ?"
+            }
+            false => "DELETE FROM event WHERE conversation = ? AND seq = ?",
+        };
+        transaction.prepare_cached(change)?.execute(params![conversation, seq])?;
+    }
+    transaction.commit()?;
+    Ok(u32::try_from(due.len()).is_ok_and(|count| count == PRUNED_MAX))
+}
+
+impl LogReader {
+    /// Up to `limit` events after a number, in their order.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn after(&self, conversation: &str, seq: u64, limit: u32) -> Result<Vec<ChatEvent>, LogError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT seq, receiver, type, user, role, sender, answers, content FROM event \
+                 WHERE conversation = ? AND seq > ? ORDER BY seq LIMIT ?",
+            )?;
+            let name: Arc<str> = conversation.into();
+            let rows = statement
+                .query_map(params![conversation, signed(seq), limit], |row| event(&name, row))?;
+            rows.collect()
+        })
+    }
+
+    /// The last events that a member may see, the last one last.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn context(
+        &self,
+        conversation: &str,
+        member: &ChatMember,
+        count: u32,
+    ) -> Result<Vec<ChatEvent>, LogError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT seq, receiver, type, user, role, sender, answers, content FROM event \
+                 WHERE conversation = ? ORDER BY seq DESC LIMIT ?",
+            )?;
+            let name: Arc<str> = conversation.into();
+            // Most events are for all; those that are not make the context a little shorter at worst.
+            let rows = statement.query_map(params![conversation, count.saturating_mul(4)], |row| event(&name, row))?;
+            let wanted = usize::try_from(count).unwrap_or(usize::MAX);
+            let mut seen = Vec::new();
+            for row in rows {
+                let event = row?;
+                if seen.len() < wanted && event.is_for(member) {
+                    seen.push(event);
+                }
+            }
+            seen.reverse();
+            Ok(seen)
+        })
+    }
+
+    /// The last number of each of these conversations; 0 where there is none.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn last(&self, conversations: &[Arc<str>]) -> Result<Vec<u64>, LogError> {
+        self.with(|connection| conversations.iter().map(|name| last_of(connection, name)).collect())
+    }
+
+    /// All conversations with their last numbers.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub fn conversations(&self) -> Result<Vec<(Arc<str>, u64)>, LogError> {
+        self.with(|connection| {
+            let mut next = connection
+                .prepare_cached("SELECT min(conversation) FROM event WHERE conversation > ?")?;
+            let (mut all, mut name) = (Vec::new(), String::new());
+            while let Some(found) = next.query_row([&name], |row| row.get::<_, Option<String>>(0)).optional()?
+                && let Some(found) = found
+            {
+                all.push((Arc::from(&*found), last_of(connection, &found)?));
+                name = found;
+            }
+            Ok(all)
+        })
+    }
+
+    fn with<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>,
+    ) -> Result<T, LogError> {
+        let idle = self.lock().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.connect().map_err(|error| failed(&self.path, &error))?,
+        };
+        let value = read(&connection).map_err(|error| failed(&self.path, &error));
+        let mut idle = self.lock();
+        if idle.len() < IDLE_MAX {
+            idle.push(connection);
+        }
+        value
+    }
+
+    fn connect(&self) -> Result<Connection, rusqlite::Error> {
+        let connection = Connection::open(&self.path)?;
+        connection.busy_timeout(Duration::from_secs(30))?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        connection.pragma_update(None, "query_only", true)?;
+        Ok(connection)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn event(conversation: &Arc<str>, row: &Row) -> Result<ChatEvent, rusqlite::Error> {
+    let text = |place: usize| row.get::<_, Arc<str>>(place);
+    let content: String = row.get(7)?;
+    Ok(ChatEvent {
+        conversation: Arc::clone(conversation),
+        seq: Some(row.get::<_, i64>(0)?.unsigned_abs()),
+        to: text(1)?,
+        event_type: text(2)?,
+        from: EventAuthor { user: text(3)?, role: text(4)? },
+        sender: text(5)?,
+        answers: text(6)?,
+        content: Arc::new(serde_json::from_str(&content).unwrap_or_default()),
+    })
+}
+
+/// SQLite has signed numbers only; no conversation has so many events.
+fn signed(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+fn failed(path: &Path, error: &rusqlite::Error) -> LogError {
+    use rusqlite::ErrorCode::{DatabaseBusy, DiskFull};
+    let may_pass = error.sqlite_error_code().is_some_and(|code| matches!(code, DiskFull | DatabaseBusy));
+    LogError { path: path.to_owned(), reason: error.to_string(), may_pass }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::event::{AnsweredEvent, error_event};
+    use super::super::message::MessageOrigin;
+    use super::super::token::MemberConversations;
+    use super::*;
+
+    fn answer(number: i64, conversation: &str, texts: &[&str]) -> AnswerToAppend {
+        let origin = MessageOrigin {
+            conversation: conversation.into(),
+            user: "ann".into(),
+            role: "patient".into(),
+            id: number.to_string().into(),
+            message_type: "text".into(),
+            is_ordered: false,
+        };
+        let event = |text: &&str| {
+            let to = if text.starts_with("secret") { "provider" } else { "all" };
+            let answered = AnsweredEvent {
+                to: to.to_owned(),
+                content: json!({"text": text}),
+                ..error_event("", "")
+            };
+            ChatEvent::of(answered, &origin)
+        };
+        AnswerToAppend {
+            number: Some(number),
+            request: Digest::of(&number.to_le_bytes()),
+            expires_ms: Some(number * 10),
+            events: texts.iter().map(event).collect(),
+        }
+    }
+
+    fn numbers(events: &[ChatEvent]) -> Vec<(&str, u64)> {
+        events.iter().map(|event| (&*event.conversation, event.seq.unwrap())).collect()
+    }
+
+    #[test]
+    fn events_are_numbered_without_a_gap_and_appended_once_also_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = LogWriter::open(folder.path()).unwrap();
+        let first = log.append(vec![answer(1, "a", &["x", "y"]), answer(2, "b", &["z"])], 0).unwrap();
+        assert_eq!(numbers(&first), [("a", 1), ("a", 2), ("b", 1)]);
+        assert_eq!(log.append(vec![answer(1, "a", &["x", "y"])], 0).unwrap(), []);
+        drop(log);
+        let mut log = LogWriter::open(folder.path()).unwrap();
+        let again = log.append(vec![answer(2, "b", &["another"]), answer(3, "a", &["w"])], 0).unwrap();
+        assert_eq!(numbers(&again), [("a", 3)]);
+        let reader = log.reader();
+        assert_eq!(numbers(&reader.after("a", 1, 10).unwrap()), [("a", 2), ("a", 3)]);
+        assert_eq!(numbers(&reader.after("a", 0, 1).unwrap()), [("a", 1)]);
+        assert_eq!(reader.last(&["a".into(), "b".into(), "c".into()]).unwrap(), [3, 1, 0]);
+        assert_eq!(reader.conversations().unwrap(), [("a".into(), 3), ("b".into(), 1)]);
+        // The same number in another journal is another request.
+        let other = AnswerToAppend { request: Digest::of(b"other"), ..answer(1, "b", &["new"]) };
+        assert_eq!(numbers(&log.append(vec![other], 0).unwrap()), [("b", 2)]);
+    }
+
+    #[test]
+    fn what_is_old_goes_and_its_number_is_not_given_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = LogWriter::open(folder.path()).unwrap();
+        log.append(vec![answer(1, "a", &["x"]), answer(2, "a", &["y"]), answer(9, "a", &["z"])], 0).unwrap();
+        assert!(!log.prune(20).unwrap());
+        let reader = log.reader();
+        assert_eq!(numbers(&reader.after("a", 0, 10).unwrap()), [("a", 3)]);
+        assert!(!log.prune(90).unwrap());
+        let rest = reader.after("a", 0, 10).unwrap();
+        assert_eq!((numbers(&rest), &*rest[0].content), (vec![("a", 3)], &serde_json::Value::Null));
+        drop(log);
+        let mut log = LogWriter::open(folder.path()).unwrap();
+        assert_eq!(numbers(&log.append(vec![answer(10, "a", &["w"])], 0).unwrap()), [("a", 4)]);
+        assert_eq!(log.append(vec![answer(9, "a", &["z"])], 0).unwrap(), [], "it is still known");
+    }
+
+    #[test]
+    fn the_context_is_what_the_member_may_see() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = LogWriter::open(folder.path()).unwrap();
+        log.append(vec![answer(1, "a", &["1", "2", "secret", "3"])], 0).unwrap();
+        let member = |role: &str| ChatMember {
+            user: "bo".into(),
+            role: role.into(),
+            conversations: MemberConversations::All,
+            expires_s: 0,
+        };
+        let reader = log.reader();
+        let seen = |role: &str| {
+            let events = reader.context("a", &member(role), 2).unwrap();
+            events.iter().map(|event| event.content["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(seen("patient"), ["2", "3"]);
+        assert_eq!(seen("provider"), ["secret", "3"]);
+    }
+
+    #[test]
+    fn a_file_of_something_else_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = Connection::open(folder.path().join(LOG_FILE)).unwrap();
+        other.execute_batch("CREATE TABLE x (y)").unwrap();
+        assert!(LogWriter::open(folder.path()).err().unwrap().to_string().contains("no conversation log"));
+    }
+}

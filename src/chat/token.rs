@@ -1,0 +1,325 @@
+//! Signed tokens (JWT, RFC 7519), which say who a client is: `sub`, `role`, `conversations` and `exp`.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
+
+use super::names::{ALL_CONVERSATIONS, NAME_BYTES_MAX, is_role, name_problem};
+
+/// The key that tokens are verified with: a secret (HS256), or the public key of their issuer (EdDSA or RS256, PEM).
+pub struct ChatKey {
+    decoding: DecodingKey,
+    algorithm: Algorithm,
+}
+
+/// The key that tokens are signed with: a secret, or a private key in PEM.
+pub struct SigningKey {
+    encoding: EncodingKey,
+    algorithm: Algorithm,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ChatKeyError {
+    #[error("could not read the key in {}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("could not make the key in {}: {source}", path.display())]
+    Make { path: PathBuf, source: io::Error },
+    #[error("the key in {} cannot be used: {reason}", path.display())]
+    Content { path: PathBuf, reason: String },
+    #[error("could not sign the token: {0}")]
+    Sign(String),
+}
+
+impl ChatKeyError {
+    pub fn hint(&self) -> &'static str {
+        "a key is a line of at least 32 characters (HS256), or a key in PEM (EdDSA or RS256): the public one for the \
+         server, the private one for signing"
+    }
+}
+
+/// Who a client is, as its token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChatMember {
+    pub user: Arc<str>,
+    pub role: Arc<str>,
+    pub conversations: MemberConversations,
+    /// The end of the token, in seconds of Unix time.
+    pub expires_s: u64,
+}
+
+/// The conversations of a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberConversations {
+    All,
+    Named(BTreeSet<Arc<str>>),
+}
+
+impl MemberConversations {
+    pub fn has(&self, conversation: &str) -> bool {
+        match self {
+            MemberConversations::All => true,
+            MemberConversations::Named(names) => names.contains(conversation),
+        }
+    }
+}
+
+/// The claims of a token.
+#[derive(Serialize, Deserialize)]
+struct MemberClaims {
+    sub: String,
+    role: String,
+    conversations: Vec<String>,
+    exp: u64,
+}
+
+/// The shortest secret, in bytes (RFC 7518, 3.2).
+const SECRET_BYTES_MIN: usize = 32;
+
+/// The random bytes of a key that is made here.
+const MADE_BYTES: usize = 32;
+
+const FILE_BYTES_MAX: u64 = 64 << 10;
+
+/// The longest token, in bytes.
+const TOKEN_BYTES_MAX: usize = 32 << 10;
+
+/// The most conversations in a token.
+const CONVERSATIONS_MAX: usize = 1_000;
+
+impl ChatKey {
+    /// The name of the key that is made in the state folder.
+    pub const FILE: &str = "chat.key";
+
+    /// Reads the key of a file.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is none.
+    pub fn read(path: &Path) -> Result<ChatKey, ChatKeyError> {
+        let bytes = read(path)?;
+        if !is_pem(&bytes) {
+            let secret = secret(path, &bytes)?;
+            return Ok(ChatKey { decoding: DecodingKey::from_secret(secret), algorithm: Algorithm::HS256 });
+        }
+        let edwards = DecodingKey::from_ed_pem(&bytes).map(|key| (key, Algorithm::EdDSA));
+        let key = edwards.or_else(|_| DecodingKey::from_rsa_pem(&bytes).map(|key| (key, Algorithm::RS256)));
+        let (decoding, algorithm) = key.map_err(|error| unusable(path, &error.to_string()))?;
+        Ok(ChatKey { decoding, algorithm })
+    }
+
+    /// Reads the key of a file, which is made if it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be read or made.
+    pub fn at(path: &Path) -> Result<ChatKey, ChatKeyError> {
+        if !path.exists() {
+            make(path).map_err(|source| ChatKeyError::Make { path: path.to_owned(), source })?;
+        }
+        ChatKey::read(path)
+    }
+
+    /// Verifies a token.
+    ///
+    /// # Errors
+    /// The reason, for the client.
+    pub fn verify(&self, token: &str) -> Result<ChatMember, String> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(format!("the token has more than {TOKEN_BYTES_MAX} bytes"));
+        }
+        let mut validation = Validation::new(self.algorithm);
+        validation.validate_nbf = true;
+        validation.leeway = 0;
+        let token = decode::<MemberClaims>(token, &self.decoding, &validation);
+        let MemberClaims { sub, role, conversations, exp } =
+            token.map_err(|error| told(error.kind()).to_owned())?.claims;
+        if let Some(problem) = name_problem(&sub, NAME_BYTES_MAX) {
+            return Err(format!("\"sub\" of the token is no name of a user: {problem}"));
+        }
+        if !is_role(&role) {
+            return Err("\"role\" of the token is no role: small letters, digits and hyphens".to_owned());
+        }
+        let conversations = named(conversations)?;
+        Ok(ChatMember { user: sub.into(), role: role.into(), conversations, expires_s: exp })
+    }
+}
+
+impl SigningKey {
+    /// Reads the key of a file.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is none.
+    pub fn read(path: &Path) -> Result<SigningKey, ChatKeyError> {
+        let bytes = read(path)?;
+        if !is_pem(&bytes) {
+            let secret = secret(path, &bytes)?;
+            return Ok(SigningKey { encoding: EncodingKey::from_secret(secret), algorithm: Algorithm::HS256 });
+        }
+        let edwards = EncodingKey::from_ed_pem(&bytes).map(|key| (key, Algorithm::EdDSA));
+        let key = edwards.or_else(|_| EncodingKey::from_rsa_pem(&bytes).map(|key| (key, Algorithm::RS256)));
+        let (encoding, algorithm) = key.map_err(|error| unusable(path, &error.to_string()))?;
+        Ok(SigningKey { encoding, algorithm })
+    }
+
+    /// Signs a token that is valid from now for this time.
+    ///
+    /// # Errors
+    /// If the key does not sign.
+    pub fn sign(
+        &self,
+        user: &str,
+        role: &str,
+        conversations: &[String],
+        valid: Duration,
+    ) -> Result<String, ChatKeyError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let claims = MemberClaims {
+            sub: user.to_owned(),
+            role: role.to_owned(),
+            conversations: conversations.to_vec(),
+            exp: now.saturating_add(valid).as_secs(),
+        };
+        encode(&Header::new(self.algorithm), &claims, &self.encoding)
+            .map_err(|error| ChatKeyError::Sign(error.to_string()))
+    }
+}
+
+fn named(conversations: Vec<String>) -> Result<MemberConversations, String> {
+    if conversations.iter().any(|name| name == ALL_CONVERSATIONS) {
+        return Ok(MemberConversations::All);
+    }
+    if conversations.len() > CONVERSATIONS_MAX {
+        return Err(format!("the token names more than {CONVERSATIONS_MAX} conversations"));
+    }
+    if let Some(problem) = conversations.iter().find_map(|name| name_problem(name, NAME_BYTES_MAX)) {
+        return Err(format!("\"conversations\" of the token has what is no name: {problem}"));
+    }
+    Ok(MemberConversations::Named(conversations.into_iter().map(Arc::from).collect()))
+}
+
+fn told(kind: &ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::ExpiredSignature => "the token has expired",
+        ErrorKind::ImmatureSignature => "the token is not valid yet",
+        ErrorKind::InvalidSignature => "the token was not signed with the key of this server",
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
+            "the token was signed in another way than the key of this server says"
+        }
+        ErrorKind::MissingRequiredClaim(_) => "the token lacks the claim \"exp\"",
+        ErrorKind::InvalidAudience => "the token is for another audience",
+        ErrorKind::Json(_) => "the token lacks one of the claims \"sub\", \"role\" and \"conversations\"",
+        _ => "the token is not a JWT",
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ChatKeyError> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
+    read.map_err(|source| ChatKeyError::Read { path: path.to_owned(), source })?;
+    Ok(bytes)
+}
+
+fn is_pem(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().starts_with(b"-----BEGIN")
+}
+
+/// The secret of a file, without the end of its line.
+fn secret<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a [u8], ChatKeyError> {
+    let secret = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
+    match secret.len() >= SECRET_BYTES_MIN {
+        true => Ok(secret),
+        false => Err(unusable(path, "it is shorter than 32 characters")),
+    }
+}
+
+fn unusable(path: &Path, reason: &str) -> ChatKeyError {
+    ChatKeyError::Content { path: path.to_owned(), reason: reason.to_owned() }
+}
+
+/// Makes a secret that only its owner may read; whole or not there.
+fn make(path: &Path) -> io::Result<()> {
+    let mut bytes = [0; MADE_BYTES];
+    File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes))?;
+    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = NamedTempFile::new_in(folder)?;
+    writeln!(file, "{text}").and_then(|()| file.as_file().sync_all())?;
+    match file.persist_noclobber(path) {
+        Err(error) if error.error.kind() != io::ErrorKind::AlreadyExists => Err(error.error),
+        // Somebody else may have been faster.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    fn key_file(folder: &tempfile::TempDir, name: &str, content: &str) -> PathBuf {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_token_says_who_its_holder_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(ChatKey::FILE);
+        let key = ChatKey::at(&path).unwrap();
+        let sign = |user: &str, role: &str, conversations: &[&str]| {
+            let conversations: Vec<String> = conversations.iter().map(|name| (*name).to_owned()).collect();
+            SigningKey::read(&path).unwrap().sign(user, role, &conversations, HOUR).unwrap()
+        };
+        let member = key.verify(&sign("ann", "patient", &["c1", "c2"])).unwrap();
+        assert_eq!((&*member.user, &*member.role), ("ann", "patient"));
+        assert!(member.conversations.has("c2") && !member.conversations.has("c3"));
+        let all = key.verify(&sign("bo", "provider", &["*"])).unwrap();
+        assert!(all.conversations.has("c3"));
+        let refused = |token: &str| key.verify(token).unwrap_err();
+        assert!(refused(&sign("a/b", "patient", &[])).contains("\"sub\""));
+        assert!(refused(&sign("ann", "all", &[])).contains("\"role\""));
+        assert!(refused(&sign("ann", "patient", &["a/b"])).contains("\"conversations\""));
+    }
+
+    #[test]
+    fn a_forged_expired_or_unsigned_token_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(ChatKey::FILE);
+        let key = ChatKey::at(&path).unwrap();
+        let other = key_file(&folder, "other", &"x".repeat(32));
+        let forged = SigningKey::read(&other).unwrap().sign("ann", "patient", &[], HOUR).unwrap();
+        assert!(key.verify(&forged).unwrap_err().contains("not signed with the key"));
+        let claims =
+            MemberClaims { sub: "ann".into(), role: "patient".into(), conversations: Vec::new(), exp: 1 };
+        let own = SigningKey::read(&path).unwrap();
+        let old = encode(&Header::new(Algorithm::HS256), &claims, &own.encoding).unwrap();
+        assert_eq!(key.verify(&old).unwrap_err(), "the token has expired");
+        let good = own.sign("ann", "patient", &[], HOUR).unwrap();
+        // {"alg":"none"}
+        let payload = good.split('.').nth(1).unwrap();
+        for token in ["", "a.b.c", &format!("eyJhbGciOiJub25lIn0.{payload}.")] {
+            assert!(key.verify(token).is_err(), "{token}");
+        }
+        let another = encode(&Header::new(Algorithm::HS512), &claims, &own.encoding).unwrap();
+        assert!(key.verify(&another).unwrap_err().contains("another way"));
+        assert!(key.verify(&"x".repeat(TOKEN_BYTES_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn a_short_secret_is_no_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let short = key_file(&folder, "short", "secret\n");
+        assert!(ChatKey::read(&short).err().unwrap().to_string().contains("shorter than 32"));
+        let pem = key_file(&folder, "pem", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n");
+        assert!(ChatKey::read(&pem).is_err());
+    }
+}

@@ -1,0 +1,94 @@
+//! The messages that are accepted and not answered: a bound on memory, by type and in all.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::step::Digest;
+
+use super::message::MessageOrigin;
+
+/// The messages under way.
+#[derive(Default)]
+pub struct MessagesUnderWay(Mutex<UnderWay>);
+
+#[derive(Default)]
+struct UnderWay {
+    requests: HashMap<Digest, Arc<MessageOrigin>>,
+    types: HashMap<Arc<str>, usize>,
+}
+
+/// Whether a message is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CountOutcome {
+    New,
+    /// It is sent once more while it is under way: it counts once.
+    Counted,
+    TooMany,
+}
+
+/// The most messages under way, and of one type: many of one do not keep others out.
+const MAX: usize = 8_000;
+const OF_TYPE_MAX: usize = 2_000;
+
+impl MessagesUnderWay {
+    /// Counts a message.
+    pub fn begin(&self, request: Digest, origin: &Arc<MessageOrigin>) -> CountOutcome {
+        let message_type = &origin.message_type;
+        let mut under_way = self.lock();
+        let of_type = under_way.types.get(message_type).copied().unwrap_or(0);
+        if under_way.requests.len() >= MAX || of_type >= OF_TYPE_MAX {
+            return CountOutcome::TooMany;
+        }
+        if under_way.requests.insert(request, Arc::clone(origin)).is_some() {
+            return CountOutcome::Counted;
+        }
+        under_way.types.insert(Arc::clone(message_type), of_type + 1);
+        CountOutcome::New
+    }
+
+    /// Ends the count of a message, if it counts.
+    pub fn end(&self, request: Digest) {
+        let mut under_way = self.lock();
+        let Some(origin) = under_way.requests.remove(&request) else { return };
+        if let Some(count) = under_way.types.get_mut(&origin.message_type) {
+            *count -= 1;
+        }
+    }
+
+    /// Where a message comes from that is under way.
+    pub fn origin(&self, request: Digest) -> Option<Arc<MessageOrigin>> {
+        self.lock().requests.get(&request).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, UnderWay> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::step::{AttributeValues, Request};
+
+    #[test]
+    fn many_of_one_type_do_not_keep_others_out() {
+        let under_way = MessagesUnderWay::default();
+        let of_type = |name: &str| {
+            let attributes = [("type".to_owned(), AttributeValues::from(name))];
+            let request = Request::new("r", attributes.into(), Vec::new());
+            Arc::new(MessageOrigin::of(&request))
+        };
+        let (slow, quick) = (of_type("slow"), of_type("quick"));
+        let request = |number: usize| Digest::of(&number.to_le_bytes());
+        let begin = |number: usize, origin: &Arc<MessageOrigin>| under_way.begin(request(number), origin);
+        assert!((0..OF_TYPE_MAX).all(|number| begin(number, &slow) == CountOutcome::New));
+        assert_eq!(begin(OF_TYPE_MAX, &slow), CountOutcome::TooMany);
+        assert_eq!(begin(OF_TYPE_MAX, &quick), CountOutcome::New);
+        under_way.end(request(0));
+        under_way.end(request(0));
+        assert_eq!(begin(OF_TYPE_MAX + 1, &slow), CountOutcome::New);
+        assert_eq!(begin(OF_TYPE_MAX + 2, &slow), CountOutcome::TooMany);
+        under_way.end(request(1));
+        assert_eq!([begin(2, &slow), begin(2, &slow)], [CountOutcome::Counted; 2]);
+    }
+}
