@@ -82,3 +82,38 @@ impl fmt::Display for ExampleDifference {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::MessageTypes;
+    use crate::step::StepTable;
+
+    #[test]
+    fn every_example_of_the_types_that_flow_carries_is_answered_as_it_says() {
+        let types = MessageTypes::built_in(&StepTable::built_in()).unwrap_or_else(|error| panic!("{error}"));
+        assert!(types.iter().len() >= 20);
+        let mut wrong = Vec::new();
+        for one in types.iter() {
+            let is_answered = |example: &MessageExample| matches!(example.outcome, ExampleOutcome::Events(_));
+            let (answered, refused): (Vec<_>, Vec<_>) = one.examples.iter().partition(|one| is_answered(one));
+            assert!(!answered.is_empty() && !refused.is_empty(), "{} has examples of both kinds", one.name());
+            assert!(!one.dataflow.about().is_empty(), "{} says what it is", one.name());
+            wrong.extend(one.run_examples().iter().map(|found| format!("{}: {found}", one.name())));
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn an_example_that_is_answered_otherwise_is_found() {
+        let text = include_str!("../../dataflows/chat/text.yaml").replace("to: all", "to: sender");
+        let text = text.replacen("to: sender", "to: others", 1);
+        let one = MessageType::parse("text.yaml", &text, &StepTable::built_in()).unwrap();
+        let [found] = one.run_examples().try_into().unwrap_or_else(|all: Vec<_>| panic!("{all:?}"));
+        let shown = found.to_string();
+        assert!(
+            shown.contains("line 18") && shown.contains("\"others\"") && shown.contains("\"sender\""),
+            "{shown}"
+        );
+    }
+}

@@ -136,3 +136,77 @@ fn of_file(path: &Path, text: &str, table: &StepTable) -> Result<MessageType, Pr
     collector.add(SourcePlace::START, message).hint(format!("call the file {}.{ENDING}", one.name()));
     collector.finish(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::{AnswerMode, MessageOrder, MessageRetention};
+
+    const TEXT: &str = include_str!("../../dataflows/chat/text.yaml");
+
+    fn problems(text: &str) -> String {
+        MessageType::parse("text.yaml", text, &StepTable::built_in()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn all_problems_of_a_type_are_reported_at_once_with_their_lines() {
+        let text = TEXT
+            .replace("[patient, provider]", "[patient, All]")
+            .replace("order: conversation", "order: any");
+        let text = text.replace("step: write-events", "step: write-event");
+        let found = problems(&text);
+        assert!(found.contains("text.yaml:5:19: \"All\" is not a role"), "{found}");
+        assert!(found.contains("text.yaml:6:10: \"order\" is one of \"none\", \"conversation\""), "{found}");
+        assert!(found.contains("did you mean \"write-events\"?"), "{found}");
+    }
+
+    #[test]
+    fn a_schema_and_examples_are_checked() {
+        let found = problems(&TEXT.replace("type: string", "type: strin"));
+        assert!(found.contains("text.yaml:7:3: \"content\" is no JSON Schema"), "{found}");
+        let found = problems(&TEXT.replace("refused: /text", "refused: /other"));
+        assert!(found.contains("does not fit: /text: it is empty"), "{found}");
+        let found = problems(&TEXT.replace("{text: Hello}\n", "{text: 7}\n"));
+        assert!(found.contains("does not fit: /text"), "{found}");
+        let found = problems(&TEXT.replace("- from: provider", "- from: nurse"));
+        assert!(found.contains("the role \"nurse\" may not send this type"), "{found}");
+        let found = problems(&TEXT.replace("{/content/text}\"}}]", "{/content/text\"}}]"));
+        assert!(found.contains("has a place without a closing brace"), "{found}");
+        let found = problems(
+            "dataflow: x\nsteps: {a: {step: read-message, needs: {request: request}}}\nresponse: [a]",
+        );
+        assert!(found.contains("gives no files") || found.contains("\"message\""), "{found}");
+    }
+
+    #[test]
+    fn a_type_knows_its_settings() {
+        let table = StepTable::built_in();
+        let one = MessageType::parse("text.yaml", TEXT, &table).unwrap();
+        assert!(one.may_send("patient") && !one.may_send("robot"));
+        assert_eq!((one.answer, one.order), (AnswerMode::InLine, MessageOrder::Conversation));
+        assert!(matches!(one.keep, MessageRetention::For(time) if time.as_secs() == 90 * 24 * 3600));
+        let types = MessageTypes::built_in(&table).unwrap();
+        assert_eq!(types.get("typing").unwrap().keep, MessageRetention::Nothing);
+        assert_eq!(types.get("summary").unwrap().context, 50);
+        assert_eq!(types.get("summary").unwrap().answer, AnswerMode::Background);
+        assert!(types.get("nothing").is_none());
+    }
+
+    #[test]
+    fn a_folder_is_read_as_a_whole_or_not_at_all() {
+        let (folder, table) = (tempfile::tempdir().unwrap(), StepTable::built_in());
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        let load = || MessageTypes::load(folder.path(), &table);
+        assert!(load().unwrap_err().to_string().contains("no file in"));
+        write("text.yaml", TEXT);
+        write("notes.txt", "no type");
+        assert_eq!(load().unwrap().iter().len(), 1);
+        write("other.yaml", TEXT);
+        write("third.yaml", "dataflow: third");
+        let problems = load().unwrap_err().to_string();
+        assert!(
+            problems.contains("call the file text.yaml") && problems.contains("third.yaml:1:1"),
+            "{problems}"
+        );
+    }
+}

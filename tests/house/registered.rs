@@ -19,6 +19,7 @@ fn every_file_of_steps_is_a_step_that_a_dataflow_can_name() {
     let mut files = files(&root().join("src/imaging/steps"), "rs");
     files.extend(self::files(&root().join("src/json/steps"), "rs"));
     files.extend(self::files(&root().join("src/books/steps"), "rs"));
+    files.extend(self::files(&root().join("src/chat/steps"), "rs"));
     files.push(root().join("src/program/run_program.rs"));
     files.push(root().join("src/calls/call_http.rs"));
     let names =
