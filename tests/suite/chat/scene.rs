@@ -70,11 +70,14 @@ impl ChatScene {
     /// Starts the server, and waits until it listens.
     pub fn start(&mut self) {
         self.spawn();
-        let life = self.life.as_mut().expect("it was started");
-        until("the chat listens", || {
-            assert!(life.lives_on(), "the server has ended");
-            TcpStream::connect(("127.0.0.1", self.port)).ok()
+        until("the chat listens or ends", || {
+            let is_there = !self.life().lives_on() || TcpStream::connect(self.address()).is_ok();
+            is_there.then_some(())
         });
+        if !self.life().lives_on() {
+            let ended = self.life.take().expect("it was started").wait();
+            panic!("the server has ended:\n{}", ended.said);
+        }
     }
 
     /// Starts the server.

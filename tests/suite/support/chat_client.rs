@@ -152,16 +152,6 @@ impl ChatClient {
         said.ok_or_else(|| ConnectionEnd("the server says nothing more".to_owned()))
     }
 
-    /// Reads past whatever else there is until the server says this.
-    pub fn until(&mut self, name: &str) -> Result<Value, ConnectionEnd> {
-        loop {
-            let said = self.next()?;
-            if said.name == name {
-                return Ok(said.value);
-            }
-        }
-    }
-
     /// Reads until the server has closed the connection; what it said before.
     pub fn closed(&mut self) -> Vec<Said> {
         let (mut all, end) = (Vec::new(), Instant::now() + PATIENCE);
@@ -172,11 +162,6 @@ impl ChatClient {
                 Err(_) => return all,
             }
         }
-    }
-
-    /// The socket below.
-    pub fn stream(&self) -> &TcpStream {
-        self.socket.get_ref()
     }
 
     /// The next text frame.
