@@ -129,7 +129,7 @@ impl SentMessage {
 
 /// What the server needs to know of a request that is a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct MessageOrigin {
+pub struct MessageOrigin {
     pub conversation: Arc<str>,
     pub user: Arc<str>,
     pub role: Arc<str>,

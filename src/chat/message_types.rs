@@ -42,8 +42,7 @@ impl MessageType {
     /// # Errors
     /// All problems of the file.
     pub fn parse(file: &str, text: &str, table: &StepTable) -> Result<MessageType, Problems> {
-        let dataflow = Dataflow::parse(file, text, table)?;
-        let Some(section) = message_section::of_text(dataflow.text()) else {
+        let Some(one) = MessageType::of(Dataflow::parse(file, text, table)?) else {
             let mut collector = ProblemCollector::new(file, text);
             let hint =
                 "say who sends it and what it holds: message: {from: [patient], content: {…}}".to_owned();
@@ -51,9 +50,15 @@ impl MessageType {
             collector.add(SourcePlace::START, message).hint(hint);
             return collector.finish(None);
         };
+        Ok(one)
+    }
+
+    /// The type that a dataflow is, if its file has the key `message`.
+    pub fn of(dataflow: Dataflow) -> Option<MessageType> {
+        let section = message_section::of_text(dataflow.text())?;
         let MessageSection { from, answer, order, keep, context, content, examples } = section;
         let dataflow = Arc::new(dataflow);
-        Ok(MessageType { dataflow, from, answer, order, keep, context, content, examples })
+        Some(MessageType { dataflow, from, answer, order, keep, context, content, examples })
     }
 }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use crate::site::{BuiltInSection, SectionReader, SectionSettings, SiteSection};
 use crate::tls::TlsIdentity;
 
+use super::model_request::SiteModel;
+
 /// Reads `chat`.
 struct ChatSection;
 
@@ -24,6 +26,8 @@ pub struct ChatSettings {
     pub origins: Vec<String>,
     /// Our certificate and key, if connections are encrypted.
     pub identity: Option<TlsIdentity>,
+    /// The model server that types call `site:`; `None`: the sample server in this process.
+    pub model: Option<SiteModel>,
     pub limits: ChatLimits,
 }
 
@@ -48,6 +52,7 @@ impl Default for ChatSettings {
             types: None,
             origins: Vec::new(),
             identity: None,
+            model: None,
             limits: ChatLimits::default(),
         }
     }
@@ -74,12 +79,14 @@ impl SectionSettings for ChatSettings {}
 
 const TLS: [(&str, bool); 2] = [("none", false), ("server", true)];
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 12] = [
     "listen",
     "tls",
     "key",
     "types",
     "origins",
+    "model",
+    "model_key",
     "frame",
     "rate",
     "connections",
@@ -135,8 +142,25 @@ fn chat(reader: &mut SectionReader) -> ChatSettings {
         types: reader.path("types"),
         origins: origins.into_iter().map(|origin| origin.value).collect(),
         identity,
+        model: model(reader),
         limits: limits(reader),
     }
+}
+
+/// `model: URL`, with `model_key: FILE`.
+fn model(reader: &mut SectionReader) -> Option<SiteModel> {
+    let key_file = reader.path("model_key");
+    let Some(url) = reader.text("model") else {
+        if key_file.is_some() {
+            reader.wrong("there is a key and no model server", "add model: URL");
+        }
+        return None;
+    };
+    if !url.value.starts_with("http://") && !url.value.starts_with("https://") {
+        let message = format!("\"{}\" is no address of a model server", url.value);
+        reader.wrong_at(url.place, message, Some("write it as http://127.0.0.1:8000".to_owned()));
+    }
+    Some(SiteModel { url: url.value, key_file })
 }
 
 fn limits(reader: &mut SectionReader) -> ChatLimits {
@@ -174,13 +198,16 @@ mod tests {
     fn settings_are_read_and_others_are_as_usual() {
         assert_eq!(read("state: s\n").unwrap(), ChatSettings::default());
         let text = "chat:\n  listen: 0\n  key: k\n  types: t\n  origins: ['https://clinic.example']\n  \
-                    frame: 1 KiB\n  rate: 5\n  hello: 1 s\n  connections_per_address: 7\n";
+                    frame: 1 KiB\n  rate: 5\n  hello: 1 s\n  connections_per_address: 7\n  \
+                    model: 'http://127.0.0.1:1'\n  model_key: m\n";
         let settings = read(text).unwrap();
         assert_eq!(settings.address, "127.0.0.1:0".parse().unwrap());
         assert_eq!(settings.types, Some("/site/t".into()));
         let ChatLimits { frame_bytes_max, rate, per_address_max, hello, .. } = settings.limits;
         assert_eq!((frame_bytes_max, rate, per_address_max), (1024, 5, 7));
         assert_eq!(hello, Duration::from_secs(1));
+        let model = SiteModel { url: "http://127.0.0.1:1".to_owned(), key_file: Some("/site/m".into()) };
+        assert_eq!(settings.model, Some(model));
     }
 
     #[test]

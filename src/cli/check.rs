@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::chat::MessageType;
 use crate::dataflow::{Dataflow, LoadError, built_in_names};
 use crate::printable::counted;
 use crate::step::StepTable;
@@ -25,6 +26,8 @@ use super::customer;
 /// With --site the site's file is checked, and with --request or --study it is told which dataflow a
 /// request would go to, and which rule says so.
 ///
+/// With --examples the examples of message types are run, and those whose answers differ count as problems.
+///
 /// Problems go to stderr. The exit code is 3 if there is one, 2 if a file cannot be read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -32,7 +35,8 @@ Examples:
   flow check my-dataflow.yaml
   flow check --site site.yaml --request modality=CT calling_ae=CT1
   flow check --site site.yaml --study /data/studies/1
-  flow check --customer north")]
+  flow check --customer north
+  flow check --examples types/triage.yaml")]
 pub struct CheckArguments {
     /// Files, or names of dataflows that flow carries; if none is given, those that --site names, or all that flow carries
     #[arg(value_name = "DATAFLOW")]
@@ -42,6 +46,9 @@ pub struct CheckArguments {
     customer: Vec<String>,
     #[command(flatten)]
     site: SiteQuestion,
+    /// Run the examples of message types; the services and models that they call are called
+    #[arg(long)]
+    examples: bool,
     /// Print the verdicts and problems as JSON, on stdout
     #[arg(long)]
     json: bool,
@@ -61,6 +68,7 @@ impl CheckArguments {
         let destinations = site.as_ref().map_or(0, SiteCheck::destinations);
         let customers = self.customer.iter().map(|name| self.overlay(name, table, destinations));
         let checks = names.iter().map(|name| FileCheck::of(name, table, destinations)).chain(customers);
+        let checks = checks.map(|check| if self.examples { check.with_examples(table) } else { check });
         let checks = checks.map(AnyCheck::Dataflow);
         let checks: Vec<AnyCheck> = site.map(AnyCheck::Site).into_iter().chain(checks).collect();
         match self.json {
@@ -86,7 +94,7 @@ impl CheckArguments {
             Ok(path) => FileCheck::of(&path, table, destinations),
             Err(error) => {
                 let found = CheckFinding::Unreadable { reason: error.to_string(), hint: Some(error.hint) };
-                FileCheck { dataflow: customer.to_owned(), found }
+                FileCheck { dataflow: customer.to_owned(), found, examples: None }
             }
         }
     }
@@ -122,6 +130,16 @@ struct FileCheck {
     dataflow: String,
     #[serde(flatten)]
     found: CheckFinding,
+    /// The examples of a message type, if they were run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    examples: Option<ExamplesRun>,
+}
+
+#[derive(Serialize)]
+struct ExamplesRun {
+    count: usize,
+    /// Those whose answers differ, in words.
+    differ: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -167,11 +185,23 @@ impl FileCheck {
                 CheckFinding::Unreadable { reason: with_cause(&error), hint: error.hint().map(str::to_owned) }
             }
         };
-        FileCheck { dataflow: name.to_owned(), found }
+        FileCheck { dataflow: name.to_owned(), found, examples: None }
+    }
+
+    /// Runs the examples, if the file is a message type without problems.
+    fn with_examples(self, table: &StepTable) -> FileCheck {
+        let one = Dataflow::load(&self.dataflow, table).ok().and_then(MessageType::of);
+        let examples = one.map(|one| ExamplesRun {
+            count: one.examples.len(),
+            differ: one.run_examples().iter().map(ToString::to_string).collect(),
+        });
+        FileCheck { examples, ..self }
     }
 
     fn verdict(&self) -> CheckVerdict {
+        let differs = self.examples.as_ref().is_some_and(|examples| !examples.differ.is_empty());
         match self.found {
+            CheckFinding::Sound { .. } if differs => CheckVerdict::Problems,
             CheckFinding::Sound { .. } => CheckVerdict::Sound,
             CheckFinding::Problems { .. } => CheckVerdict::Problems,
             CheckFinding::Unreadable { .. } => CheckVerdict::Unreadable,
@@ -183,6 +213,7 @@ impl FileCheck {
             CheckFinding::Sound { name, digest, steps, changes, warning } => {
                 writeln!(out, "{}: {name}, {}, {digest}", self.dataflow, counted(*steps, "step"))?;
                 changes.iter().flatten().try_for_each(|change| writeln!(out, "  {change}"))?;
+                self.examples.iter().try_for_each(|examples| examples.write(&self.dataflow, out, err))?;
                 warning.iter().try_for_each(|text| writeln!(err, "{}: warning: {text}", self.dataflow))
             }
             CheckFinding::Problems { problems } => {
@@ -195,6 +226,14 @@ impl FileCheck {
                 hint.iter().try_for_each(|hint| writeln!(err, "  hint: {hint}"))
             }
         }
+    }
+}
+
+impl ExamplesRun {
+    fn write(&self, file: &str, out: &mut impl Write, err: &mut impl Write) -> io::Result<()> {
+        let fit = self.count - self.differ.len();
+        writeln!(out, "  {} answered as written", counted(fit, "example"))?;
+        self.differ.iter().try_for_each(|one| writeln!(err, "{file}: {one}"))
     }
 }
 

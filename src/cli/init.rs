@@ -7,13 +7,20 @@ use std::path::{Path, PathBuf};
 use crate::program::PYTHON_HELPER;
 
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
+use super::init_chat_type::ChatTypeArguments;
 use super::output;
 
 /// Write a dataflow with steps of your own: two steps, a test that passes, and files to run them on
 ///
 /// The commands that come next are printed. Nothing that is there already is overwritten.
+///
+/// `flow init chat-type NAME` writes a message type of a chat instead.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub struct InitArguments {
+    #[command(subcommand)]
+    other: Option<InitSubject>,
+
     /// The folder; it is made if it is not there
     #[arg(value_name = "DIR", default_value = "my-steps")]
     folder: PathBuf,
@@ -21,6 +28,11 @@ pub struct InitArguments {
     /// The language of the steps
     #[arg(long, value_enum, default_value_t = StepLanguage::Python)]
     language: StepLanguage,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum InitSubject {
+    ChatType(ChatTypeArguments),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -41,25 +53,20 @@ impl InitArguments {
     /// # Errors
     /// A file is there already, or cannot be written.
     pub fn run(&self) -> Result<CommandExit, CommandError> {
+        if let Some(InitSubject::ChatType(chat_type)) = &self.other {
+            return chat_type.run();
+        }
         let mut files = match self.language {
             StepLanguage::Python => python_files(),
             StepLanguage::Rust => rust_files(),
         };
         files.extend(LETTERS.map(|(name, text)| (name, text.to_owned())));
-        if let Some((name, _)) = files.iter().find(|(name, _)| self.folder.join(name).exists()) {
-            let text = format!("{} is there already", self.folder.join(name).display());
-            return Err(CommandError::new(CommandErrorKind::Usage, text).hint("name another folder"));
-        }
-        files.iter().try_for_each(|(name, text)| write(&self.folder.join(name), text))?;
+        write_new(&self.folder, &files, "name another folder")?;
         self.tell(&files)?;
         Ok(CommandExit::Done)
     }
 
     fn tell(&self, files: &[NewFile]) -> io::Result<()> {
-        let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
-        output::print_line(format_args!("{}: {}", self.folder.display(), names.join(", ")))?;
-        output::print_line("")?;
-        output::print_line("next:")?;
         let go = format!("cd {}", self.folder.display());
         let next: Vec<(String, &str)> = match self.language {
             StepLanguage::Python => [
@@ -87,14 +94,43 @@ impl InitArguments {
             .map(|(command, why)| (command.to_owned(), why))
             .into(),
         };
-        for (command, why) in next {
-            output::print_line(format_args!("  {command}"))?;
-            if !why.is_empty() {
-                output::print_line(format_args!("      # {why}"))?;
-            }
-        }
-        Ok(())
+        tell(&self.folder, files.iter().map(|(name, _)| *name), &next)
     }
+}
+
+/// Writes files into a folder, if none of them is there.
+///
+/// # Errors
+/// A file is there already, or cannot be written.
+pub fn write_new<N: AsRef<Path>>(
+    folder: &Path,
+    files: &[(N, String)],
+    hint: &str,
+) -> Result<(), CommandError> {
+    if let Some((name, _)) = files.iter().find(|(name, _)| folder.join(name).exists()) {
+        let text = format!("{} is there already", folder.join(name).display());
+        return Err(CommandError::new(CommandErrorKind::Usage, text).hint(hint));
+    }
+    Ok(files.iter().try_for_each(|(name, text)| write(&folder.join(name), text))?)
+}
+
+/// Tells what was written, and which commands come next.
+pub fn tell<'a>(
+    folder: &Path,
+    names: impl Iterator<Item = &'a str>,
+    next: &[(String, &str)],
+) -> io::Result<()> {
+    let names: Vec<&str> = names.collect();
+    output::print_line(format_args!("{}: {}", folder.display(), names.join(", ")))?;
+    output::print_line("")?;
+    output::print_line("next:")?;
+    for (command, why) in next {
+        output::print_line(format_args!("  {command}"))?;
+        if !why.is_empty() {
+            output::print_line(format_args!("      # {why}"))?;
+        }
+    }
+    Ok(())
 }
 
 fn python_files() -> Vec<NewFile> {

@@ -19,6 +19,7 @@ mod explain;
 mod file_access;
 pub mod graph;
 mod init;
+mod init_chat_type;
 mod listen;
 mod lookup;
 mod memory;

@@ -108,3 +108,39 @@ fn values_of_steps_go_from_one_run_alone_to_the_next() {
     assert_eq!(next.status.code(), Some(1), "one slice is no series: {}", said(&next));
     assert!(said(&next).contains("the step failed"), "{}", said(&next));
 }
+
+#[test]
+fn a_message_type_is_written_beside_those_that_flow_carries_and_its_examples_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let begun = shell("flow init chat-type blood-pressure", folder.path());
+    assert!(begun.status.success(), "{}", said(&begun));
+    let ended = shell(&next_commands(&said(&begun)), folder.path());
+    assert!(ended.status.success() && said(&ended).contains("3 examples answered"), "{}", said(&ended));
+    assert!(fs::read_dir(folder.path().join("types")).unwrap().count() > 20, "the others are there");
+    let file = folder.path().join("types/blood-pressure.yaml");
+    let text = fs::read_to_string(&file).unwrap().replace("at_least: 100", "at_least: 200");
+    fs::write(&file, text).unwrap();
+    let other = shell("flow check --examples types/blood-pressure.yaml", folder.path());
+    assert_eq!(other.status.code(), Some(3), "{}", said(&other));
+    assert!(said(&other).contains("should be answered with"), "{}", said(&other));
+    for (name, code) in [("blood-pressure", 2), ("Blood", 2), ("../blood", 2)] {
+        let again = shell(&format!("flow init chat-type {name}"), folder.path());
+        assert_eq!(again.status.code(), Some(code), "{}", said(&again));
+    }
+}
+
+#[test]
+fn a_message_type_with_a_step_in_python_runs() {
+    if tool("/usr/bin/python3").is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let begun = shell("flow init chat-type two-means --language python", folder.path());
+    assert!(begun.status.success(), "{}", said(&begun));
+    let second = shell("flow init chat-type other-means --language python", folder.path());
+    assert!(second.status.success(), "beside another: {}", said(&second));
+    for printed in [&begun, &second] {
+        let ended = shell(&next_commands(&said(printed)), folder.path());
+        assert!(ended.status.success() && said(&ended).contains("2 examples answered"), "{}", said(&ended));
+    }
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::admission::{AdmissionEvent, AdmissionObserver, DataflowSelector, Intake, Service, ServiceSettings};
 use crate::calls::note_circuits_in;
 use crate::chat::{
-    ChatRun, ChatRunError, ChatSettings, ChatSetup, MessageTypeError, MessageTypes, TypeUpdates, selector,
+    ChatRun, ChatRunError, ChatSettings, ChatSetup, MessageTypeError, MessageTypes, TypeUpdates, selector, set_site_model,
 };
 use crate::engine::{EngineControl, EngineSettings, NullObserver};
 use crate::printable::PrintableLines;
@@ -92,6 +92,7 @@ impl RunArguments {
         }
         let chosen = RunSettings::choose(GivenSettings { general, output: None }, &site, true)?;
         let types = load(&settings, table)?;
+        set_site_model(settings.model.clone());
         let progress = Arc::new(ProgressDisplay::new());
         file_access::restrict(chosen.readers);
         file_access::claim_folder(&chosen.state, chosen.readers)?;
