@@ -112,7 +112,7 @@ mod tests {
         let [found] = one.run_examples().try_into().unwrap_or_else(|all: Vec<_>| panic!("{all:?}"));
         let shown = found.to_string();
         assert!(
-            shown.contains("line 18") && shown.contains("\"others\"") && shown.contains("\"sender\""),
+            shown.contains("line 14") && shown.contains("\"others\"") && shown.contains("\"sender\""),
             "{shown}"
         );
     }

@@ -178,12 +178,15 @@ fn example(tree: YamlTree, collector: &mut ProblemCollector) -> Option<DraftExam
     let from = from.and_then(|(_, tree)| text(tree, "\"from\" of an example", collector));
     let content = fields.take_required("content", collector);
     let content = content.and_then(|(_, tree)| yaml::json(&tree, "the content", collector));
-    let mut events_at = |key: &str| {
+    let mut events_at = |key: &str, needs: &[&str]| {
         let (key, tree) = fields.take(key)?;
         let what = format!("\"{}\" of an example", key.value);
-        list(tree, &what, collector)?.iter().map(|one| event(one, collector)).collect::<Option<Vec<Value>>>()
+        list(tree, &what, collector)?
+            .iter()
+            .map(|one| event(one, needs, collector))
+            .collect::<Option<Vec<Value>>>()
     };
-    let (context, events) = (events_at("context"), events_at("events"));
+    let (context, events) = (events_at("context", &["type"]), events_at("events", &["to", "type"]));
     let refused = fields.take("refused").and_then(|(_, tree)| text(tree, "\"refused\"", collector));
     let outcome = match (events, refused) {
         (Some(events), None) => Some(ExampleOutcome::Events(events)),
@@ -205,15 +208,16 @@ fn example(tree: YamlTree, collector: &mut ProblemCollector) -> Option<DraftExam
     Some(DraftExample { from, example })
 }
 
-/// An event as `events.json` has it.
-fn event(tree: &YamlTree, collector: &mut ProblemCollector) -> Option<Value> {
+/// An event as `events.json` has it, or one of the context, which says to whom it was only in the log.
+fn event(tree: &YamlTree, needs: &[&str], collector: &mut ProblemCollector) -> Option<Value> {
     let event = yaml::json(tree, "an event", collector)?;
     let has = |name: &str| event.get(name).is_some_and(Value::is_string);
-    if has("to") && has("type") && event.get("content").is_some() {
+    if needs.iter().all(|name| has(name)) && event.get("content").is_some() {
         return Some(event);
     }
     let hint = "write it as {to: all, type: text, content: {text: Hello}}".to_owned();
-    collector.add(tree.place, "an event has the keys \"to\", \"type\" and \"content\"").hint(hint);
+    let needs: String = needs.iter().map(|name| format!("\"{name}\", ")).collect();
+    collector.add(tree.place, format!("an event has the keys {needs}\"content\"")).hint(hint);
     None
 }
 

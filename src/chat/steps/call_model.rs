@@ -99,3 +99,134 @@ fn both(first: &CallFault, second: CallFault) -> CallFault {
         retry_after: first.retry_after.max(second.retry_after),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::chat::{ModelTroubles, SampleModel};
+    use crate::step::{
+        CallBatch, CallEnvironment, CancelToken, Digest, ParameterValue, ResultIdentity, StepInputs,
+        StepParameters, Value as StepValue, WiredInput,
+    };
+
+    /// An environment that keeps the partial texts.
+    #[derive(Default)]
+    struct HeardTexts(Mutex<Vec<String>>);
+
+    impl CallEnvironment for HeardTexts {
+        fn recall(&self, _: &CallBatch) -> Result<Option<Vec<u8>>, Fault> {
+            Ok(None)
+        }
+
+        fn record(&self, _: &CallBatch, _: &[u8], _: Option<&Fault>) -> Result<(), Fault> {
+            Ok(())
+        }
+
+        fn tell_partial(&self, step: &str, text: &str) {
+            self.0.lock().unwrap().push(format!("{step}: {text}"));
+        }
+
+        fn wait(&self, _: Duration, _: &CancelToken) {}
+    }
+
+    fn asked(parameters: &[(&'static str, &str)], heard: &Arc<HeardTexts>) -> Result<Value, Fault> {
+        let step = step();
+        let mut set = StepParameters::defaults(&step.declaration.parameters);
+        set.set("prompt", ParameterValue::Text("{/content/text}".to_owned()));
+        set.set("model", ParameterValue::Text("first".to_owned()));
+        for (name, text) in parameters {
+            let value = text
+                .parse()
+                .map_or_else(|_| ParameterValue::Text((*text).to_owned()), ParameterValue::Number);
+            set.set(name, value);
+        }
+        let item = StepValue::new(JsonItem(json!({"content": {"text": "one two three"}})));
+        let identity = ResultIdentity {
+            request: Digest::of(b"r"),
+            dataflow: Digest::of(b"d"),
+            step: "answer".into(),
+            edition: 0,
+        };
+        let environment: Arc<dyn CallEnvironment> = Arc::clone(heard) as Arc<dyn CallEnvironment>;
+        let outputs = step.call(&Call {
+            inputs: &StepInputs::default().with("item", WiredInput::One(item)),
+            parameters: &set,
+            identity: &identity,
+            token: &CancelToken::default(),
+            environment: &environment,
+        })?;
+        Ok(outputs.get("item").and_then(|value| value.get::<JsonItem>()).unwrap().0["answer"].clone())
+    }
+
+    fn server(troubles: ModelTroubles) -> (SampleModel, String) {
+        let server = SampleModel::start_at("127.0.0.1:0", troubles).unwrap();
+        let url = server.url();
+        (server, url)
+    }
+
+    #[test]
+    fn text_is_told_as_it_comes_and_the_answer_is_whole() {
+        let (server, url) = server(ModelTroubles { word_delay_ms: 60, ..ModelTroubles::default() });
+        let heard = Arc::new(HeardTexts::default());
+        let answer = asked(&[("url", &url)], &heard).unwrap();
+        assert_eq!(answer, json!({"text": "I have read 3 words.", "model": "first", "fallback": false}));
+        let heard = heard.0.lock().unwrap();
+        assert!(heard.len() > 1 && heard[0].starts_with("answer: I "), "{heard:?}");
+        assert!(heard.windows(2).all(|two| two[1].starts_with(&two[0])), "it grows: {heard:?}");
+        assert_eq!((server.counts().calls, server.counts().answered), (1, 1));
+    }
+
+    #[test]
+    fn a_cheaper_model_answers_where_the_first_fails() {
+        let every = ModelTroubles::default();
+        let troubles = [
+            ModelTroubles { is_down: true, ..every },
+            ModelTroubles { busy_every: 1, ..every },
+            ModelTroubles { garbage_every: 1, ..every },
+            ModelTroubles { cut_off_every: 1, ..every },
+            ModelTroubles { hang_every: 1, hang_ms: 60_000, ..every },
+        ];
+        let (fallback, fallback_url) = server(every);
+        for troubles in troubles {
+            let (first, url) = server(troubles);
+            let parameters = [
+                ("url", url.as_str()),
+                ("patience_s", "0.5"),
+                ("fallback_url", &fallback_url),
+                ("fallback_model", "second"),
+            ];
+            let answer =
+                asked(&parameters, &Arc::default()).unwrap_or_else(|fault| panic!("{troubles:?}: {fault}"));
+            assert_eq!(answer, json!({"text": "I have read 3 words.", "model": "second", "fallback": true}));
+            assert_eq!(first.counts().answered, 0, "{troubles:?}");
+        }
+        assert_eq!(fallback.counts().answered, 5);
+    }
+
+    #[test]
+    fn without_a_fallback_the_fault_may_pass_and_says_why() {
+        let (_server, url) = server(ModelTroubles { cut_off_every: 1, ..ModelTroubles::default() });
+        let fault = asked(&[("url", &url)], &Arc::default()).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Transient);
+        let (_server, url) = server(ModelTroubles { busy_every: 1, ..ModelTroubles::default() });
+        let both = [("url", url.as_str()), ("fallback_model", "second")];
+        let fault = asked(&both, &Arc::default()).unwrap_err();
+        assert!(fault.reason.contains("status 503") && fault.reason.contains("and then"), "{fault}");
+    }
+
+    #[test]
+    fn json_is_read_and_not_told_piece_by_piece() {
+        let (_server, url) = server(ModelTroubles::default());
+        let heard = Arc::new(HeardTexts::default());
+        let parameters = [("url", url.as_str()), ("form", "json"), ("instruction", "List the symptoms.")];
+        let answer = asked(&parameters, &heard).unwrap();
+        assert_eq!(answer["value"], json!({"symptoms": [], "since": null}));
+        assert!(heard.0.lock().unwrap().is_empty());
+        let fault = asked(&[("url", &url), ("form", "json")], &heard).unwrap_err();
+        assert!(fault.reason.contains("no JSON"), "{fault}");
+    }
+}
