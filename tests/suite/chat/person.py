@@ -32,8 +32,11 @@ class Window:
     def hears(self, text, times=1):
         expect(self.log.get_by_text(text, exact=True)).to_have_count(times)
 
-    def texts(self):
-        return [one.strip() for one in self.log.locator("[data-text]").all_inner_texts()]
+    def choose(self, kind):
+        self.part.get_by_label("Type").select_option(label=kind)
+
+    def send(self):
+        self.part.get_by_role("button", name="Send").click()
 
 
 def tell(word):
@@ -59,6 +62,8 @@ def main():
         talk(page, patient, provider)
         reload(page, patient, provider)
         second(context, page, patient)
+        mistake(page, patient)
+        model(page, provider)
         kill(page, patient, provider)
         looks(browser, page)
         assert not errors, errors
@@ -68,7 +73,7 @@ def main():
 
 def talk(page, patient, provider):
     for window in [patient, provider]:
-        expect(window.status).to_contain_text("onnected")
+        expect(window.status).to_have_text("connected")
     picture(page, "1-empty")
     patient.say("Hello, I have had a rash since yesterday.")
     provider.hears("Hello, I have had a rash since yesterday.")
@@ -101,26 +106,52 @@ def second(context, page, patient):
     other.close()
 
 
+def mistake(page, patient):
+    """A rating that there is not is refused with the field, and corrected."""
+    patient.choose("Rating")
+    patient.part.get_by_label("stars").fill("9")
+    patient.send()
+    expect(patient.part.get_by_role("alert")).to_contain_text("stars")
+    picture(page, "4-mistake")
+    patient.part.get_by_label("stars").fill("5")
+    patient.send()
+    patient.hears("Thank you.")
+    expect(patient.part.get_by_role("alert")).to_be_empty()
+    patient.choose("Text")
+
+
+def model(page, provider):
+    """The words of an answer come one after the other, and then the answer stays."""
+    provider.choose("Summary")
+    provider.send()
+    growing = provider.log.locator(".growing")
+    expect(growing).to_contain_text("The patient wrote")
+    picture(page, "5-growing")
+    expect(growing).to_have_count(0)
+    expect(provider.log.locator(".answer").get_by_text("It itches.")).to_have_count(1)
+    provider.choose("Text")
+
+
 def kill(page, patient, provider):
     tell("kill")
-    expect(patient.status).not_to_contain_text("Connected")
+    expect(patient.status).not_to_have_text("connected")
     patient.say("Are you still there?")
     patient.hears("Are you still there?")
     assert provider.log.get_by_text("Are you still there?").count() == 0
-    picture(page, "4-server-gone")
+    picture(page, "6-server-gone")
     tell("start")
     for window in [patient, provider]:
         window.hears("Are you still there?")
     provider.say("Yes, I am.")
     patient.hears("Yes, I am.")
-    picture(page, "5-server-back")
+    picture(page, "7-server-back")
 
 
 def looks(browser, page):
     """Dark, and on a phone."""
     for name, options in [
-        ("6-dark", {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"}),
-        ("7-phone", {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}),
+        ("8-dark", {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"}),
+        ("9-phone", {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}),
     ]:
         context = browser.new_context(**options)
         other = context.new_page()
