@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use flow::chat::{ModelTroubles, SampleModel};
 use serde_json::{Value, json};
 
-use chat_client::{ChatClient, ChatForm};
+use chat_client::ChatClient;
 use servers::{ChatServer, ServerKind};
 
 #[path = "../tests/suite/support/chat_client.rs"]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::device::Device;
 use super::scene::{ChatScene, token};
@@ -20,6 +20,8 @@ use crate::support::random::Dice;
 const CONVERSATIONS: usize = 200;
 /// A message of each conversation about every second.
 const PAUSE_MS: usize = 2_000;
+/// The server is killed after so many acknowledgements at most.
+const ACKNOWLEDGED_MAX: usize = 800;
 const MODEL: Duration = Duration::from_secs(2);
 
 fn number(variable: &str, usual: usize) -> usize {
@@ -74,15 +76,12 @@ fn kill_again_and_again(
     let mut dice = Dice(seed);
     let (mut recorded, mut answers) = (BTreeMap::new(), RecordedAnswers::default());
     for kill in 1..=kills {
-        // Some lives end while clients come back, others when all is calm, others with many models at work.
-        let life = Duration::from_millis(match dice.below(3) {
-            0 => dice.below(300),
-            1 => dice.below(1_500),
-            _ => dice.below(4_000),
-        } as u64);
-        let gone = shared.acknowledged.load(Ordering::Relaxed);
-        let end = Instant::now() + life;
-        scene.life().lives_until(|_| Instant::now() >= end);
+        // Some lives end while clients come back, others with many models at work.
+        let few = dice.one_in(4);
+        let wanted = dice.below(if few { 20 } else { ACKNOWLEDGED_MAX });
+        let before = shared.acknowledged.load(Ordering::Relaxed);
+        let acknowledged = || shared.acknowledged.load(Ordering::Relaxed) - before;
+        scene.life().lives_until(|_| acknowledged() >= wanted);
         assert!(scene.kill().was_killed(), "the server had ended by itself");
         for id in answers.new_ones(scene) {
             let calls = model.calls_with(&talk::text_of(&id));

@@ -19,7 +19,7 @@ class Window:
     def __init__(self, page, name):
         self.part = page.get_by_role("region", name=name)
         self.log = self.part.get_by_role("log")
-        self.field = self.part.get_by_label("Message")
+        self.field = self.part.get_by_role("textbox", name="Message", exact=True)
         self.status = self.part.get_by_role("status")
 
     def write(self, text):
@@ -116,7 +116,7 @@ def mistake(page, patient):
     patient.part.get_by_label("stars").fill("5")
     patient.send()
     patient.hears("Thank you.")
-    expect(patient.part.get_by_role("alert")).to_be_empty()
+    expect(patient.part.get_by_role("alert")).to_be_hidden()
     patient.choose("Text")
 
 

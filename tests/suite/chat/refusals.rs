@@ -32,7 +32,8 @@ fn a_message_that_does_not_match_is_refused_with_the_field() {
             assert!(!text(&said.value["reason"]).is_empty(), "{said:?}");
         }
         let said = anna.ask(&message("wrong", "a", "txet", json!({ "text": "Hello" })));
-        assert!(said.name == "refused" && text(&said.value["reason"]).contains("txet"), "{said:?}");
+        assert_eq!((said.name.as_str(), &said.value["field"]), ("refused", &json!("/type")), "{said:?}");
+        assert!(text(&said.value["remedy"]).contains("text"), "it says which types there are: {said:?}");
         // An id is free again when its message was refused.
         assert_eq!(anna.converse(&words("wrong", "a", "Hello"))["type"], "text");
         anna.converse(&words(&format!("{form:?}"), "a", "Hello"));
@@ -79,7 +80,7 @@ fn refused(scene: &ChatScene, what: &str, token: &str) {
 
 #[test]
 fn forged_and_expired_tokens_are_refused() {
-    let scene = ChatScene::new("");
+    let scene = ChatScene::new("hello: 1 s");
     let good = claims("anna", "patient", &["a"]);
     let with = |name: &str, value: Value| {
         let mut claims = good.clone();
@@ -144,7 +145,7 @@ fn tokens_signed_with_a_private_key_are_known_by_the_public_one() {
         ("EdDSA", "genpkey -algorithm ed25519"),
         ("RS256", "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048"),
     ] {
-        let mut scene = ChatScene::stopped("");
+        let mut scene = ChatScene::stopped("hello: 1 s");
         let path = |name: &str| scene.place.path(name);
         let run_openssl = |arguments: &str| {
             let arguments = arguments.split(' ').map(|word| match word.strip_prefix('@') {
