@@ -20,7 +20,8 @@ pub fn events_of(response: &Response, read: impl FnOnce(usize) -> Option<Vec<u8>
     let events = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     events.unwrap_or_else(|| {
         let reason = format!("the answer has no readable {EVENTS_FILE}");
-        let remedy = "Report this to the authors of the message type: its response is the output of write-events.";
+        let remedy =
+            "Report this to the authors of the message type: its response is the output of write-events.";
         vec![error_event(&reason, remedy)]
     })
 }

@@ -10,6 +10,7 @@ use super::device::{Device, DeviceWork};
 use super::hub::ChatHub;
 use super::intake::MessageIntake;
 use super::log::LogError;
+use super::log_reader::LogReader;
 use super::names::ALL_CONVERSATIONS;
 use super::outgoing::{ChatWelcome, Outgoing};
 use super::settings::ChatLimits;
@@ -119,7 +120,7 @@ pub async fn stopped(stopping: &mut watch::Receiver<bool>) {
 
 /// The last numbers of the conversations of a member, with what the device has seen where it does not know that yet.
 fn last_of(
-    log: &super::log::LogReader,
+    log: &LogReader,
     member: &ChatMember,
     seen: &HashMap<String, u64>,
 ) -> Result<Vec<(Arc<str>, u64, Option<u64>)>, LogError> {

@@ -24,7 +24,11 @@ pub struct Device {
 pub enum DeviceWork {
     Send(Outgoing),
     /// Read the events of a conversation after a number in the log; at least those up to `known` are there.
-    Read { conversation: Arc<str>, after: u64, known: u64 },
+    Read {
+        conversation: Arc<str>,
+        after: u64,
+        known: u64,
+    },
     Nothing,
 }
 
@@ -65,6 +69,9 @@ impl ConversationCursor {
 /// The most events that wait in memory for a device.
 const EVENTS_MAX: usize = 64;
 
+/// The places in the queue of an idle device, at most.
+const QUEUE_IDLE: usize = 8;
+
 /// The most messages of a device whose acceptance is under way.
 const SENDING_MAX: usize = 64;
 
@@ -90,7 +97,8 @@ impl Device {
     pub fn begin(&self, last: impl IntoIterator<Item = (Arc<str>, u64, Option<u64>)>) {
         let mut state = self.lock();
         for (conversation, last, seen) in last {
-            let cursor = state.cursors.entry(conversation).or_insert(ConversationCursor::at(seen.unwrap_or(last)));
+            let cursor =
+                state.cursors.entry(conversation).or_insert(ConversationCursor::at(seen.unwrap_or(last)));
             // A client may have seen numbers of a log that is no more.
             cursor.handled = cursor.handled.min(last);
             cursor.queued = cursor.handled;
@@ -280,7 +288,11 @@ impl DeviceState {
         }
         match self.skipped.pop_first() {
             Some((conversation, seq)) => DeviceWork::Send(Outgoing::Seen { conversation, seq }),
-            None => DeviceWork::Nothing,
+            None => {
+                // Thousands of devices are idle at a time.
+                self.queue.shrink_to(QUEUE_IDLE);
+                DeviceWork::Nothing
+            }
         }
     }
 }

@@ -11,9 +11,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::context::{ServerContext, stopped};
-use super::engine_session::{
-    EngineSession, EngineSessions, EngineTransport, NOOP, SessionEnd, open_packet,
-};
+use super::engine_session::{EngineSession, EngineSessions, EngineTransport, NOOP, SessionEnd, open_packet};
 use super::server::{ChatBody, text};
 use super::web_socket::{ChatSocket, SEND_TIME_MAX, put};
 
@@ -158,7 +156,9 @@ pub async fn serve_web_socket(
 ) {
     let session = match query.session {
         None => {
-            let Some(session) = sessions.open(EngineTransport::WebSocket, context.limits.rate) else { return };
+            let Some(session) = sessions.open(EngineTransport::WebSocket, context.limits.rate) else {
+                return;
+            };
             let open = open_packet(&session, &[], context.limits.frame_bytes_max);
             if !put(&mut socket, Message::text(open)).await {
                 return sessions.close(&session);
@@ -249,7 +249,10 @@ mod tests {
     #[test]
     fn a_query_is_read() {
         let query = EngineQuery::of("EIO=4&transport=polling&t=abc&sid=1f");
-        assert_eq!((&*query.version, &*query.transport, query.session.as_deref()), ("4", "polling", Some("1f")));
+        assert_eq!(
+            (&*query.version, &*query.transport, query.session.as_deref()),
+            ("4", "polling", Some("1f"))
+        );
         assert_eq!(EngineQuery::of(""), EngineQuery::default());
     }
 }

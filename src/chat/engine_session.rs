@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::context::{JoinedDevice, ServerContext};
 use super::device::DeviceWork;
-use super::intake::now_s;
+use super::intake::{SendOutcome, now_s};
 use super::limits::{MessageRate, RateVerdict};
 use super::message::MessageRefusal;
 use super::outgoing::Outgoing;
@@ -122,7 +122,11 @@ impl EngineSessions {
         let now = Instant::now();
         let all: Vec<Arc<EngineSession>> = self.lock().values().cloned().collect();
         for session in all {
-            if session.is_over(now, hello) {
+            if session.has_expired() {
+                // Clients that are told so do not connect again with the same token.
+                session.put(disconnected());
+                self.close(&session);
+            } else if session.is_over(now, hello) {
                 self.close(&session);
             } else {
                 session.ping(now);
@@ -241,7 +245,13 @@ impl EngineSession {
         }
     }
 
-    fn emit(&self, name: &str, arguments: Vec<Value>, ack: Option<u64>, context: &ServerContext) -> SessionEnd {
+    fn emit(
+        &self,
+        name: &str,
+        arguments: Vec<Value>,
+        ack: Option<u64>,
+        context: &ServerContext,
+    ) -> SessionEnd {
         let verdict = self.lock().rate.count(Instant::now());
         let joined = self.lock().joined.clone();
         let Some(joined) = joined else { return SessionEnd::Ends };
@@ -250,7 +260,11 @@ impl EngineSession {
         match verdict {
             RateVerdict::Flood => return SessionEnd::Ends,
             RateVerdict::TooMany => refuse(too_many(message["id"].as_str())),
-            RateVerdict::Fits if name == "send" => context.intake.send(&joined.device, message, ack),
+            RateVerdict::Fits if name == "send" => {
+                if context.intake.send(&joined.device, message, ack) == SendOutcome::Ended {
+                    return SessionEnd::Ends;
+                }
+            }
             RateVerdict::Fits => {
                 let refusal = MessageRefusal::new(None, "there is no such event");
                 refuse(refusal.remedy("emit \"send\" with {id, conversation, type, content}"));
@@ -280,20 +294,19 @@ impl EngineSession {
 
     fn is_over(&self, now: Instant, hello: Duration) -> bool {
         let state = self.lock();
-        let has_expired = || {
-            let joined = state.joined.as_ref();
-            joined.is_some_and(|joined| joined.device.member.expires_s < now_s())
-        };
         let is_silent = now.duration_since(state.heard) > PING + PING_ANSWER;
         let is_late = state.joined.is_none() && now.duration_since(state.opened) > hello;
-        state.is_closed || is_silent || is_late || has_expired()
+        state.is_closed || is_silent || is_late
+    }
+
+    fn has_expired(&self) -> bool {
+        let state = self.lock();
+        state.joined.as_ref().is_some_and(|joined| joined.device.member.expires_s < now_s())
     }
 
     fn close(&self) {
         let mut state = self.lock();
-        if state.joined.take().is_some() {
-            state.control.push_back(disconnected());
-        }
+        state.joined = None;
         state.control.push_back(CLOSE.to_owned());
         state.is_closed = true;
         drop(state);

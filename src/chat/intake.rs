@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use crate::engine::{RequestSubmission, RequestSubmitter};
@@ -15,7 +16,7 @@ use super::answer::{EVENTS_FILE, events_of};
 use super::device::Device;
 use super::event::ChatEvent;
 use super::hub::ChatHub;
-use super::log::LogReader;
+use super::log_reader::LogReader;
 use super::message::{MessageOrigin, MessageRefusal, SentMessage, is_same_message};
 use super::message_type::{MessageRetention, MessageType};
 use super::outgoing::Outgoing;
@@ -33,6 +34,7 @@ pub struct MessageIntake {
     pub under_way: Arc<MessagesUnderWay>,
     /// Set when the engine runs.
     engine: OnceLock<IntakeEngine>,
+    opened: watch::Sender<bool>,
     is_closed: AtomicBool,
     /// The messages whose acceptance is under way.
     accepting: AtomicUsize,
@@ -46,6 +48,15 @@ struct IntakeEngine {
 
 /// The most messages whose acceptance is under way: fewer than orders fit into the queue of the journal.
 const ACCEPTING_MAX: usize = 2_000;
+
+/// Whether a message was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendOutcome {
+    /// Its sender is told whether it was accepted.
+    Taken,
+    /// The server is ending: its sender is told nothing, and sends it again to the next one.
+    Ended,
+}
 
 /// A message that fits its type.
 struct CheckedMessage {
@@ -65,12 +76,25 @@ impl MessageIntake {
         under_way: Arc<MessagesUnderWay>,
     ) -> MessageIntake {
         let (engine, is_closed, accepting) = (OnceLock::new(), AtomicBool::new(false), AtomicUsize::new(0));
-        MessageIntake { journal, log, hub, types, order, under_way, engine, is_closed, accepting }
+        let opened = watch::Sender::new(false);
+        MessageIntake { journal, log, hub, types, order, under_way, engine, opened, is_closed, accepting }
     }
 
     /// Takes messages from now on.
     pub fn open(&self, submitter: RequestSubmitter, program: Digest) {
         let _ = self.engine.set(IntakeEngine { submitter, program });
+        self.opened.send_replace(true);
+    }
+
+    /// Waits until messages are taken.
+    pub async fn opened(&self) {
+        // The sender is here, so that it cannot be gone.
+        let _ = self.opened.subscribe().wait_for(|opened| *opened).await;
+    }
+
+    /// Whether no more messages are taken.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::SeqCst)
     }
 
     /// Takes no more messages. Gives whether the acceptance of some is still under way.
@@ -80,11 +104,15 @@ impl MessageIntake {
     }
 
     /// Takes a message of a device. The device is told whether it was accepted.
-    pub fn send(self: &Arc<Self>, device: &Arc<Device>, message: Value, ack: Option<u64>) {
+    pub fn send(self: &Arc<Self>, device: &Arc<Device>, message: Value, ack: Option<u64>) -> SendOutcome {
+        if self.is_closed() {
+            return SendOutcome::Ended;
+        }
         if !device.begin_sending() {
             let refusal = MessageRefusal::new(message["id"].as_str(), "too many messages at once");
             let refusal = refusal.remedy("wait until earlier ones are accepted");
-            return device.end_sending(Outgoing::Refused { refusal, ack });
+            device.reply(Outgoing::Refused { refusal, ack });
+            return SendOutcome::Taken;
         }
         match self.checked(device, message, ack) {
             Ok(checked) if checked.one.keep == MessageRetention::Nothing => {
@@ -101,6 +129,7 @@ impl MessageIntake {
             Ok(checked) => self.accept(checked, Vec::new()),
             Err(refusal) => device.end_sending(Outgoing::Refused { refusal, ack }),
         }
+        SendOutcome::Taken
     }
 
     fn checked(
@@ -111,9 +140,6 @@ impl MessageIntake {
     ) -> Result<CheckedMessage, MessageRefusal> {
         let sent = SentMessage::read(message)?;
         let refused = |reason: &str| MessageRefusal::new(Some(&sent.id), reason);
-        if self.is_closed.load(Ordering::SeqCst) || self.engine.get().is_none() {
-            return Err(refused("the server is starting or ending").remedy("send it again in a moment"));
-        }
         let member = &device.member;
         if member.expires_s < now_s() {
             return Err(refused("the token has expired").remedy("connect again with a new one"));
@@ -162,9 +188,7 @@ impl MessageIntake {
             tracing::error!("{error}; a message goes without the conversation before it");
             Vec::new()
         });
-        let form = |event: ChatEvent| {
-            json!({"seq": event.seq, "type": &*event.event_type, "from": event.from, "content": &*event.content})
-        };
+        let form = |event: ChatEvent| json!({"seq": event.seq, "type": &*event.event_type, "from": event.from, "content": &*event.content});
         events.into_iter().map(form).collect()
     }
 

@@ -6,16 +6,18 @@
 //! numbers are never given twice.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
+use crate::journal::{WRITER_PAGES, WalCheckpointer};
 use crate::step::Digest;
 
-use super::event::{ChatEvent, EventAuthor};
-use super::token::ChatMember;
+use super::event::ChatEvent;
+use super::log_reader::LogReader;
 
 /// The writing end; one for each file.
 pub struct LogWriter {
@@ -25,17 +27,13 @@ pub struct LogWriter {
     last: HashMap<Arc<str>, u64>,
 }
 
-/// The reading end, for several threads.
-pub struct LogReader {
-    path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
-}
-
 /// The events that answer one message.
 pub struct AnswerToAppend {
     /// The number of its request in the journal; `None` where nothing is recorded.
     pub number: Option<i64>,
     pub request: Digest,
+    /// The number of answers that an operator has rejected before: each is another answer.
+    pub edition: u32,
     /// Milliseconds of Unix time; `None`: never.
     pub expires_ms: Option<i64>,
     pub events: Vec<ChatEvent>,
@@ -65,7 +63,7 @@ CREATE TABLE event (
   time_ms      INTEGER NOT NULL,     -- Unix time
   expires_ms   INTEGER,
   number       INTEGER,              -- of the request in the journal
-  request      TEXT NOT NULL,        -- its digest
+  request      TEXT NOT NULL,        -- its digest, and after a retry which one it is
   receiver     TEXT NOT NULL,        -- all, sender, others or a role; '': nobody any more
   type         TEXT NOT NULL,
   user         TEXT NOT NULL,        -- who says it
@@ -83,10 +81,7 @@ CREATE INDEX event_expiry ON event (expires_ms) WHERE expires_ms IS NOT NULL;
 const LAST_MAX: usize = 100_000;
 
 /// The statements that are cached: more than there are.
-const STATEMENTS: usize = 32;
-
-/// The idle connections that are kept for reading.
-const IDLE_MAX: usize = 4;
+pub(super) const STATEMENTS: usize = 32;
 
 /// The rows that one round of removing removes, at most.
 const PRUNED_MAX: u32 = 500;
@@ -109,9 +104,17 @@ impl LogWriter {
         Ok(LogWriter { connection: opened, path, last: HashMap::new() })
     }
 
+    /// Has checkpoints run on a thread of their own, until what is returned is dropped.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub fn checkpoint_apart(&self) -> io::Result<WalCheckpointer> {
+        WalCheckpointer::start(&self.path)
+    }
+
     /// Another end, for reading.
     pub fn reader(&self) -> LogReader {
-        LogReader { path: self.path.clone(), idle: Mutex::default() }
+        LogReader::at(self.path.clone())
     }
 
     /// Appends answers in their order, all in one commit, and gives the events that are new with their numbers. When
@@ -147,6 +150,7 @@ fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
     // With these settings a commit is on the disk when it returns.
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", WRITER_PAGES)?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables == 0 {
         let transaction = connection.unchecked_transaction()?;
@@ -166,8 +170,11 @@ fn append(
 ) -> Result<Vec<ChatEvent>, rusqlite::Error> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut appended = Vec::new();
-    for AnswerToAppend { number, request, expires_ms, events } in answers {
-        let request = request.to_string();
+    for AnswerToAppend { number, request, edition, expires_ms, events } in answers {
+        let request = match edition {
+            0 => request.to_string(),
+            edition => format!("{request}-{edition}"),
+        };
         if is_known(&transaction, number, &request)? {
             continue;
         }
@@ -179,8 +186,8 @@ fn append(
             };
             let seq = before + 1;
             last.insert(Arc::clone(conversation), seq);
-            let mut insert = transaction
-                .prepare_cached("INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)")?;
+            let mut insert =
+                transaction.prepare_cached("INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)")?;
             let ChatEvent { to, event_type, from, sender, answers, content, .. } = &event;
             insert.execute(params![
                 conversation,
@@ -205,18 +212,14 @@ fn append(
 }
 
 /// Whether the answer to a request was appended before. The digest tells a request of another journal.
-fn is_known(
-    transaction: &Transaction,
-    number: Option<i64>,
-    request: &str,
-) -> Result<bool, rusqlite::Error> {
+fn is_known(transaction: &Transaction, number: Option<i64>, request: &str) -> Result<bool, rusqlite::Error> {
     let Some(number) = number else { return Ok(false) };
     let mut statement =
         transaction.prepare_cached("SELECT 1 FROM event WHERE number = ? AND request = ? LIMIT 1")?;
     statement.exists(params![number, request])
 }
 
-fn last_of(connection: &Connection, conversation: &str) -> Result<u64, rusqlite::Error> {
+pub(super) fn last_of(connection: &Connection, conversation: &str) -> Result<u64, rusqlite::Error> {
     let mut statement = connection.prepare_cached("SELECT max(seq) FROM event WHERE conversation = ?")?;
     let last: Option<i64> = statement.query_row([conversation], |row| row.get(0))?;
     Ok(last.map_or(0, i64::unsigned_abs))
@@ -246,133 +249,12 @@ fn prune(connection: &mut Connection, now_ms: i64) -> Result<bool, rusqlite::Err
     Ok(u32::try_from(due.len()).is_ok_and(|count| count == PRUNED_MAX))
 }
 
-impl LogReader {
-    /// Up to `limit` events after a number, in their order.
-    ///
-    /// # Errors
-    /// If they cannot be read.
-    pub fn after(&self, conversation: &str, seq: u64, limit: u32) -> Result<Vec<ChatEvent>, LogError> {
-        self.with(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT seq, receiver, type, user, role, sender, answers, content FROM event \
-                 WHERE conversation = ? AND seq > ? ORDER BY seq LIMIT ?",
-            )?;
-            let name: Arc<str> = conversation.into();
-            let rows = statement
-                .query_map(params![conversation, signed(seq), limit], |row| event(&name, row))?;
-            rows.collect()
-        })
-    }
-
-    /// The last events that a member may see, the last one last.
-    ///
-    /// # Errors
-    /// If they cannot be read.
-    pub fn context(
-        &self,
-        conversation: &str,
-        member: &ChatMember,
-        count: u32,
-    ) -> Result<Vec<ChatEvent>, LogError> {
-        self.with(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT seq, receiver, type, user, role, sender, answers, content FROM event \
-                 WHERE conversation = ? ORDER BY seq DESC LIMIT ?",
-            )?;
-            let name: Arc<str> = conversation.into();
-            // Most events are for all; those that are not make the context a little shorter at worst.
-            let rows = statement.query_map(params![conversation, count.saturating_mul(4)], |row| event(&name, row))?;
-            let wanted = usize::try_from(count).unwrap_or(usize::MAX);
-            let mut seen = Vec::new();
-            for row in rows {
-                let event = row?;
-                if seen.len() < wanted && event.is_for(member) {
-                    seen.push(event);
-                }
-            }
-            seen.reverse();
-            Ok(seen)
-        })
-    }
-
-    /// The last number of each of these conversations; 0 where there is none.
-    ///
-    /// # Errors
-    /// If they cannot be read.
-    pub fn last(&self, conversations: &[Arc<str>]) -> Result<Vec<u64>, LogError> {
-        self.with(|connection| conversations.iter().map(|name| last_of(connection, name)).collect())
-    }
-
-    /// All conversations with their last numbers.
-    ///
-    /// # Errors
-    /// If they cannot be read.
-    pub fn conversations(&self) -> Result<Vec<(Arc<str>, u64)>, LogError> {
-        self.with(|connection| {
-            let mut next = connection
-                .prepare_cached("SELECT min(conversation) FROM event WHERE conversation > ?")?;
-            let (mut all, mut name) = (Vec::new(), String::new());
-            while let Some(found) = next.query_row([&name], |row| row.get::<_, Option<String>>(0)).optional()?
-                && let Some(found) = found
-            {
-                all.push((Arc::from(&*found), last_of(connection, &found)?));
-                name = found;
-            }
-            Ok(all)
-        })
-    }
-
-    fn with<T>(
-        &self,
-        read: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>,
-    ) -> Result<T, LogError> {
-        let idle = self.lock().pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => self.connect().map_err(|error| failed(&self.path, &error))?,
-        };
-        let value = read(&connection).map_err(|error| failed(&self.path, &error));
-        let mut idle = self.lock();
-        if idle.len() < IDLE_MAX {
-            idle.push(connection);
-        }
-        value
-    }
-
-    fn connect(&self) -> Result<Connection, rusqlite::Error> {
-        let connection = Connection::open(&self.path)?;
-        connection.busy_timeout(Duration::from_secs(30))?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        connection.pragma_update(None, "query_only", true)?;
-        Ok(connection)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn event(conversation: &Arc<str>, row: &Row) -> Result<ChatEvent, rusqlite::Error> {
-    let text = |place: usize| row.get::<_, Arc<str>>(place);
-    let content: String = row.get(7)?;
-    Ok(ChatEvent {
-        conversation: Arc::clone(conversation),
-        seq: Some(row.get::<_, i64>(0)?.unsigned_abs()),
-        to: text(1)?,
-        event_type: text(2)?,
-        from: EventAuthor { user: text(3)?, role: text(4)? },
-        sender: text(5)?,
-        answers: text(6)?,
-        content: Arc::new(serde_json::from_str(&content).unwrap_or_default()),
-    })
-}
-
 /// SQLite has signed numbers only; no conversation has so many events.
-fn signed(seq: u64) -> i64 {
+pub(super) fn signed(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
-fn failed(path: &Path, error: &rusqlite::Error) -> LogError {
+pub(super) fn failed(path: &Path, error: &rusqlite::Error) -> LogError {
     use rusqlite::ErrorCode::{DatabaseBusy, DiskFull};
     let may_pass = error.sqlite_error_code().is_some_and(|code| matches!(code, DiskFull | DatabaseBusy));
     LogError { path: path.to_owned(), reason: error.to_string(), may_pass }
@@ -384,6 +266,7 @@ mod tests {
 
     use super::super::event::{AnsweredEvent, error_event};
     use super::super::message::MessageOrigin;
+    use super::super::token::ChatMember;
     use super::super::token::MemberConversations;
     use super::*;
 
@@ -398,16 +281,14 @@ mod tests {
         };
         let event = |text: &&str| {
             let to = if text.starts_with("secret") { "provider" } else { "all" };
-            let answered = AnsweredEvent {
-                to: to.to_owned(),
-                content: json!({"text": text}),
-                ..error_event("", "")
-            };
+            let answered =
+                AnsweredEvent { to: to.to_owned(), content: json!({"text": text}), ..error_event("", "") };
             ChatEvent::of(answered, &origin)
         };
         AnswerToAppend {
             number: Some(number),
             request: Digest::of(&number.to_le_bytes()),
+            edition: 0,
             expires_ms: Some(number * 10),
             events: texts.iter().map(event).collect(),
         }
@@ -433,6 +314,12 @@ mod tests {
         assert_eq!(numbers(&reader.after("a", 0, 1).unwrap()), [("a", 1)]);
         assert_eq!(reader.last(&["a".into(), "b".into(), "c".into()]).unwrap(), [3, 1, 0]);
         assert_eq!(reader.conversations().unwrap(), [("a".into(), 3), ("b".into(), 1)]);
+        let retried = AnswerToAppend { edition: 1, ..answer(3, "a", &["mended"]) };
+        assert_eq!(
+            numbers(&log.append(vec![retried], 0).unwrap()),
+            [("a", 4)],
+            "an operator has asked for it"
+        );
         // The same number in another journal is another request.
         let other = AnswerToAppend { request: Digest::of(b"other"), ..answer(1, "b", &["new"]) };
         assert_eq!(numbers(&log.append(vec![other], 0).unwrap()), [("b", 2)]);

@@ -194,7 +194,9 @@ mod tests {
         let refused = |value: Value| SentMessage::read(value).unwrap_err();
         let whole = json!({"id": "1", "conversation": "c", "type": "text", "content": {}});
         assert!(SentMessage::read(whole.clone()).is_ok());
-        for (key, value) in [("id", json!(1)), ("conversation", json!("a/b")), ("type", json!("")), ("more", json!(1))] {
+        for (key, value) in
+            [("id", json!(1)), ("conversation", json!("a/b")), ("type", json!("")), ("more", json!(1))]
+        {
             let mut wrong = whole.clone();
             wrong[key] = value;
             let refusal = refused(wrong);

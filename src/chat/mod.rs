@@ -12,7 +12,7 @@
 //! | `names`, `token` | names of users and conversations; who a client is |
 //! | `message`, `event`, `outgoing` | what comes in, what appears in a conversation, what is said to a device |
 //! | `intake`, `source`, `served_types`, `under_way` | messages become requests; which types are served; the bound on both |
-//! | `log`, `order`, `answer`, `sink` | answers become events of the conversation log |
+//! | `log`, `log_reader`, `order`, `answer`, `sink` | answers become events of the conversation log |
 //! | `hub`, `device` | who is connected, and how far each device is |
 //! | `server`, `context`, `limits`, `settings` | connections and their limits; `chat` in a site's file |
 //! | `web_socket` | the plain protocol |
@@ -31,6 +31,7 @@ mod hub;
 mod intake;
 mod limits;
 mod log;
+mod log_reader;
 mod message;
 mod message_section;
 mod message_type;
@@ -57,6 +58,7 @@ mod web_socket;
 
 pub use example_run::{ExampleDifference, message_request};
 pub use log::LogError;
+pub use log_reader::{ConversationSummary, LogReader};
 pub use message_type::{
     AnswerMode, ContentProblem, ContentSchema, ExampleOutcome, MessageExample, MessageOrder,
     MessageRetention, MessageType,

@@ -13,13 +13,26 @@ use super::token::ChatMember;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outgoing {
     /// A message is on the disk. `ack` is the number under which a Socket.IO client waits for it.
-    Accepted { id: String, ack: Option<u64> },
-    Refused { refusal: MessageRefusal, ack: Option<u64> },
+    Accepted {
+        id: String,
+        ack: Option<u64>,
+    },
+    Refused {
+        refusal: MessageRefusal,
+        ack: Option<u64>,
+    },
     Event(Arc<ChatEvent>),
     /// The number of the last event of a conversation, where that one is not for the device.
-    Seen { conversation: Arc<str>, seq: u64 },
+    Seen {
+        conversation: Arc<str>,
+        seq: u64,
+    },
     /// The text of an answer so far.
-    Partial { conversation: Arc<str>, answers: Arc<str>, text: Arc<str> },
+    Partial {
+        conversation: Arc<str>,
+        answers: Arc<str>,
+        text: Arc<str>,
+    },
 }
 
 /// The greeting of a device.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::admission::Service;
 use crate::engine::EngineControl;
-use crate::journal::JournalError;
+use crate::journal::{JournalError, WalCheckpointer};
 use crate::tls::{TlsError, TlsServer};
 
 use super::context::ServerContext;
@@ -45,6 +45,8 @@ pub struct ChatRun {
     /// Ends last: devices get the answers that are made at the end, too.
     server: ChatServer,
     is_trial: bool,
+    /// A commit would wait for a checkpoint, and a message for the commit.
+    _checkpoints: (Option<WalCheckpointer>, WalCheckpointer),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +81,7 @@ impl ChatRun {
         let trial = trial.filter(|_| listener.local_addr().is_ok_and(|address| address.ip().is_loopback()));
         let tls = settings.identity.as_ref().map(|identity| TlsServer::open(identity, None)).transpose()?;
         let log = LogWriter::open(state)?;
+        let checkpoints = (service.journal.checkpoint_apart()?, log.checkpoint_apart()?);
         let hub = Arc::<ChatHub>::default();
         let types = Arc::new(ServedTypes::new(types));
         let order = SharedOrder::default();
@@ -102,7 +105,7 @@ impl ChatRun {
         let context = ServerContext { intake: Arc::clone(&intake), key, trial, origins, limits, stopping };
         let server = ChatServer::start(listener, context, stop, tls.as_ref())?;
         let source = Arc::new(ChatSource::new(intake));
-        Ok(ChatRun { source, sink, server, is_trial })
+        Ok(ChatRun { source, sink, server, is_trial, _checkpoints: checkpoints })
     }
 
     /// The address of the server.

@@ -55,7 +55,8 @@ pub fn selector(types: &MessageTypes) -> Option<DataflowSelector> {
     };
     let all = recorded.clone();
     let choose = move |request: &Request| place(&all, request).unwrap_or_default();
-    let prioritise = move |request: &Request| place(&recorded, request).map(|place| priority(&recorded[place]));
+    let prioritise =
+        move |request: &Request| place(&recorded, request).map(|place| priority(&recorded[place]));
     Some(DataflowSelector::by(dataflows, choose).with_priorities(prioritise))
 }
 

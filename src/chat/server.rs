@@ -11,8 +11,8 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN,
-    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, VARY,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
+    ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, VARY,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -140,7 +140,11 @@ async fn accept(listener: TcpListener, shared: Arc<ConnectionContext>) {
     sleep(Duration::from_millis(100)).await;
 }
 
-async fn hold_any(stream: tokio::net::TcpStream, place: Arc<ConnectionPlace>, shared: Arc<ConnectionContext>) {
+async fn hold_any(
+    stream: tokio::net::TcpStream,
+    place: Arc<ConnectionPlace>,
+    shared: Arc<ConnectionContext>,
+) {
     match shared.acceptor.clone() {
         None => hold(stream, place, shared).await,
         Some(acceptor) => {
@@ -181,6 +185,13 @@ async fn answer(
     let origin = request.headers().get(ORIGIN).cloned();
     if !is_welcome(request.headers(), &context.origins) {
         return text(StatusCode::FORBIDDEN, "text/plain", "this origin may not connect\n".to_owned());
+    }
+    if [SOCKET_IO, PLAIN].contains(&request.uri().path()) {
+        // Who is let in may send at once.
+        context.intake.opened().await;
+        if context.intake.is_closed() && request.uri().query().is_none_or(|query| !query.contains("sid=")) {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "the server is ending\n".to_owned());
+        }
     }
     let mut answer = match (request.method(), request.uri().path()) {
         (&Method::OPTIONS, SOCKET_IO) => text(StatusCode::NO_CONTENT, "text/plain", String::new()),
@@ -240,7 +251,8 @@ fn upgraded<F: Future<Output = ()> + Send + 'static>(
     };
     let key = request.headers().get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
     let accept = key.and_then(|key| HeaderValue::from_str(&key).ok());
-    let (true, true, Some(accept)) = (is(UPGRADE, "websocket"), is(SEC_WEBSOCKET_VERSION, "13"), accept) else {
+    let (true, true, Some(accept)) = (is(UPGRADE, "websocket"), is(SEC_WEBSOCKET_VERSION, "13"), accept)
+    else {
         return text(StatusCode::UPGRADE_REQUIRED, "text/plain", "connect with WebSocket 13\n".to_owned());
     };
     let upgrade = hyper::upgrade::on(&mut request);

@@ -170,7 +170,9 @@ fn limits(reader: &mut SectionReader) -> ChatLimits {
         frame_bytes_max: frame.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usual.frame_bytes_max),
         rate: reader.count("rate", COUNT_LIMIT).unwrap_or(usual.rate),
         connections_max: reader.count("connections", COUNT_LIMIT).unwrap_or(usual.connections_max),
-        per_address_max: reader.count("connections_per_address", COUNT_LIMIT).unwrap_or(usual.per_address_max),
+        per_address_max: reader
+            .count("connections_per_address", COUNT_LIMIT)
+            .unwrap_or(usual.per_address_max),
         hello: reader.duration("hello").unwrap_or(usual.hello),
     }
 }

@@ -200,9 +200,8 @@ impl AnswerAppender {
 
     fn answer(&self, pending: &PendingDelivery, now_ms: i64) -> AnswerToAppend {
         let (response, origin) = (pending.response(), MessageOrigin::of(pending.request()));
-        let answered = events_of(response, |place| {
-            pending.store().get(response.request, response.files[place].digest)
-        });
+        let answered =
+            events_of(response, |place| pending.store().get(response.request, response.files[place].digest));
         let keep = self.setup.types.get(&origin.message_type).map(|one| one.keep);
         let keep = match keep.unwrap_or(MessageRetention::For(KEEP_OTHERWISE)) {
             MessageRetention::Always => None,
@@ -210,12 +209,12 @@ impl AnswerAppender {
             // The type was changed after the message was accepted.
             MessageRetention::Nothing => Some(KEEP_OTHERWISE),
         };
-        let expires_ms = keep.map(|keep| {
-            now_ms.saturating_add(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX))
-        });
+        let expires_ms =
+            keep.map(|keep| now_ms.saturating_add(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX)));
         AnswerToAppend {
             number: pending.receipt().number(),
             request: response.request,
+            edition: pending.request().edition,
             expires_ms,
             events: answered.into_iter().map(|event| ChatEvent::of(event, &origin)).collect(),
         }

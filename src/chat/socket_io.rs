@@ -11,10 +11,17 @@ use super::token::ChatMember;
 /// A packet of a client, without the Engine.IO type before it.
 #[derive(Debug, PartialEq)]
 pub enum SocketPacket {
-    Connect { namespace: String, auth: Value },
+    Connect {
+        namespace: String,
+        auth: Value,
+    },
     Disconnect,
     /// An event, with the number under which the client waits for an acknowledgement.
-    Event { name: String, arguments: Vec<Value>, ack: Option<u64> },
+    Event {
+        name: String,
+        arguments: Vec<Value>,
+        ack: Option<u64>,
+    },
     /// An acknowledgement; we ask for none.
     Acknowledgement,
 }
@@ -94,7 +101,8 @@ mod tests {
 
     #[test]
     fn packets_are_read() {
-        let connect = |namespace: &str, auth: Value| SocketPacket::Connect { namespace: namespace.into(), auth };
+        let connect =
+            |namespace: &str, auth: Value| SocketPacket::Connect { namespace: namespace.into(), auth };
         let event = |ack| SocketPacket::Event { name: "send".into(), arguments: vec![json!({"a": 1})], ack };
         for (text, packet) in [
             ("0", Some(connect("/", Value::Null))),

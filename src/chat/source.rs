@@ -69,7 +69,8 @@ impl ChatSource {
 
     fn adopt(&self, admission: &Admission, types: MessageTypes) {
         let Some(selector) = selector(&types) else {
-            return admission.say(SOURCE, "NOT RELOADED: no message type is recorded; give one a time for `keep`");
+            return admission
+                .say(SOURCE, "NOT RELOADED: no message type is recorded; give one a time for `keep`");
         };
         if admission.adopt(&selector) {
             self.intake.types.replace(types);

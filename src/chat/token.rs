@@ -159,7 +159,10 @@ impl SigningKey {
         let bytes = read(path)?;
         if !is_pem(&bytes) {
             let secret = secret(path, &bytes)?;
-            return Ok(SigningKey { encoding: EncodingKey::from_secret(secret), algorithm: Algorithm::HS256 });
+            return Ok(SigningKey {
+                encoding: EncodingKey::from_secret(secret),
+                algorithm: Algorithm::HS256,
+            });
         }
         let edwards = EncodingKey::from_ed_pem(&bytes).map(|key| (key, Algorithm::EdDSA));
         let key = edwards.or_else(|_| EncodingKey::from_rsa_pem(&bytes).map(|key| (key, Algorithm::RS256)));

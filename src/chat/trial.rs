@@ -21,7 +21,8 @@ const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 
 
 pub fn page(context: &ServerContext) -> Response<ChatBody> {
     if context.trial.is_none() {
-        let reason = "this server has a key of its site; the page is for a server started by `flow run chat`\n";
+        let reason =
+            "this server has a key of its site; the page is for a server started by `flow run chat`\n";
         return text(StatusCode::NOT_FOUND, "text/plain", reason.to_owned());
     }
     let mut answer = text(StatusCode::OK, "text/html; charset=utf-8", super::page::page_html().to_owned());
@@ -46,7 +47,8 @@ pub fn token(context: &ServerContext, headers: &HeaderMap, query: Option<&str>) 
         }
     }
     let is_named = |name: &String| name == "*" || name_problem(name, NAME_BYTES_MAX).is_none();
-    if name_problem(&user, NAME_BYTES_MAX).is_some() || !is_role(&role) || !conversations.iter().all(is_named) {
+    if name_problem(&user, NAME_BYTES_MAX).is_some() || !is_role(&role) || !conversations.iter().all(is_named)
+    {
         let reason = "ask with ?user=USER&role=ROLE&conversation=CONVERSATION\n";
         return text(StatusCode::BAD_REQUEST, "text/plain", reason.to_owned());
     }

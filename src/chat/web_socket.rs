@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
 use super::context::{JoinedDevice, ServerContext, stopped};
 use super::device::Device;
-use super::intake::now_s;
+use super::intake::{SendOutcome, now_s};
 use super::limits::{MessageRate, RateVerdict};
 use super::message::MessageRefusal;
 use super::outgoing::Outgoing;
@@ -41,6 +41,8 @@ const VALID_S_MAX: u64 = 365 * 24 * 60 * 60;
 
 /// The code with which a connection ends that has no valid token (the range of applications, RFC 6455, 7.4.2).
 const UNAUTHORISED: u16 = 4401;
+
+const ENDING: &str = "the server is ending";
 
 /// The first frame of a client.
 #[derive(Deserialize)]
@@ -109,7 +111,7 @@ pub async fn serve(mut socket: ChatSocket, context: Arc<ServerContext>) {
                 heard.elapsed() < SILENCE_MAX && put(&mut socket, Message::Ping(Default::default())).await
             }
             () = stopped(&mut stopping) => {
-                close(&mut socket, Some((CloseCode::Away, "the server is ending"))).await;
+                close(&mut socket, Some((CloseCode::Away, ENDING))).await;
                 false
             }
         };
@@ -153,7 +155,9 @@ fn receive(
     let text = match frame {
         Some(Ok(Message::Text(text))) => text,
         Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => return Ok(()),
-        Some(Ok(Message::Binary(_))) => return Err(Some((CloseCode::Unsupported, "a frame is a text of JSON"))),
+        Some(Ok(Message::Binary(_))) => {
+            return Err(Some((CloseCode::Unsupported, "a frame is a text of JSON")));
+        }
         Some(Err(SocketError::Capacity(_))) => return Err(Some((CloseCode::Size, "the frame is too long"))),
         Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(None),
     };
@@ -168,10 +172,15 @@ fn receive(
         RateVerdict::Flood => return Err(Some((CloseCode::Policy, "too many messages"))),
     }
     match message {
-        Ok(message) => context.intake.send(device, message, None),
+        Ok(message) => {
+            if context.intake.send(device, message, None) == SendOutcome::Ended {
+                return Err(Some((CloseCode::Away, ENDING)));
+            }
+        }
         Err(_) => {
             let refusal = MessageRefusal::new(None, "the frame is not understood");
-            let refusal = refusal.remedy("send {\"send\": {\"id\", \"conversation\", \"type\", \"content\"}}");
+            let refusal =
+                refusal.remedy("send {\"send\": {\"id\", \"conversation\", \"type\", \"content\"}}");
             device.reply(Outgoing::Refused { refusal, ack: None });
         }
     }

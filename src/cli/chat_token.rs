@@ -45,15 +45,15 @@ impl ChatTokenArguments {
             let failure = CommandError::new(CommandErrorKind::Usage, text);
             return Err(failure.hint("a role is small letters, digits and hyphens: patient"));
         }
-        let mut names = std::iter::once(&self.user).chain(self.conversation.iter().filter(|name| *name != "*"));
+        let mut names =
+            std::iter::once(&self.user).chain(self.conversation.iter().filter(|name| *name != "*"));
         if let Some(name) = names.find(|name| !is_name(name)) {
             let text = format!("{name:?} is no name of a user or a conversation");
             let failure = CommandError::new(CommandErrorKind::Usage, text);
             return Err(failure.hint("a name has up to 80 bytes, and no slash"));
         }
         let key = SigningKey::read(&self.key);
-        let token =
-            key.and_then(|key| key.sign(&self.user, &self.role, &self.conversation, self.valid));
+        let token = key.and_then(|key| key.sign(&self.user, &self.role, &self.conversation, self.valid));
         let token = token.map_err(|error| {
             let hint = error.hint();
             CommandError::of(CommandErrorKind::InputOutput)(error).hint(hint)

@@ -11,6 +11,7 @@ mod check_site;
 mod check_verdict;
 mod complete;
 mod conformance;
+mod conversations;
 mod customer;
 mod destinations;
 mod differences;
@@ -104,6 +105,7 @@ enum FlowCommand {
     Schema(schema::SchemaArguments),
     Sample(sample::SampleArguments),
     ChatToken(chat_token::ChatTokenArguments),
+    Conversations(conversations::ConversationsArguments),
     Bench(bench::BenchArguments),
 }
 
@@ -159,6 +161,7 @@ impl FlowCommand {
             FlowCommand::Steps(steps) => Ok(steps.run(table, &mut stdout()).map(|()| CommandExit::Done)?),
             FlowCommand::Schema(schema) => schema.run(),
             FlowCommand::ChatToken(token) => token.run(),
+            FlowCommand::Conversations(conversations) => conversations.run(),
             FlowCommand::Bench(bench) => bench.run(table),
             FlowCommand::Sample(sample) => Ok(sample.run().map(|()| CommandExit::Done)?),
         }

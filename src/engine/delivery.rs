@@ -43,9 +43,9 @@ impl DeliveryQueue<'_> {
                     earlier.into_iter().for_each(|earlier| _ = earlier.recv());
                     if self.recorder.journal.keeps() {
                         match self.secure(&receipt, &response) {
-                            Ok(content) if self.sink.keeps_responses() => {
+                            Ok(content) if self.recorder.sink_keeps => {
                                 let entry = JournalEntry::Responded { response: response.clone() };
-                                self.recorder.journal.append_with_surely(&receipt, &entry, content);
+                                self.recorder.journal.append_eventually(&receipt, &entry, content);
                                 self.hand_over(receipt, response, ResponseKind::Last);
                             }
                             Ok(content) => {

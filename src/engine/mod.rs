@@ -149,7 +149,7 @@ pub fn run<T>(
 ) -> Result<Option<T>, EngineError> {
     let first = settings.mesh.as_ref().is_none_or(ProcessMesh::is_first);
     let memories = Arc::new(RequestMemories::new(Arc::clone(&journal), Arc::clone(journal.store())));
-    let recorder = ResponseRecorder { journal, observer };
+    let recorder = ResponseRecorder { journal, observer, sink_keeps: sink.keeps_responses() };
     let resources = resources(&memories, &recorder, &settings)?;
     let dataflows = Arc::new(RunningDataflows::new(&dataflows.into(), resources));
     let answers = Arc::<AnswerQueue>::default();

@@ -37,6 +37,8 @@ pub(super) enum ResponseKind {
 pub(super) struct ResponseRecorder {
     pub journal: Arc<Journal>,
     pub observer: Arc<dyn EventObserver>,
+    /// Whether the sink has a record of its own: those of the journal need not be written at once.
+    pub sink_keeps: bool,
 }
 
 impl PendingDelivery {
@@ -133,7 +135,10 @@ impl ResponseRecorder {
         }
         let entry = if delivered.is_ok() { JournalEntry::Answered } else { JournalEntry::Undelivered };
         // If the process ends before the record is written, the response is delivered once more.
-        self.journal.append_surely(receipt, entry);
+        match self.sink_keeps {
+            true => self.journal.append_eventually(receipt, &entry, Vec::new()),
+            false => self.journal.append_surely(receipt, entry),
+        }
     }
 
     pub fn record(

@@ -20,6 +20,7 @@
 //! | `summary`, `tally`, `standing`, `health`, `cut`, `recount` | what views over all requests are made of: records, counts, and changes |
 //! | `general_reason` | reasons of faults without what may name a patient |
 //! | `writer` | the thread that commits |
+//! | `checkpointer` | checkpoints beside it, where commits must not wait for them |
 //! | `history` | all records of one request, read back |
 //! | `small_files` | files of responses that are safe as part of a record |
 //! | `receipt` | the proof that a request was accepted |
@@ -29,6 +30,7 @@
 //! | `collector` | forgetting what is old |
 
 mod arrival;
+mod checkpointer;
 mod collector;
 mod cut;
 mod entry;
@@ -59,6 +61,7 @@ mod verifier;
 mod writer;
 
 pub use arrival::RequestArrival;
+pub use checkpointer::{WRITER_PAGES, WalCheckpointer};
 pub use collector::{CollectedTotals, Release, RetentionLimits, hold_back_collector};
 pub use cut::{CommitObserver, JournalCommit, JournalCut};
 pub use entry::{JournalEntry, OutputRecord, RunRecord, ValuePlace};

@@ -114,7 +114,8 @@ mod tests {
             told
         };
         let journal = open();
-        let all = [accept(&journal, "first", "a"), accept(&journal, "second", "a"), accept(&journal, "third", "b")];
+        let all =
+            [accept(&journal, "first", "a"), accept(&journal, "second", "a"), accept(&journal, "third", "b")];
         let all = all.map(|told| told.recv().unwrap());
         assert_eq!(all, [(true, "first".into()), (false, "first".into()), (true, "third".into())]);
         drop(journal);

@@ -1,6 +1,7 @@
 //! The journal of one process: recording entries and reading requests.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -8,6 +9,7 @@ use crate::step::{Digest, Request};
 use crate::store::{Store, free_bytes};
 
 use super::arrival::RequestArrival;
+use super::checkpointer::{WRITER_PAGES, WalCheckpointer};
 use super::cut::CommitObserver;
 use super::entry::JournalEntry;
 use super::error::{DatabaseError, JournalError};
@@ -198,13 +200,16 @@ impl Journal {
     /// Records an entry at the next commit, without waiting for it. On a full disk it is tried again until it
     /// succeeds.
     pub fn append_surely(&self, request: &Receipt, entry: JournalEntry) {
-        self.append_with_surely(request, &entry, Vec::new());
+        if let (Some(writer), Some(number)) = (&self.writer, request.number()) {
+            writer.note(number, PreparedEntry::of(&entry, Vec::new()), WriteUrgency::Surely);
+        }
     }
 
-    /// The same for an entry with content.
-    pub fn append_with_surely(&self, request: &Receipt, entry: &JournalEntry, content: Vec<u8>) {
+    /// Records an entry with its content within about 50 ms, without waiting for it. On a full disk it is tried
+    /// again until it succeeds.
+    pub fn append_eventually(&self, request: &Receipt, entry: &JournalEntry, content: Vec<u8>) {
         if let (Some(writer), Some(number)) = (&self.writer, request.number()) {
-            writer.note(number, PreparedEntry::of(entry, content), WriteUrgency::Surely);
+            writer.note(number, PreparedEntry::of(entry, content), WriteUrgency::Eventually);
         }
     }
 
@@ -376,6 +381,20 @@ impl Journal {
         work: impl FnOnce(&mut LogTransaction) -> Result<T, DatabaseError> + Send + 'static,
     ) -> Result<Option<T>, JournalError> {
         self.writer.as_ref().map(|writer| writer.commit(work)).transpose()
+    }
+
+    /// Has checkpoints run on a thread of their own from now on, until what is returned is dropped: commits are
+    /// quicker then, and the file beside the journal is larger. `None` for a journal that records nothing.
+    ///
+    /// # Errors
+    /// If the journal cannot be used, or the thread not be started.
+    pub fn checkpoint_apart(&self) -> Result<Option<WalCheckpointer>, JournalError> {
+        let Some(writer) = &self.writer else { return Ok(None) };
+        writer.commit(|transaction| {
+            Ok(transaction.unwritten().pragma_update(None, "wal_autocheckpoint", WRITER_PAGES)?)
+        })?;
+        let failed = |error: io::Error| DatabaseError::Failed(error.to_string()).at(writer.path());
+        WalCheckpointer::start(writer.path()).map(Some).map_err(failed)
     }
 
     /// Has an observer told of each commit from now on. Only the first observer is kept.

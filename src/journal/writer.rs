@@ -47,6 +47,8 @@ enum WriteWork {
 pub enum WriteUrgency {
     /// Together with others, within about 50 ms. On a full disk the order is lost.
     Soon,
+    /// Together with others, within about 50 ms; on a full disk, as soon as there is room.
+    Eventually,
     /// At the next commit. On a full disk the order is lost.
     Now,
     /// At the next commit; on a full disk, as soon as there is room.
@@ -61,7 +63,7 @@ const ORDERS_MAX: usize = 4096;
 /// The most orders in one commit.
 const BATCH_MAX: usize = 1024;
 
-/// The least time between two commits while all orders are `Soon`.
+/// The least time between two commits while no order is to be committed at once.
 const COMMITS_APART: Duration = Duration::from_millis(50);
 
 /// The time between two tries on a full disk.
@@ -118,11 +120,7 @@ impl JournalWriter {
     }
 
     /// Calls `work` in the next transaction, and then `then` with the result of the commit; does not wait.
-    pub fn begin(
-        &self,
-        work: WriteFunction,
-        then: impl FnOnce(Result<(), JournalError>) + Send + 'static,
-    ) {
+    pub fn begin(&self, work: WriteFunction, then: impl FnOnce(Result<(), JournalError>) + Send + 'static) {
         let (work, urgency) = (WriteWork::Function(Some(work)), WriteUrgency::Told(Box::new(then)));
         if let Err(WriteUrgency::Told(then)) = self.order(WriteOrder { work, urgency }) {
             then(Err(self.ended()));
@@ -233,8 +231,10 @@ impl WriterThread {
         for WriteOrder { work, urgency } in batch {
             match urgency {
                 WriteUrgency::Told(then) => guarded(|| then(result.clone())),
-                WriteUrgency::Surely if is_full => self.kept.push(WriteOrder { work, urgency }),
-                WriteUrgency::Soon | WriteUrgency::Now | WriteUrgency::Surely => {}
+                WriteUrgency::Surely | WriteUrgency::Eventually if is_full => {
+                    self.kept.push(WriteOrder { work, urgency })
+                }
+                WriteUrgency::Soon | WriteUrgency::Eventually | WriteUrgency::Now | WriteUrgency::Surely => {}
             }
         }
     }
@@ -247,8 +247,9 @@ impl WriterThread {
             false => batch.extend(self.room()),
         }
         batch.extend(self.incoming.try_iter().take(BATCH_MAX));
-        while batch.len() < BATCH_MAX && batch.iter().all(|order| matches!(order.urgency, WriteUrgency::Soon))
-        {
+        let may_wait =
+            |order: &WriteOrder| matches!(order.urgency, WriteUrgency::Soon | WriteUrgency::Eventually);
+        while batch.len() < BATCH_MAX && batch.iter().all(may_wait) {
             let wait = not_before.saturating_duration_since(Instant::now());
             match self.incoming.recv_timeout(wait) {
                 Ok(order) => {

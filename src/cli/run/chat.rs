@@ -4,10 +4,13 @@ use std::net::SocketAddr;
 use std::num::NonZero;
 use std::sync::Arc;
 
-use crate::admission::{AdmissionEvent, AdmissionObserver, DataflowSelector, Intake, Service, ServiceSettings};
+use crate::admission::{
+    AdmissionEvent, AdmissionObserver, DataflowSelector, Intake, Service, ServiceSettings,
+};
 use crate::calls::note_circuits_in;
 use crate::chat::{
-    ChatRun, ChatRunError, ChatSettings, ChatSetup, MessageTypeError, MessageTypes, TypeUpdates, selector, set_site_model,
+    ChatRun, ChatRunError, ChatSettings, ChatSetup, MessageTypeError, MessageTypes, TypeUpdates, selector,
+    set_site_model,
 };
 use crate::engine::{EngineControl, EngineSettings, NullObserver};
 use crate::printable::PrintableLines;
@@ -47,6 +50,17 @@ impl ChatArguments {
     pub fn refuse_elsewhere(&self) -> Result<(), CommandError> {
         refuse_given([("--chat-listen", self.chat_listen.is_some())], "it is for `flow run chat`")
     }
+
+    /// The settings of the site's file, with those of the command line.
+    fn over(&self, mut settings: ChatSettings) -> Result<ChatSettings, CommandError> {
+        settings.address = self.chat_listen.unwrap_or(settings.address);
+        if settings.key.is_none() && !settings.address.ip().is_loopback() {
+            let text = "a key that is made here is for trying on this machine alone";
+            let failure = CommandError::new(CommandErrorKind::Usage, text);
+            return Err(failure.hint("add chat: {key: FILE} to the --site file"));
+        }
+        Ok(settings)
+    }
 }
 
 impl RunArguments {
@@ -83,13 +97,8 @@ impl RunArguments {
         };
         let said = site.site.as_ref();
         let lanes = self.lanes.or(said.and_then(|site| site.general.lanes)).unwrap_or(LANES);
-        let mut settings = said.and_then(|site| site.section::<ChatSettings>()).cloned().unwrap_or_default();
-        settings.address = self.chat.chat_listen.unwrap_or(settings.address);
-        if settings.key.is_none() && !settings.address.ip().is_loopback() {
-            let text = "a key that is made here is for trying on this machine alone";
-            let failure = CommandError::new(CommandErrorKind::Usage, text);
-            return Err(failure.hint("add chat: {key: FILE} to the --site file"));
-        }
+        let settings = said.and_then(|site| site.section::<ChatSettings>()).cloned().unwrap_or_default();
+        let settings = self.chat.over(settings)?;
         let chosen = RunSettings::choose(GivenSettings { general, output: None }, &site, true)?;
         let types = load(&settings, table)?;
         set_site_model(settings.model.clone());
@@ -103,15 +112,27 @@ impl RunArguments {
         keep_step_folders(&chosen.state, 0)?;
         note_circuits_in(&chosen.state, 0);
         let (page, free_bytes_min) = (self.page, chosen.free_min);
-        let setup =
-            MonitorSetup { page, journal: &service.journal, state: &chosen.state, free_bytes_min, table, site: &site };
+        let setup = MonitorSetup {
+            page,
+            journal: &service.journal,
+            state: &chosen.state,
+            free_bytes_min,
+            table,
+            site: &site,
+        };
         let monitor = RunMonitor::start(&setup, &progress)?;
         raise_open_files();
         let control = Arc::new(EngineControl::at(&chosen.state));
         let listener = bind(settings.address)?;
         let when_broken = Box::new(|error: &crate::chat::LogError| end_process(error));
-        let setup =
-            ChatSetup { state: &chosen.state, settings: &settings, types, listener, control: &control, when_broken };
+        let setup = ChatSetup {
+            state: &chosen.state,
+            settings: &settings,
+            types,
+            listener,
+            control: &control,
+            when_broken,
+        };
         let chat = ChatRun::start(&service, setup)?;
         handle_signals(&service, &chat, settings.clone(), table)?;
         let scheme = if settings.identity.is_some() { "https" } else { "http" };
@@ -144,8 +165,7 @@ fn service(
         let failure = CommandError::new(CommandErrorKind::Problems, "no message type is recorded");
         failure.hint("give at least one a time for `keep`")
     })?;
-    let settings =
-        ServiceSettings { free_bytes_min: chosen.free_min, ..ServiceSettings::at(&chosen.state) };
+    let settings = ServiceSettings { free_bytes_min: chosen.free_min, ..ServiceSettings::at(&chosen.state) };
     let mut service = Service::open(settings, dataflows)?.with_earlier_versions(table)?;
     end_when_broken(&service.journal);
     service.settings.retention = chosen.retention();
@@ -219,7 +239,9 @@ impl From<ChatRunError> for CommandError {
     fn from(error: ChatRunError) -> CommandError {
         let hint = match &error {
             ChatRunError::Key(error) => Some(error.hint()),
-            ChatRunError::Log(_) => Some("see whether its disk is full or broken, and whether flow may write there"),
+            ChatRunError::Log(_) => {
+                Some("see whether its disk is full or broken, and whether flow may write there")
+            }
             ChatRunError::Journal(_) | ChatRunError::Tls(_) | ChatRunError::Threads(_) => None,
         };
         let failure = CommandError::of(CommandErrorKind::InputOutput)(error);
