@@ -23,7 +23,7 @@ import celery
 import redis
 import socketio
 
-REDIS_URL = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379/0")
+REDIS_URL = os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379/0"
 MODEL_URL = os.environ.get("MODEL_URL", "")
 CONTENT = {
     "type": "object",
@@ -76,7 +76,7 @@ def serve(port):
 
     is_direct = os.environ.get("CHAT_DIRECT") == "1"
     manager = None if is_direct else socketio.AsyncRedisManager(REDIS_URL)
-    server = socketio.AsyncServer(async_mode="aiohttp", client_manager=manager, cors_allowed_origins="*")
+    server = socketio.AsyncServer(async_mode="aiohttp", client_manager=manager, always_connect=True)
     key = os.environ["TOKEN_KEY"]
     check = jsonschema.Draft202012Validator(CONTENT)
     log = {}
