@@ -172,7 +172,10 @@ fn flow(folder: &Path, address: SocketAddr) -> Child {
     write("types/ask.yaml", &include_str!("ask.yaml").replace("MODEL", model()));
     write("chat.key", KEY);
     let limits = "rate: 1000000\n  connections: 20000\n  connections_per_address: 20000";
-    write("site.yaml", &format!("chat:\n  listen: {address}\n  key: chat.key\n  types: types\n  {limits}\n"));
+    write(
+        "site.yaml",
+        &format!("chat:\n  listen: {address}\n  key: chat.key\n  types: types\n  {limits}\nlanes: 256\n"),
+    );
     quiet(Command::new(FLOW).args(["run", "chat", "--site", "site.yaml"]).current_dir(folder))
 }
 
