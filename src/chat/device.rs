@@ -17,6 +17,8 @@ pub struct Device {
     pub member: ChatMember,
     state: Mutex<DeviceState>,
     wake: Notify,
+    /// Notified when a message is answered for whose acceptance the device has waited.
+    room: Notify,
 }
 
 /// What to do next for a device.
@@ -89,7 +91,7 @@ impl Device {
             };
             state.cursors = names.iter().map(cursor).collect();
         }
-        Device { member, state: Mutex::new(state), wake: Notify::new() }
+        Device { member, state: Mutex::new(state), wake: Notify::new(), room: Notify::new() }
     }
 
     /// Says how far conversations are; from then on events are sent. `last` has the last number of each, and the
@@ -147,6 +149,13 @@ impl Device {
         self.wake.notify_one();
     }
 
+    /// Waits until fewer messages are being accepted than may be: meanwhile nothing is read from the device.
+    pub async fn has_room(&self) {
+        while self.lock().sending >= SENDING_MAX {
+            self.room.notified().await;
+        }
+    }
+
     /// Counts a message whose acceptance begins; `false` if there are too many.
     pub fn begin_sending(&self) -> bool {
         let mut state = self.lock();
@@ -161,6 +170,7 @@ impl Device {
         state.sending = state.sending.saturating_sub(1);
         state.queue.push_back(reply);
         drop(state);
+        self.room.notify_one();
         self.wake.notify_one();
     }
 

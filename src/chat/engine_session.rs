@@ -223,7 +223,7 @@ impl EngineSession {
                 self.lock().joined = None;
                 SessionEnd::GoesOn
             }
-            SocketPacket::Event { name, arguments, ack } => self.emit(&name, arguments, ack, context),
+            SocketPacket::Event { name, arguments, ack } => self.emit(&name, arguments, ack, context).await,
             SocketPacket::Acknowledgement => SessionEnd::GoesOn,
         }
     }
@@ -245,7 +245,7 @@ impl EngineSession {
         }
     }
 
-    fn emit(
+    async fn emit(
         &self,
         name: &str,
         arguments: Vec<Value>,
@@ -261,6 +261,7 @@ impl EngineSession {
             RateVerdict::Flood => return SessionEnd::Ends,
             RateVerdict::TooMany => refuse(too_many(message["id"].as_str())),
             RateVerdict::Fits if name == "send" => {
+                joined.device.has_room().await;
                 if context.intake.send(&joined.device, message, ack) == SendOutcome::Ended {
                     return SessionEnd::Ends;
                 }

@@ -97,7 +97,7 @@ pub async fn serve(mut socket: ChatSocket, context: Arc<ServerContext>) {
         let goes_on = tokio::select! {
             frame = socket.next() => {
                 heard = Instant::now();
-                match receive(frame, &context, &joined.device, &mut rate) {
+                match receive(frame, &context, &joined.device, &mut rate).await {
                     Ok(()) => true,
                     Err(frame) => {
                         close(&mut socket, frame).await;
@@ -146,7 +146,7 @@ async fn enter(socket: &mut ChatSocket, context: &ServerContext) -> Option<Resul
 }
 
 /// Takes a frame of a client; with an error the connection ends.
-fn receive(
+async fn receive(
     frame: Option<Result<Message, SocketError>>,
     context: &ServerContext,
     device: &Arc<Device>,
@@ -173,6 +173,7 @@ fn receive(
     }
     match message {
         Ok(message) => {
+            device.has_room().await;
             if context.intake.send(device, message, None) == SendOutcome::Ended {
                 return Err(Some((CloseCode::Away, ENDING)));
             }
