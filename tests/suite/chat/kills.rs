@@ -87,11 +87,7 @@ fn kill_again_and_again(
             let calls = model.calls_with(&talk::text_of(&id));
             recorded.insert(id, (calls, kill));
         }
-        let acknowledged = shared.acknowledged.load(Ordering::Relaxed) - gone;
-        println!(
-            "kill {kill} after {life:?}: {acknowledged} acknowledged, {} answers recorded",
-            recorded.len()
-        );
+        println!("kill {kill}: {} acknowledged, {} answers recorded", acknowledged(), recorded.len());
         scene.start();
     }
     recorded
