@@ -57,7 +57,8 @@ impl DataflowNode {
 
     /// The wait before the next run, after a fault and `runs` runs in all; `None` if there is no next run.
     pub fn retry_delay(&self, fault: &Fault, runs: u32) -> Option<Duration> {
-        self.retry.as_ref().and_then(|retry| retry.delay(fault, runs))
+        let delay = self.retry.as_ref()?.delay(fault, runs)?;
+        Some(delay.max(fault.retry_after.unwrap_or_default()))
     }
 }
 

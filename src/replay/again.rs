@@ -77,18 +77,19 @@ pub fn again(
     let parts: BTreeMap<&str, StepTreatment> = names.zip(parts).collect();
     let mut runs = Vec::new();
     let mut perform = |due: &ReadyRun| match parts[due.step()] {
-        // No service is called again.
-        StepTreatment::Run | StepTreatment::Help if due.node.step.declaration.calls => {
-            records.take(due).unwrap_or_else(|| Err(not_recorded()))
-        }
         StepTreatment::Run => {
             let depends = RunDependencies::of(past, due);
             let before = records.find(depends.key, due);
             let before =
                 before.map(|run| (ComparisonSide::Recorded(run, past), RunDependencies::recorded(run)));
-            let (result, took) = performed(past, due);
+            let recorded = records.take(due).filter(|_| due.node.step.declaration.calls);
+            let (result, took) =
+                recorded.map_or_else(|| performed(past, due), |recorded| (recorded, Duration::ZERO));
             watch.note(&mut runs, ReplayedRun::new(due, depends, before, (&result, took), watch.listed));
             result
+        }
+        StepTreatment::Help if due.node.step.declaration.calls => {
+            records.take(due).unwrap_or_else(|| performed(past, due).0)
         }
         StepTreatment::Help => performed(past, due).0,
         StepTreatment::Take => records.take(due).unwrap_or_else(|| performed(past, due).0),
@@ -216,6 +217,10 @@ fn identity(past: &PastRequest, due: &ReadyRun) -> ResultIdentity {
 }
 
 fn performed(past: &PastRequest, due: &ReadyRun) -> (Result<StepOutputs, Fault>, Duration) {
+    // No service is called again.
+    if due.node.step.declaration.calls {
+        return (Err(not_recorded()), Duration::ZERO);
+    }
     let began = Instant::now();
     let environment = ReplayedCalls::shared(past, due);
     let result = due.node.perform(&identity(past, due), due.inputs, &CancelToken::default(), &environment);

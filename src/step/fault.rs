@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,9 @@ pub struct Fault {
     /// All that was said about it, for the operator: not a part of the response.
     #[serde(skip)]
     pub log: FaultLog,
+    /// The shortest wait before another run, if a service says it: not a part of the response.
+    #[serde(skip)]
+    pub retry_after: Option<Duration>,
 }
 
 /// Two faults with the same reason and remedy are the same, whatever their logs and whoever worded them.
@@ -107,6 +111,7 @@ impl Fault {
             remedy: remedy.into(),
             origin: FaultOrigin::Flow,
             log: FaultLog::default(),
+            retry_after: None,
         }
     }
 

@@ -192,7 +192,8 @@ impl Step {
             let digest = item.digest();
             let key = Digest::of_parts(identity.into_iter().chain([digest.as_bytes().as_slice()]));
             let attempt = CallAttempt { key, timeout: CallAttempt::TIMEOUT };
-            let answers = single(&[item], call, &attempt).map_err(|fault| fault.fault)?;
+            let failed = |failed: CallFault| Fault { retry_after: failed.retry_after, ..failed.fault };
+            let answers = single(&[item], call, &attempt).map_err(failed)?;
             let lacking = || Fault::new("the step gave no answer", "Report this to the authors of the step.");
             let mut outputs = StepOutputs::default();
             outputs.push(output, answers.into_iter().next().ok_or_else(lacking)??);
