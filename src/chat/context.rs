@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::device::{Device, DeviceWork};
+use super::device::{ConversationPlace, Device, DeviceWork};
 use super::hub::ChatHub;
 use super::intake::MessageIntake;
 use super::log::LogError;
@@ -123,7 +123,7 @@ fn last_of(
     log: &LogReader,
     member: &ChatMember,
     seen: &HashMap<String, u64>,
-) -> Result<Vec<(Arc<str>, u64, Option<u64>)>, LogError> {
+) -> Result<Vec<ConversationPlace>, LogError> {
     let with_last = |names: Vec<Arc<str>>| -> Result<Vec<(Arc<str>, u64)>, LogError> {
         let last = log.last(&names)?;
         Ok(names.into_iter().zip(last).collect())
@@ -131,7 +131,8 @@ fn last_of(
     match &member.conversations {
         MemberConversations::Named(names) => {
             let last = with_last(names.iter().cloned().collect())?;
-            Ok(last.into_iter().map(|(name, last)| (name, last, None)).collect())
+            let place = |(conversation, last)| ConversationPlace { conversation, last, seen: None };
+            Ok(last.into_iter().map(place).collect())
         }
         MemberConversations::All => {
             let others = seen.get(ALL_CONVERSATIONS);
@@ -139,11 +140,11 @@ fn last_of(
                 Some(_) => log.conversations()?,
                 None => with_last(seen.keys().map(|name| Arc::from(&**name)).collect())?,
             };
-            let with_seen = |(name, last): (Arc<str>, u64)| {
-                let seen = seen.get(&*name).or(others).copied();
-                (name, last, seen)
+            let place = |(conversation, last): (Arc<str>, u64)| {
+                let seen = seen.get(&*conversation).or(others).copied();
+                ConversationPlace { conversation, last, seen }
             };
-            Ok(last.into_iter().map(with_seen).collect())
+            Ok(last.into_iter().map(place).collect())
         }
     }
 }

@@ -21,6 +21,16 @@ pub struct Device {
     room: Notify,
 }
 
+/// How far a conversation is.
+#[derive(Clone, Debug)]
+pub struct ConversationPlace {
+    pub conversation: Arc<str>,
+    /// The number of its last event.
+    pub last: u64,
+    /// The number that the device has seen, where that is not known yet.
+    pub seen: Option<u64>,
+}
+
 /// What to do next for a device.
 #[derive(Debug, PartialEq)]
 pub enum DeviceWork {
@@ -94,11 +104,10 @@ impl Device {
         Device { member, state: Mutex::new(state), wake: Notify::new(), room: Notify::new() }
     }
 
-    /// Says how far conversations are; from then on events are sent. `last` has the last number of each, and the
-    /// number that the device has seen, where that is not known yet.
-    pub fn begin(&self, last: impl IntoIterator<Item = (Arc<str>, u64, Option<u64>)>) {
+    /// Says how far conversations are; from then on events are sent.
+    pub fn begin(&self, places: impl IntoIterator<Item = ConversationPlace>) {
         let mut state = self.lock();
-        for (conversation, last, seen) in last {
+        for ConversationPlace { conversation, last, seen } in places {
             let cursor =
                 state.cursors.entry(conversation).or_insert(ConversationCursor::at(seen.unwrap_or(last)));
             // A client may have seen numbers of a log that is no more.
@@ -323,6 +332,10 @@ mod tests {
         ChatMember { user: "ann".into(), role: "patient".into(), conversations, expires_s: 0 }
     }
 
+    fn place(conversation: &str, last: u64, seen: Option<u64>) -> ConversationPlace {
+        ConversationPlace { conversation: conversation.into(), last, seen }
+    }
+
     fn event(conversation: &str, seq: u64, to: &str) -> ChatEvent {
         let origin = MessageOrigin {
             conversation: conversation.into(),
@@ -360,7 +373,7 @@ mod tests {
         // One comes before it is known how far the conversation is.
         device.push(&Arc::new(event("c", 8, "all")));
         assert_eq!(device.take(), DeviceWork::Nothing);
-        device.begin([("c".into(), 7, None)]);
+        device.begin([place("c", 7, None)]);
         assert_eq!(drained(&device, 8), [4, 5, 6, 7, 8]);
         (9..=300).for_each(|seq| device.push(&Arc::new(event("c", seq, "all"))));
         assert!(device.lock().queue.len() <= EVENTS_MAX, "a bounded number waits in memory");
@@ -373,7 +386,7 @@ mod tests {
     #[test]
     fn a_read_that_was_given_up_is_asked_for_again() {
         let device = Device::new(member(&["c"]), &HashMap::new());
-        device.begin([("c".into(), 2, None)]);
+        device.begin([place("c", 2, None)]);
         let read = || DeviceWork::Read { conversation: "c".into(), after: 0, known: 2 };
         assert_eq!(device.take(), read());
         assert_eq!(device.take(), read());
@@ -384,11 +397,11 @@ mod tests {
     #[test]
     fn what_has_expired_or_was_never_there_is_passed_over() {
         let device = Device::new(member(&["c"]), &HashMap::from([("c".to_owned(), 100)]));
-        device.begin([("c".into(), 6, None)]);
+        device.begin([place("c", 6, None)]);
         device.push(&Arc::new(event("c", 7, "all")));
         assert_eq!(drained(&device, 7), [7], "100 was of another log");
         let late = Device::new(member(&["c"]), &HashMap::new());
-        late.begin([("c".into(), 9, None)]);
+        late.begin([place("c", 9, None)]);
         let DeviceWork::Read { conversation, known, .. } = late.take() else { panic!() };
         late.bring(&conversation, known, vec![event("c", 8, "all")], true);
         late.push(&Arc::new(event("c", 10, "all")));
@@ -398,7 +411,7 @@ mod tests {
     #[test]
     fn events_for_others_are_skipped_and_their_number_is_told() {
         let device = Device::new(member(&["c"]), &HashMap::new());
-        device.begin([("c".into(), 0, None)]);
+        device.begin([place("c", 0, None)]);
         for (seq, to) in [(1, "all"), (2, "provider"), (3, "sender"), (4, "others"), (5, "provider")] {
             device.push(&Arc::new(event("c", seq, to)));
         }
@@ -417,7 +430,7 @@ mod tests {
     fn a_device_of_all_conversations_begins_where_they_are() {
         let device = Device::new(member(&["*"]), &HashMap::new());
         device.push(&Arc::new(event("new", 1, "all")));
-        device.begin([("named".into(), 4, Some(2))]);
+        device.begin([place("named", 4, Some(2))]);
         device.push(&Arc::new(event("other", 9, "all")));
         assert_eq!(drained(&device, 1).len(), 2, "1 of new and 9 of other; named has none in this log");
     }
