@@ -9,6 +9,7 @@ mod audit;
 mod book_bucket;
 mod books;
 mod calls;
+mod chat;
 mod check;
 mod commands;
 mod crash;

@@ -71,6 +71,11 @@ impl Life {
         }
     }
 
+    /// Whether it has not ended yet.
+    pub fn lives_on(&mut self) -> bool {
+        self.child.try_wait().expect("it is our child").is_none()
+    }
+
     /// Kills it at an instant, unless it has ended by then.
     pub fn killed_at(mut self, end: Instant) -> Ended {
         while self.next_line(end).is_ok() {}

@@ -2,7 +2,10 @@
 
 pub mod buckets;
 pub mod certificates;
+pub mod chat_client;
+pub mod chat_tokens;
 pub mod data;
+pub mod model_server;
 pub mod orthanc;
 pub mod peers;
 pub mod ports;

@@ -19,13 +19,19 @@ impl Script {
     pub fn start(modules: &str, program: &str, arguments: &[impl AsRef<OsStr>]) -> Option<Script> {
         has(modules)?;
         let mut command = Command::new("python3");
-        let command = command.args(["-u", "-c", program]).args(arguments).stdin(Stdio::piped());
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("python3 was there a moment ago");
+        command.args(["-u", "-c", program]).args(arguments);
+        Some(Script::run(&mut command))
+    }
+
+    /// A program in another language, where it is known to be there.
+    pub fn run(command: &mut Command) -> Script {
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the program was there a moment ago");
         let output = BufReader::new(child.stdout.take().expect("it is piped"));
         let (sender, lines) = mpsc::channel();
         // Ends with the script's output, or where nobody reads it any more.
         thread::spawn(move || output.lines().try_for_each(|line| sender.send(line)));
-        Some(Script { child, lines })
+        Script { child, lines }
     }
 
     /// The next line it prints.
