@@ -222,7 +222,7 @@ struct Talk {
 impl Talk {
     fn run(mut self) -> Measured {
         let mut measured = Measured::default();
-        let mut under_way = HashMap::<String, Instant>::new();
+        let mut under_way = HashMap::<String, Sent>::new();
         let (end, mut due, mut sent) = (self.start + self.plan.time, self.start, 0);
         loop {
             let now = Instant::now();
@@ -230,7 +230,9 @@ impl Talk {
             if due < end && now >= due && now < end && has_room {
                 let message = self.message(sent);
                 sent += 1;
-                under_way.insert(message["id"].as_str().unwrap_or_default().to_owned(), Instant::now());
+                let id = message["id"].as_str().unwrap_or_default().to_owned();
+                let sent = Sent { began: Instant::now(), is_acknowledged: false, is_answered: false };
+                under_way.insert(id, sent);
                 self.client.send(&message).expect("the server is there");
                 due += self.plan.pace.unwrap_or_default();
                 continue;
@@ -262,19 +264,39 @@ impl Talk {
     }
 }
 
-fn take(name: &str, value: &Value, under_way: &mut HashMap<String, Instant>, measured: &mut Measured) {
+/// A message that lacks its acknowledgement, its answer, or both.
+struct Sent {
+    began: Instant,
+    is_acknowledged: bool,
+    is_answered: bool,
+}
+
+fn take(name: &str, value: &Value, under_way: &mut HashMap<String, Sent>, measured: &mut Measured) {
     let id = if name == "event" { &value["answers"] } else { &value["id"] };
     let id = id.as_str().unwrap_or_default();
-    let Some(began) = under_way.get(id).copied() else { return };
-    let took = began.elapsed();
+    let Some(sent) = under_way.get_mut(id) else { return };
+    let took = sent.began.elapsed();
     match name {
-        "accepted" => measured.acknowledged.push(took),
-        "event" if id.starts_with("ask") => measured.modelled.push(took.saturating_sub(MODEL)),
-        "event" => measured.answered.push(took),
-        "refused" => measured.refused += 1,
+        "accepted" => {
+            measured.acknowledged.push(took);
+            sent.is_acknowledged = true;
+        }
+        "event" => {
+            let is_modelled = id.starts_with("ask");
+            let (times, own) = match is_modelled {
+                true => (&mut measured.modelled, MODEL),
+                false => (&mut measured.answered, Duration::ZERO),
+            };
+            times.push(took.saturating_sub(own));
+            sent.is_answered = true;
+        }
+        "refused" => {
+            measured.refused += 1;
+            (sent.is_acknowledged, sent.is_answered) = (true, true);
+        }
         _ => {}
     }
-    if name != "accepted" && name != "partial" {
+    if sent.is_acknowledged && sent.is_answered {
         under_way.remove(id);
     }
 }
