@@ -103,6 +103,9 @@ pub struct EngineSettings {
     pub lanes: NonZero<usize>,
     /// Requests of all dataflows in work at once, in all processes together; as many as lanes, unless said.
     pub in_work_max: Option<NonZero<usize>>,
+    /// Requests of each dataflow that wait, are in work or in delivery before a thread that submits one more blocks;
+    /// twice as many as lanes, unless said.
+    pub under_way_max: Option<NonZero<usize>>,
     /// Bytes that requests in work may take in this process.
     pub memory: u64,
     /// The other processes, connected.
@@ -117,7 +120,7 @@ impl Default for EngineSettings {
         let workers = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let lanes = NonZero::new(4).expect("four is not zero");
         let (memory, control) = (2 << 30, Arc::default());
-        EngineSettings { workers, lanes, in_work_max: None, memory, mesh: None, control }
+        EngineSettings { workers, lanes, in_work_max: None, under_way_max: None, memory, mesh: None, control }
     }
 }
 
@@ -184,7 +187,7 @@ fn resources(
         pool: Arc::new(ThreadPool::new(STEP_THREADS_MAX)),
         timer: Arc::new(TimerThread::start().map_err(|error| EngineError(error.to_string()))?),
         budget: MemoryBudget::new(settings.memory),
-        slots: settings.lanes.get().saturating_mul(2),
+        slots: settings.under_way_max.map_or(settings.lanes.get().saturating_mul(2), NonZero::get),
         is_mesh: settings.mesh.is_some(),
         room: Arc::default(),
         control: Arc::clone(&settings.control),

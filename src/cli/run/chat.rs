@@ -145,6 +145,9 @@ impl RunArguments {
             workers,
             lanes,
             in_work_max: lanes.checked_mul(TYPES_MAX),
+            // The chat bounds its messages itself. An answer that waits for its turn must not keep the message out for
+            // which it waits.
+            under_way_max: Some(NonZero::<usize>::MAX),
             memory: budget,
             control,
             ..EngineSettings::default()
