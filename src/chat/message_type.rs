@@ -49,11 +49,11 @@ pub enum MessageOrder {
 /// How long a message and its events are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageRetention {
-    /// They are not recorded: the message runs at once, and its events go to who is there.
+    /// Nothing is recorded: the message runs at once, and its events go to who is there.
     Nothing,
-    /// They are recorded, and removed after this time.
+    /// Messages and events are recorded, and removed after this time.
     For(Duration),
-    /// They are recorded and stay.
+    /// Messages and events are recorded and stay.
     Always,
 }
 
@@ -70,7 +70,7 @@ pub struct MessageExample {
     pub line: usize,
 }
 
-/// What becomes of an example.
+/// The outcome of an example.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ExampleOutcome {
     /// These events, as `events.json` has them.

@@ -23,7 +23,7 @@ use crate::tally::http;
 
 pub use troubles::ModelTroubles;
 
-/// What the server has seen.
+/// The questions that the server has seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelCounts {
     /// Questions.
@@ -98,7 +98,7 @@ impl SampleModel {
         format!("http://{}", self.address)
     }
 
-    /// What the server has seen so far.
+    /// The questions that the server has seen so far.
     pub fn counts(&self) -> ModelCounts {
         self.shared.lock().counts.clone()
     }
