@@ -7,7 +7,7 @@ use crate::program::PYTHON_HELPER;
 
 use super::exit::{CommandError, CommandExit};
 use super::init_chat_type::ChatTypeArguments;
-use super::init_files::{tell, write_new};
+use super::new_files;
 
 /// Write a dataflow with steps of your own: two steps, a test that passes, and files to run them on
 ///
@@ -60,7 +60,7 @@ impl InitArguments {
             StepLanguage::Rust => rust_files(),
         };
         files.extend(LETTERS.map(|(name, text)| (name, text.to_owned())));
-        write_new(&self.folder, &files, "name another folder")?;
+        new_files::write(&self.folder, &files, "name another folder")?;
         self.tell(&files)?;
         Ok(CommandExit::Done)
     }
@@ -93,7 +93,7 @@ impl InitArguments {
             .map(|(command, why)| (command.to_owned(), why))
             .into(),
         };
-        tell(&self.folder, files.iter().map(|(name, _)| *name), &next)
+        new_files::tell(&self.folder, files.iter().map(|(name, _)| *name), &next)
     }
 }
 

@@ -28,6 +28,7 @@ mod listen;
 mod lookup;
 mod memory;
 mod monitor;
+mod new_files;
 mod noted_states;
 mod operator;
 mod output;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The troubles, and how long things take. Troubles come every so many questions, counted over all; 0 for never.
+/// Troubles on demand, and how long things take. They come every so many questions, counted over all; 0 for never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelTroubles {
