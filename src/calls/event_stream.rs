@@ -84,7 +84,7 @@ impl ServicePost<'_> {
     }
 }
 
-/// Whose failure ended the events: only that of the service counts for its circuit.
+/// The failure that ended the events: only that of the service counts for its circuit.
 enum EventFailure {
     OfService(CallFault),
     OfRequest(CallFault),

@@ -1,4 +1,4 @@
-//! What every connection of a server needs: who may come in, and the way of what goes to a device.
+//! The context of every connection of a server: who may come in, and the way of what goes to a device.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::outgoing::{ChatWelcome, Outgoing};
 use super::settings::ChatLimits;
 use super::token::{ChatKey, ChatMember, MemberConversations, SigningKey};
 
-/// What connections share.
+/// The state and the settings that connections share.
 pub struct ServerContext {
     pub intake: Arc<MessageIntake>,
     pub key: ChatKey,

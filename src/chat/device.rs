@@ -1,6 +1,6 @@
 //! A connected device: how far it has seen each conversation, and what waits to be sent to it.
 //!
-//! What waits is bounded, however slow the device is: of a conversation that it cannot follow, it reads the events
+//! The queue is bounded, however slow the device is: of a conversation that it cannot follow, it reads the events
 //! in the log when it comes to them. So a device that was away, a slow one and a quick one all see the same.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -31,7 +31,7 @@ pub struct ConversationPlace {
     pub seen: Option<u64>,
 }
 
-/// What to do next for a device.
+/// The next thing to do for a device.
 #[derive(Debug, PartialEq)]
 pub enum DeviceWork {
     Send(Outgoing),
@@ -56,7 +56,7 @@ struct DeviceState {
     skipped: BTreeMap<Arc<str>, u64>,
     /// Whether it is known how far each conversation is.
     is_ready: bool,
-    /// Its messages whose acceptance is under way.
+    /// The messages whose acceptance is under way.
     sending: usize,
 }
 

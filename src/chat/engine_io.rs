@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::context::{ServerContext, stopped};
 use super::engine_session::{EngineSession, EngineSessions, EngineTransport, NOOP, SessionEnd, open_packet};
-use super::server::{ChatBody, text};
+use super::http_answer::{ChatBody, text};
 use super::web_socket::{ChatSocket, SEND_TIME_MAX, put};
 
 /// The character between packets in one body.

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::context::{JoinedDevice, ServerContext};
 use super::device::DeviceWork;
-use super::intake::{SendOutcome, now_s};
+use super::intake::{TakeOutcome, now_s};
 use super::limits::{MessageRate, RateVerdict};
 use super::message::MessageRefusal;
 use super::outgoing::Outgoing;
@@ -56,7 +56,7 @@ pub enum EngineTransport {
     WebSocket,
 }
 
-/// What becomes of a session after a packet.
+/// Whether a session goes on after a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionEnd {
     GoesOn,
@@ -262,7 +262,7 @@ impl EngineSession {
             RateVerdict::TooMany => refuse(too_many(message["id"].as_str())),
             RateVerdict::Fits if name == "send" => {
                 joined.device.has_room().await;
-                if context.intake.send(&joined.device, message, ack) == SendOutcome::Ended {
+                if context.intake.send(&joined.device, message, ack) == TakeOutcome::Ended {
                     return SessionEnd::Ends;
                 }
             }

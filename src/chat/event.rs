@@ -16,12 +16,12 @@ pub struct AnsweredEvent {
     #[serde(rename = "type")]
     pub event_type: String,
     pub content: Value,
-    /// Who says it; the sender of the message, unless said.
+    /// The author; the sender of the message, unless said.
     #[serde(default)]
     pub from: Option<EventAuthor>,
 }
 
-/// Who says an event.
+/// The author of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventAuthor {
     pub user: Arc<str>,
@@ -32,7 +32,7 @@ pub struct EventAuthor {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChatEvent {
     pub conversation: Arc<str>,
-    /// Its number in the conversation, from 1; `None` for one that is not recorded.
+    /// The number in the conversation, from 1; `None` for one that is not recorded.
     pub seq: Option<u64>,
     pub to: Arc<str>,
     pub event_type: Arc<str>,

@@ -1,4 +1,4 @@
-//! Who is connected: events go to the devices of their conversation.
+//! The devices that are connected: events go to the devices of their conversation.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -51,8 +51,8 @@ const ACCEPTING_MAX: usize = 2_000;
 
 /// Whether a message was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SendOutcome {
-    /// Its sender is told whether it was accepted.
+pub enum TakeOutcome {
+    /// The sender is told whether it was accepted.
     Taken,
     /// The server is ending: its sender is told nothing, and sends it again to the next one.
     Ended,
@@ -104,15 +104,15 @@ impl MessageIntake {
     }
 
     /// Takes a message of a device. The device is told whether it was accepted.
-    pub fn send(self: &Arc<Self>, device: &Arc<Device>, message: Value, ack: Option<u64>) -> SendOutcome {
+    pub fn send(self: &Arc<Self>, device: &Arc<Device>, message: Value, ack: Option<u64>) -> TakeOutcome {
         if self.is_closed() {
-            return SendOutcome::Ended;
+            return TakeOutcome::Ended;
         }
         if !device.begin_sending() {
             let refusal = MessageRefusal::new(message["id"].as_str(), "too many messages at once");
             let refusal = refusal.remedy("wait until earlier ones are accepted");
             device.reply(Outgoing::Refused { refusal, ack });
-            return SendOutcome::Taken;
+            return TakeOutcome::Taken;
         }
         match self.checked(device, message, ack) {
             Ok(checked) if checked.one.keep == MessageRetention::Nothing => {
@@ -129,7 +129,7 @@ impl MessageIntake {
             Ok(checked) => self.accept(checked, Vec::new()),
             Err(refusal) => device.end_sending(Outgoing::Refused { refusal, ack }),
         }
-        SendOutcome::Taken
+        TakeOutcome::Taken
     }
 
     fn checked(

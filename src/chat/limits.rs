@@ -69,7 +69,7 @@ pub struct MessageRate {
     refused: u32,
 }
 
-/// What becomes of a message.
+/// The verdict on a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RateVerdict {
     Fits,

@@ -17,7 +17,6 @@ use crate::journal::{WRITER_PAGES, WalCheckpointer};
 use crate::step::Digest;
 
 use super::event::ChatEvent;
-use super::log_reader::LogReader;
 
 /// The writing end; one for each file.
 pub struct LogWriter {
@@ -110,11 +109,6 @@ impl LogWriter {
     /// If the thread cannot be started.
     pub fn checkpoint_apart(&self) -> io::Result<WalCheckpointer> {
         WalCheckpointer::start(&self.path)
-    }
-
-    /// Another end, for reading.
-    pub fn reader(&self) -> LogReader {
-        LogReader::at(self.path.clone())
     }
 
     /// Appends answers in their order, all in one commit, and gives the events that are new with their numbers. When
@@ -265,6 +259,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::event::{AnsweredEvent, error_event};
+    use super::super::log_reader::LogReader;
     use super::super::message::MessageOrigin;
     use super::super::token::ChatMember;
     use super::super::token::MemberConversations;
@@ -309,7 +304,7 @@ mod tests {
         let mut log = LogWriter::open(folder.path()).unwrap();
         let again = log.append(vec![answer(2, "b", &["another"]), answer(3, "a", &["w"])], 0).unwrap();
         assert_eq!(numbers(&again), [("a", 3)]);
-        let reader = log.reader();
+        let reader = LogReader::of_state(folder.path()).unwrap();
         assert_eq!(numbers(&reader.after("a", 1, 10).unwrap()), [("a", 2), ("a", 3)]);
         assert_eq!(numbers(&reader.after("a", 0, 1).unwrap()), [("a", 1)]);
         assert_eq!(reader.last(&["a".into(), "b".into(), "c".into()]).unwrap(), [3, 1, 0]);
@@ -331,7 +326,7 @@ mod tests {
         let mut log = LogWriter::open(folder.path()).unwrap();
         log.append(vec![answer(1, "a", &["x"]), answer(2, "a", &["y"]), answer(9, "a", &["z"])], 0).unwrap();
         assert!(!log.prune(20).unwrap());
-        let reader = log.reader();
+        let reader = LogReader::of_state(folder.path()).unwrap();
         assert_eq!(numbers(&reader.after("a", 0, 10).unwrap()), [("a", 3)]);
         assert!(!log.prune(90).unwrap());
         let rest = reader.after("a", 0, 10).unwrap();
@@ -353,7 +348,7 @@ mod tests {
             conversations: MemberConversations::All,
             expires_s: 0,
         };
-        let reader = log.reader();
+        let reader = LogReader::of_state(folder.path()).unwrap();
         let seen = |role: &str| {
             let events = reader.context("a", &member(role), 2).unwrap();
             events.iter().map(|event| event.content["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()

@@ -127,7 +127,7 @@ impl SentMessage {
     }
 }
 
-/// What the server needs to know of a request that is a message.
+/// The origin of a request that is a message, as its attributes say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageOrigin {
     pub conversation: Arc<str>,

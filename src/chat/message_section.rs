@@ -35,7 +35,7 @@ pub(super) const KEY: &str = "message";
 
 inventory::submit! { OwnedSection { key: KEY, check: |tree, collector| _ = read(tree, collector) } }
 
-/// What the key says.
+/// The content of the key.
 pub(super) struct MessageSection {
     pub from: Vec<String>,
     pub answer: AnswerMode,

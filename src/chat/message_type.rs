@@ -49,11 +49,11 @@ pub enum MessageOrder {
 /// How long a message and its events are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageRetention {
-    /// They are not recorded: the message runs at once, and its events go to who is there.
+    /// No record: the message runs at once, and its events go to who is there.
     Nothing,
-    /// They are recorded, and removed after this time.
+    /// A record that is removed after this time.
     For(Duration),
-    /// They are recorded and stay.
+    /// A record that stays.
     Always,
 }
 
@@ -70,10 +70,10 @@ pub struct MessageExample {
     pub line: usize,
 }
 
-/// What becomes of an example.
+/// The outcome of an example.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ExampleOutcome {
-    /// These events, as `events.json` has them.
+    /// Events, as `events.json` has them.
     Events(Vec<Value>),
     /// The content does not fit, and the problem names this field.
     Refused(String),

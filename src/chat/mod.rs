@@ -14,7 +14,7 @@
 //! | `intake`, `source`, `served_types`, `under_way` | messages become requests; which types are served; the bound on both |
 //! | `log`, `log_reader`, `order`, `answer`, `sink` | answers become events of the conversation log |
 //! | `hub`, `device` | who is connected, and how far each device is |
-//! | `server`, `context`, `limits`, `settings` | connections and their limits; `chat` in a site's file |
+//! | `server`, `http_answer`, `context`, `limits`, `settings` | connections and their limits; `chat` in a site's file |
 //! | `web_socket` | the plain protocol |
 //! | `engine_io`, `engine_session`, `socket_io` | Socket.IO |
 //! | `page`, `trial` | the page for trying a chat in a browser, and tokens for it |
@@ -27,6 +27,7 @@ mod engine_io;
 mod engine_session;
 mod event;
 mod example_run;
+mod http_answer;
 mod hub;
 mod intake;
 mod limits;

@@ -8,7 +8,7 @@ use crate::step::{CallFault, Fault};
 /// The longest answer that is taken, in bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// What an answer has to be.
+/// The form that an answer has to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnswerForm {
     Text,

@@ -14,9 +14,9 @@ use crate::step::{CallAttempt, CallFault, CancelToken, Fault};
 use super::model_answer::{AnswerForm, GrowingAnswer, ModelAnswer};
 use super::sample_model::SampleModel;
 
-/// What an address is that means the server of the site's file.
+/// The address that means the server of the site's file.
 const SITE: &str = "site:";
-/// What an address is that means the sample server in this process.
+/// The address that means the sample server in this process.
 const SAMPLE: &str = "sample:";
 
 /// The shortest time between two partial texts of an answer.

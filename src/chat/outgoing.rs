@@ -1,4 +1,4 @@
-//! What a server says to a device, in the form that both protocols share: a name and an object.
+//! The words of a server to a device, in the form that both protocols share: a name and an object.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::event::{ChatEvent, EventAuthor};
 use super::message::MessageRefusal;
 use super::token::ChatMember;
 
-/// What goes to a device.
+/// One thing that goes to a device.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outgoing {
     /// A message is on the disk. `ack` is the number under which a Socket.IO client waits for it.

@@ -15,7 +15,8 @@ use crate::tls::{TlsError, TlsServer};
 use super::context::ServerContext;
 use super::hub::ChatHub;
 use super::intake::MessageIntake;
-use super::log::{LogError, LogWriter};
+use super::log::{LOG_FILE, LogError, LogWriter};
+use super::log_reader::LogReader;
 use super::message_types::MessageTypes;
 use super::served_types::ServedTypes;
 use super::server::ChatServer;
@@ -25,14 +26,14 @@ use super::source::ChatSource;
 use super::token::{ChatKey, ChatKeyError, SigningKey};
 use super::under_way::MessagesUnderWay;
 
-/// What a chat is made of.
+/// The parts of a chat.
 pub struct ChatSetup<'a> {
     pub state: &'a Path,
     pub settings: &'a ChatSettings,
     pub types: MessageTypes,
     /// The port, which is open.
     pub listener: TcpListener,
-    /// What the engine tells of answers that are still being read.
+    /// The control of the engine, which tells of answers that are still being read.
     pub control: &'a EngineControl,
     /// Called when the conversation log can no longer be written.
     pub when_broken: Box<dyn Fn(&LogError) + Send>,
@@ -88,7 +89,7 @@ impl ChatRun {
         let under_way = Arc::<MessagesUnderWay>::default();
         let intake = Arc::new(MessageIntake::new(
             Arc::clone(&service.journal),
-            Arc::new(log.reader()),
+            Arc::new(LogReader::at(state.join(LOG_FILE))),
             Arc::clone(&hub),
             Arc::clone(&types),
             Arc::clone(&order),

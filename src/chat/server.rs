@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
-    ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, VARY,
+    ACCESS_CONTROL_ALLOW_ORIGIN, CONNECTION, HOST, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE, VARY,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -30,6 +29,7 @@ use crate::tls::TlsServer;
 use super::context::ServerContext;
 use super::engine_io::{self, EngineIoError, EngineQuery};
 use super::engine_session::EngineSessions;
+use super::http_answer::{ChatBody, text};
 use super::limits::{ConnectionCounts, ConnectionPlace};
 use super::trial;
 use super::web_socket;
@@ -40,9 +40,6 @@ pub struct ChatServer {
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
-
-/// The body of an answer.
-pub type ChatBody = Full<Bytes>;
 
 /// The longest time for the head of a request, and for a TLS handshake.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(10);
@@ -59,7 +56,7 @@ const END: Duration = Duration::from_secs(2);
 const SOCKET_IO: &str = "/socket.io/";
 const PLAIN: &str = "/ws";
 
-/// What the connections of one server share.
+/// The state that the connections of one server share.
 struct ConnectionContext {
     context: Arc<ServerContext>,
     sessions: Arc<EngineSessions>,
@@ -289,15 +286,6 @@ fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type"));
     headers.insert(VARY, HeaderValue::from_static("Origin"));
-}
-
-/// An answer with a text.
-pub fn text(status: StatusCode, media_type: &'static str, body: String) -> Response<ChatBody> {
-    let mut answer = Response::new(ChatBody::from(body));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub struct ChatSettings {
     pub types: Option<PathBuf>,
     /// Pages from these origins may connect, besides the server's own; `*`: all.
     pub origins: Vec<String>,
-    /// Our certificate and key, if connections are encrypted.
+    /// The certificate and key, if connections are encrypted.
     pub identity: Option<TlsIdentity>,
     /// The model server that types call `site:`; `None`: the sample server in this process.
     pub model: Option<SiteModel>,

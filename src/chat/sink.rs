@@ -24,7 +24,7 @@ use super::under_way::MessagesUnderWay;
 /// The order of the answers that are awaited. It is filled when messages are accepted.
 pub type SharedOrder = Arc<Mutex<AnswerOrder<PendingDelivery>>>;
 
-/// What answers need on their way.
+/// The parts that answers need on their way.
 pub struct SinkSetup {
     pub log: LogWriter,
     pub hub: Arc<ChatHub>,

@@ -26,7 +26,7 @@ pub enum SocketPacket {
     Acknowledgement,
 }
 
-/// What a client says when it connects.
+/// The `auth` of a client that connects.
 #[derive(Debug, Default, Deserialize)]
 pub struct ConnectAuth {
     pub token: String,
@@ -87,7 +87,7 @@ pub fn emitted(name: &str, object: &str) -> String {
     format!("42[\"{name}\",{object}]")
 }
 
-/// What is said to a device, as the acknowledgement that it waits for or as an event.
+/// The packet of what goes to a device, as the acknowledgement that it waits for or as an event.
 pub fn packet(outgoing: &Outgoing, member: Option<&ChatMember>) -> String {
     match outgoing.ack() {
         Some(ack) => format!("43{ack}[{}]", outgoing.frame(member)),

@@ -45,7 +45,7 @@ impl ChatKeyError {
     }
 }
 
-/// Who a client is, as its token says.
+/// The holder of a token, as it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChatMember {
     pub user: Arc<str>,

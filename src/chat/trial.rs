@@ -8,8 +8,8 @@ use hyper::header::{CONTENT_SECURITY_POLICY, HOST, HeaderValue};
 use hyper::{HeaderMap, Response, StatusCode};
 
 use super::context::ServerContext;
+use super::http_answer::{ChatBody, text};
 use super::names::{NAME_BYTES_MAX, is_role, name_problem};
-use super::server::{ChatBody, text};
 
 /// The time for which a token for trying is valid.
 const VALID: Duration = Duration::from_secs(12 * 60 * 60);

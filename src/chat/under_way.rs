@@ -21,7 +21,7 @@ struct UnderWay {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CountOutcome {
     New,
-    /// It is sent once more while it is under way: it counts once.
+    /// The same message is under way: it counts once.
     Counted,
     TooMany,
 }

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
 use super::context::{JoinedDevice, ServerContext, stopped};
 use super::device::Device;
-use super::intake::{SendOutcome, now_s};
+use super::intake::{TakeOutcome, now_s};
 use super::limits::{MessageRate, RateVerdict};
 use super::message::MessageRefusal;
 use super::outgoing::Outgoing;
@@ -174,7 +174,7 @@ async fn receive(
     match message {
         Ok(message) => {
             device.has_room().await;
-            if context.intake.send(device, message, None) == SendOutcome::Ended {
+            if context.intake.send(device, message, None) == TakeOutcome::Ended {
                 return Err(Some((CloseCode::Away, ENDING)));
             }
         }

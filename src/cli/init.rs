@@ -1,14 +1,13 @@
 //! `flow init`: a dataflow with steps of one's own, to begin with.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::program::PYTHON_HELPER;
 
-use super::exit::{CommandError, CommandErrorKind, CommandExit};
+use super::exit::{CommandError, CommandExit};
 use super::init_chat_type::ChatTypeArguments;
-use super::output;
+use super::new_files;
 
 /// Write a dataflow with steps of your own: two steps, a test that passes, and files to run them on
 ///
@@ -61,7 +60,7 @@ impl InitArguments {
             StepLanguage::Rust => rust_files(),
         };
         files.extend(LETTERS.map(|(name, text)| (name, text.to_owned())));
-        write_new(&self.folder, &files, "name another folder")?;
+        new_files::write(&self.folder, &files, "name another folder")?;
         self.tell(&files)?;
         Ok(CommandExit::Done)
     }
@@ -94,43 +93,8 @@ impl InitArguments {
             .map(|(command, why)| (command.to_owned(), why))
             .into(),
         };
-        tell(&self.folder, files.iter().map(|(name, _)| *name), &next)
+        new_files::tell(&self.folder, files.iter().map(|(name, _)| *name), &next)
     }
-}
-
-/// Writes files into a folder, if none of them is there.
-///
-/// # Errors
-/// A file is there already, or cannot be written.
-pub fn write_new<N: AsRef<Path>>(
-    folder: &Path,
-    files: &[(N, String)],
-    hint: &str,
-) -> Result<(), CommandError> {
-    if let Some((name, _)) = files.iter().find(|(name, _)| folder.join(name).exists()) {
-        let text = format!("{} is there already", folder.join(name).display());
-        return Err(CommandError::new(CommandErrorKind::Usage, text).hint(hint));
-    }
-    Ok(files.iter().try_for_each(|(name, text)| write(&folder.join(name), text))?)
-}
-
-/// Tells what was written, and which commands come next.
-pub fn tell<'a>(
-    folder: &Path,
-    names: impl Iterator<Item = &'a str>,
-    next: &[(String, &str)],
-) -> io::Result<()> {
-    let names: Vec<&str> = names.collect();
-    output::print_line(format_args!("{}: {}", folder.display(), names.join(", ")))?;
-    output::print_line("")?;
-    output::print_line("next:")?;
-    for (command, why) in next {
-        output::print_line(format_args!("  {command}"))?;
-        if !why.is_empty() {
-            output::print_line(format_args!("      # {why}"))?;
-        }
-    }
-    Ok(())
 }
 
 fn python_files() -> Vec<NewFile> {
@@ -153,10 +117,4 @@ fn rust_files() -> Vec<NewFile> {
         ("Cargo.toml", manifest),
         ("src/main.rs", include_str!("../../examples/own_words.rs").to_owned()),
     ]
-}
-
-/// Writes a file that others may read: these are no patient's data.
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    path.parent().map_or(Ok(()), fs::create_dir_all)?;
-    fs::write(path, text)
 }

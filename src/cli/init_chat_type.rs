@@ -7,7 +7,7 @@ use crate::chat::built_in_files;
 use crate::program::PYTHON_HELPER;
 
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
-use super::init;
+use super::new_files;
 
 /// Write a message type of a chat: one file with schema, steps and examples
 ///
@@ -77,7 +77,7 @@ impl ChatTypeArguments {
             });
             files.extend(carried.collect::<Vec<_>>());
         }
-        init::write_new(&self.folder, &files, "choose another name, or edit that file")?;
+        new_files::write(&self.folder, &files, "choose another name, or edit that file")?;
         let file = self.folder.join(&written[0]);
         let next = [
             (
@@ -86,7 +86,7 @@ impl ChatTypeArguments {
             ),
             (format!("flow graph {}", file.display()), "its steps"),
         ];
-        init::tell(&self.folder, written.iter().map(String::as_str), &next)?;
+        new_files::tell(&self.folder, written.iter().map(String::as_str), &next)?;
         Ok(CommandExit::Done)
     }
 }

@@ -1,6 +1,5 @@
 //! `flow run`: requests through a dataflow.
 
-mod broken;
 mod chat;
 mod row_refusals;
 
@@ -25,10 +24,9 @@ use crate::step::{Request, StepTable};
 use crate::store::Store;
 use crate::yaml;
 
-use self::broken::end_when_broken;
-use self::chat::ChatArguments;
-
 use super::audit::AuditRecorder;
+use super::broken::end_when_broken;
+use super::chat_server::ChatArguments;
 use super::destinations::DestinationSetup;
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::file_access;

@@ -15,7 +15,7 @@ use super::rate_limiter::RateLimiter;
 pub struct EngineControl {
     /// What is paused.
     pub pauses: PauseBoard,
-    /// Those who hear text of answers that calls are still reading.
+    /// The observer of text of answers that calls are still reading.
     pub partials: PartialTexts,
     rates: RateLimiter,
     gates: CallGates,

@@ -20,7 +20,7 @@
 //! | `control`, `rate_limiter`, `call_gates`, `pause_board` | what may begin: how often, how many, and what is paused |
 //! | `dataflow_set`, `running_dataflows` | which dataflows there are; more are added while it runs |
 //! | `worker`, `scheduler`, `turn_order` | the workers' loop, requests into lanes, and in which order |
-//! | `queue`, `submitter`, `answer_queue`, `delivery`, `pending_delivery`, `response_sink` | requests in, answers out |
+//! | `queue`, `answer_queue`, `delivery`, `pending_delivery`, `response_sink` | requests in, answers out |
 //! | `panic_guard` | the end of a process whose engine broke |
 
 mod answer_queue;
@@ -57,7 +57,6 @@ mod running_dataflows;
 mod scheduler;
 mod shared;
 mod slots;
-mod submitter;
 mod timer;
 mod to_worker;
 mod turn_order;
@@ -79,10 +78,11 @@ pub use mesh::ProcessMesh;
 pub use partial_text::{PartialText, PartialTexts};
 pub use pause_board::{PausablePart, PauseBoard};
 pub use pending_delivery::{PendingDelivery, UndeliveredResponse};
-pub use queue::{PausedWaits, RequestCanceller, RequestDeadline, RequestQueue, RequestSubmission};
+pub use queue::{
+    PausedWaits, RequestCanceller, RequestDeadline, RequestQueue, RequestSubmission, RequestSubmitter,
+};
 pub use response_sink::ResponseSink;
 pub use running_dataflows::DataflowRefusal;
-pub use submitter::RequestSubmitter;
 
 use answer_queue::AnswerQueue;
 use budget::MemoryBudget;

@@ -18,7 +18,7 @@ pub struct PartialText<'a> {
     pub text: &'a str,
 }
 
-/// Those who hear partial texts. Threads of calls tell them, so that they must not block.
+/// The observer of partial texts. Threads of calls tell it, so that it must not block.
 #[derive(Default)]
 pub struct PartialTexts(RwLock<Option<Arc<PartialObserver>>>);
 

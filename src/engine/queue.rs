@@ -13,7 +13,6 @@ use super::answer_queue::{AnswerSender, AnswerTurn, AnsweredRequest};
 use super::control::EngineControl;
 use super::memory::{MemoryKey, RequestMemories};
 use super::running_dataflows::{DataflowRefusal, RunningDataflows};
-use super::submitter::RequestSubmitter;
 
 /// The entrance of the engine: requests wait here until a lane is free. Any thread may submit.
 pub struct RequestQueue {
@@ -94,6 +93,37 @@ impl PausedWaits {
     pub fn end(&self) {
         let dataflows = self.0.upgrade().map(|dataflows| dataflows.from(0)).unwrap_or_default();
         dataflows.iter().for_each(|shared| shared.slots.end());
+    }
+}
+
+/// Submits new requests. It may outlive the queue: what it is given then is left to the next start.
+///
+/// Unlike [`RequestQueue::submit`] it never blocks, so that its holder has to bound the number of requests
+/// under way itself.
+#[derive(Clone)]
+pub struct RequestSubmitter {
+    scheduler: SchedulerHandle,
+    dataflows: Weak<RunningDataflows>,
+    memories: Arc<RequestMemories>,
+}
+
+impl RequestSubmitter {
+    /// Submits a request that was accepted just now.
+    pub fn submit(&self, submission: RequestSubmission) {
+        let Some(dataflows) = self.dataflows.upgrade() else { return };
+        let (dataflow, submission) = placed(&dataflows, submission);
+        let shared = dataflows.at(dataflow);
+        self.memories.store().begin_holding(submission.receipt.request().id);
+        if let Some(number) = submission.receipt.number() {
+            let version = submission.version.unwrap_or_else(|| shared.work.dataflow.digest());
+            let memory = MemoryKey { request: submission.receipt.request().id, version };
+            self.memories.enter(number);
+            self.memories.open(memory, number, None);
+        }
+        let priority = submission.priority;
+        shared.slots.announce();
+        self.scheduler.send(SchedulerMessage::Submitted { dataflow, submission, since: Instant::now() });
+        shared.slots.enter_at_once(priority);
     }
 }
 
@@ -266,10 +296,7 @@ impl RequestQueue {
 
 /// The index of a submission's dataflow. Where its version is not loaded, the first dataflow answers it
 /// with an error response.
-pub(super) fn placed(
-    dataflows: &RunningDataflows,
-    submission: RequestSubmission,
-) -> (usize, RequestSubmission) {
+fn placed(dataflows: &RunningDataflows, submission: RequestSubmission) -> (usize, RequestSubmission) {
     let Some(version) = submission.version else { return (0, submission) };
     match dataflows.position(version) {
         Some(dataflow) => (dataflow, submission),

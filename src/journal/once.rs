@@ -13,13 +13,13 @@ use super::transaction::LogTransaction;
 
 /// The result of accepting a request once.
 pub enum OnceAccepted {
-    /// It is new, and recorded.
+    /// The request is new, and recorded.
     New(Receipt),
     /// A request with the same text was accepted before: this is what is recorded of it.
     Known(Box<RequestHistory>),
 }
 
-/// What the transaction found.
+/// The finding of the transaction.
 enum OnceFound {
     New(i64, super::receipt::RequestStanding),
     Known(Box<RequestHistory>),

@@ -128,7 +128,8 @@ fn reference() -> Vec<(String, String)> {
     let page = page(REFERENCE);
     let parts = page.split("\n## `flow ").skip(1);
     let names = parts.map(|part| {
-        let name: String = part.chars().take_while(char::is_ascii_lowercase).collect();
+        let name: String =
+            part.chars().take_while(|letter| letter.is_ascii_lowercase() || *letter == '-').collect();
         (name, part.split("\n#").next().unwrap_or_default().to_owned())
     });
     names.collect()

@@ -1,6 +1,6 @@
 //! The sample model server: it speaks the form of chat completions, and answers by fixed rules instead of a model.
 //!
-//! It is slow, busy, hanging, and gives garbage or half an answer where that is wanted, so that what asks it can be tried.
+//! The server is slow, busy, hanging, and gives garbage or half an answer where that is wanted, so that what asks it can be tried.
 //!
 //! | path | |
 //! |---|---|
@@ -23,7 +23,7 @@ use crate::tally::http;
 
 pub use troubles::ModelTroubles;
 
-/// What the server has seen.
+/// Counts of what the server has seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelCounts {
     /// Questions.
@@ -98,7 +98,7 @@ impl SampleModel {
         format!("http://{}", self.address)
     }
 
-    /// What the server has seen so far.
+    /// The counts so far.
     pub fn counts(&self) -> ModelCounts {
         self.shared.lock().counts.clone()
     }

@@ -96,7 +96,7 @@ fn lines(transcript: &str) -> Vec<(&str, &str)> {
     transcript.lines().filter_map(|line| line.split_once(": ")).filter(|(_, text)| !text.is_empty()).collect()
 }
 
-/// What each role said first and last.
+/// The first and last words of each role.
 fn summary(transcript: &str) -> String {
     let lines = lines(transcript);
     let mut roles: Vec<&str> = Vec::new();

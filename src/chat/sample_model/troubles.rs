@@ -1,10 +1,10 @@
-//! What goes wrong in the sample model server, on demand.
+//! Troubles of the sample model server, on demand.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What goes wrong, and how long things take. Troubles come every so many questions, counted over all; 0 for never.
+/// Troubles on demand, and how long things take. They come every so many questions, counted over all; 0 for never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelTroubles {

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use crate::journal::Journal;
 use crate::printable::PrintableLines;
 
-use super::super::output;
+use super::output;
 
 /// Ends the process when its journal can no longer be written.
 pub fn end_when_broken(journal: &Journal) {
