@@ -23,7 +23,6 @@ mod file_access;
 pub mod graph;
 mod init;
 mod init_chat_type;
-mod init_files;
 mod listen;
 mod lookup;
 mod memory;
