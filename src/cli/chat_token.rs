@@ -34,7 +34,7 @@ pub struct ChatTokenArguments {
     conversation: Vec<String>,
 
     /// How long the token is valid
-    #[arg(long, value_name = "TIME", default_value = "12 h", value_parser = listen::time)]
+    #[arg(long, value_name = "TIME", default_value = "12h", value_parser = listen::time)]
     valid: Duration,
 }
 
