@@ -10,7 +10,6 @@ use crate::journal::{AnswerKind, RequestRow, RequestState};
 use crate::ledger::{LedgerSnapshot, WaitingRequest};
 use crate::step::{Artifact, Digest};
 
-use super::api::ReceivingStudy;
 use super::graph::GraphStep;
 use super::site::NameDisplay;
 
@@ -32,6 +31,13 @@ pub struct Overview<'a> {
     pub receiving: Vec<ReceivingStudy>,
     /// What operators have paused, in the order in which they did.
     pub paused: Vec<PauseRecord>,
+}
+
+/// A study that is being received.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ReceivingStudy {
+    pub study_instance_uid: String,
+    pub instances: usize,
 }
 
 /// Requests, the last accepted first.
@@ -66,7 +72,7 @@ pub struct RequestSummary {
 
 /// All that is known of a request.
 #[derive(Serialize, JsonSchema)]
-pub struct RequestDetail {
+pub struct ServedRequest {
     pub request: RequestSummary,
     /// What it waits for.
     pub waits: Vec<WaitingRequest>,
@@ -74,12 +80,12 @@ pub struct RequestDetail {
     pub graph: Option<Vec<GraphStep>>,
     /// The files of its last response; none where names are hidden.
     pub files: Vec<Artifact>,
-    pub records: Vec<RecordSummary>,
+    pub records: Vec<ServedRecord>,
 }
 
 /// A record of the journal.
 #[derive(Serialize, JsonSchema)]
-pub struct RecordSummary {
+pub struct ServedRecord {
     /// Milliseconds of Unix time.
     pub time_ms: i64,
     /// `accepted`, `began`, `run`, `responded`, `delivered`, `answered` and others.

@@ -12,7 +12,6 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Method, Response, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
-use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -27,8 +26,8 @@ use crate::tls::CertificateNames;
 
 use super::access::{self, MonitorToken};
 use super::answers::{
-    ActionNoted, Overview, Readiness, RecordSummary, RefusalReason, RequestDetail, RequestList,
-    RequestSummary, shown_name,
+    ActionNoted, Overview, Readiness, ReceivingStudy, RefusalReason, RequestList, RequestSummary,
+    ServedRecord, ServedRequest, shown_name,
 };
 use super::files::response_file;
 use super::graph::{GraphStep, step_graph};
@@ -54,13 +53,6 @@ pub struct MonitorApi {
     pub receiving: Box<dyn Fn() -> Vec<ReceivingStudy> + Send + Sync>,
     /// The names in our certificate, if the connections are encrypted.
     pub certificate_names: Option<CertificateNames>,
-}
-
-/// A study that is being received.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct ReceivingStudy {
-    pub study_instance_uid: String,
-    pub instances: usize,
 }
 
 /// An overview that was made.
@@ -298,11 +290,11 @@ impl MonitorApi {
     }
 
     fn request(&self, number: i64) -> MonitorAnswer {
-        let read = || -> Result<Option<RequestDetail>, JournalError> {
+        let read = || -> Result<Option<ServedRequest>, JournalError> {
             let reader = JournalReader::open(&self.state)?;
             let Some(row) = reader.row(number)? else { return Ok(None) };
             let history = reader.history(number)?;
-            let records = history.entries.iter().map(|dated| RecordSummary {
+            let records = history.entries.iter().map(|dated| ServedRecord {
                 time_ms: dated.time_ms,
                 kind: dated.entry.kind(),
                 what: told(&dated.entry, self.names),
@@ -313,7 +305,7 @@ impl MonitorApi {
                 (NameDisplay::Shown, Some(response)) => response.files.clone(),
                 (NameDisplay::Hidden, _) | (_, None) => Vec::new(),
             };
-            Ok(Some(RequestDetail { request, waits, graph, files, records: records.collect() }))
+            Ok(Some(ServedRequest { request, waits, graph, files, records: records.collect() }))
         };
         match read() {
             Ok(Some(detail)) => answer(StatusCode::OK, &detail),

@@ -31,7 +31,8 @@ mod server;
 mod site;
 
 pub use access::{MonitorToken, MonitorTokenError};
-pub use api::{MonitorApi, ReceivingStudy};
+pub use answers::ReceivingStudy;
+pub use api::MonitorApi;
 pub use metrics::{StorageStatus, metrics_text};
 pub use openapi::openapi;
 pub use server::MonitorServer;

@@ -5,7 +5,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use super::answers::{ActionNoted, Overview, Readiness, RefusalReason, RequestDetail, RequestList};
+use super::answers::{ActionNoted, Overview, Readiness, RefusalReason, RequestList, ServedRequest};
 
 /// The document, with schemas by these settings.
 pub fn openapi(settings: SchemaSettings) -> Value {
@@ -53,7 +53,7 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
         "/api/requests": {"get": guarded(schemas, "Up to 100 requests, the last accepted first.",
             &list_parameters(), ("200", answer::<RequestList>))},
         "/api/requests/{number}": {"get": guarded(schemas, "All that is known of a request.",
-            std::slice::from_ref(&number), ("200", answer::<RequestDetail>))},
+            std::slice::from_ref(&number), ("200", answer::<ServedRequest>))},
         "/api/requests/{number}/files/{name}": {"get": guarded(schemas, "A file of the last response.",
             &[number.clone(), name], ("200", |_| plain("*/*")))},
         "/api/pause": {"post": guarded(schemas, "Let a dataflow, a step or a destination wait.",

@@ -44,7 +44,7 @@ function pauseButton(part) {
   const isPaused = overview.paused.some((one) => partQuery(one.paused) === partQuery(part)), label = isPaused ? "Resume" : "Pause";
   const question = isPaused ? "Let the " + partName(part) + " go on?" : "Let the " + partName(part) + " wait until it is resumed? Requests are still accepted, and none is lost.";
   const button = make("button", { class: "small", "aria-label": label + " " + partName(part) }, label);
-  button.addEventListener("click", () => confirmed("/api/" + label.toLowerCase() + "?" + partQuery(part), question, label));
+  button.addEventListener("click", () => confirmed((isPaused ? "/api/resume?" : "/api/pause?") + partQuery(part), question, label));
   return button;
 }
 function showOverview() {

@@ -28,12 +28,12 @@ pub struct TraceExporter {
 pub struct TraceQueue(SyncSender<TraceMessage>);
 
 enum TraceMessage {
-    Answered(AnsweredRequest),
+    Answered(TracedRequest),
     End,
 }
 
 /// An answered request: the id of its items and its dataflow.
-struct AnsweredRequest {
+struct TracedRequest {
     id: Digest,
     dataflow: Arc<str>,
 }
@@ -76,7 +76,7 @@ impl TraceExporter {
 impl TraceQueue {
     /// Notes that a request has been answered.
     pub fn note(&self, response: &Response) {
-        let answered = AnsweredRequest { id: response.request, dataflow: response.dataflow.clone() };
+        let answered = TracedRequest { id: response.request, dataflow: response.dataflow.clone() };
         // Where the collector is slow, traces are left out.
         let _ = self.0.try_send(TraceMessage::Answered(answered));
     }
@@ -118,7 +118,7 @@ impl TraceThread {
     }
 
     /// The requests of a second, and whether there will be no more.
-    fn gather(&self, first: AnsweredRequest) -> (Vec<AnsweredRequest>, bool) {
+    fn gather(&self, first: TracedRequest) -> (Vec<TracedRequest>, bool) {
         let (until, mut requests) = (Instant::now() + GATHER, vec![first]);
         loop {
             match self.answered.recv_timeout(until.saturating_duration_since(Instant::now())) {
@@ -129,7 +129,7 @@ impl TraceThread {
         }
     }
 
-    fn traces(&self, requests: &[AnsweredRequest]) -> Result<Vec<RequestTrace>, JournalError> {
+    fn traces(&self, requests: &[TracedRequest]) -> Result<Vec<RequestTrace>, JournalError> {
         let reader = JournalReader::open(&self.state)?;
         let mut traces = Vec::new();
         for request in requests {

@@ -85,8 +85,8 @@ fn parts_of_an_answer_are_pushed_as_they_come_and_are_not_recorded() {
     let (mut anna, mut other) = (scene.anna(), scene.anna());
     assert_eq!(anna.ask(&ask("1", "How long?")).name, "accepted");
     let partial = |device: &Device| {
-        let partial = device.passing.iter().filter(|said| said.name == "partial");
-        partial.last().map(|said| said.value.clone())
+        let partial = device.passing.iter().rfind(|said| said.name == "partial");
+        partial.map(|said| said.value.clone())
     };
     for device in [&mut anna, &mut other] {
         let part = device.until("a part", partial);
@@ -149,10 +149,10 @@ fn a_model_that_talks_nonsense_ends_in_one_error_that_names_it() {
     });
     let scene = scene(&model, "");
     let mut anna = scene.anna();
-    for number in 0..bodies.len() {
+    for (number, body) in bodies.iter().enumerate() {
         let id = format!("nonsense {number}");
         let answer = anna.converse(&ask(&id, &number.to_string()));
-        assert_eq!(answer["type"], "error", "{:?}: {answer}", bodies[number]);
+        assert_eq!(answer["type"], "error", "{body:?}: {answer}");
         let reason = text(&answer["content"]["reason"]);
         assert!(!reason.is_empty() && !text(&answer["content"]["remedy"]).is_empty(), "{answer}");
         assert_eq!(anna.answers(&id).count(), 1);
