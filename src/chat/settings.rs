@@ -110,8 +110,7 @@ impl SiteSection for ChatSection {
 fn chat(reader: &mut SectionReader) -> ChatSettings {
     reader.known("\"chat\"", &KEYS);
     let usual = ChatSettings::default();
-    let hint = "a port of this machine, or ADDRESS:PORT: 127.0.0.1:8090";
-    let address = reader.value("listen", "an address", hint, address).unwrap_or(usual.address);
+    let address = reader.listen_address("listen").unwrap_or(usual.address);
     let is_encrypted = reader.choice("tls", &TLS).unwrap_or(false);
     let identity = reader.context().identity.clone().filter(|_| is_encrypted);
     if is_encrypted && identity.is_none() {
@@ -175,12 +174,6 @@ fn limits(reader: &mut SectionReader) -> ChatLimits {
             .unwrap_or(usual.per_address_max),
         hello: reader.duration("hello").unwrap_or(usual.hello),
     }
-}
-
-/// A port is one of this machine alone.
-fn address(text: &str) -> Option<SocketAddr> {
-    let of_port = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-    text.parse().ok().or_else(|| text.parse().ok().map(of_port))
 }
 
 #[cfg(test)]

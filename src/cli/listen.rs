@@ -1,7 +1,7 @@
 //! The options of `flow run` for receiving, and the receiver itself.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use crate::dicom::{
 };
 use crate::dicom::{PullEntry, StudyReceiver};
 
+use crate::site::listen_address;
 use crate::yaml::duration;
 
 use super::audit::AuditRecorder;
@@ -218,9 +219,8 @@ fn parse_wanted(text: &str) -> Result<PullEntry, CommandError> {
 
 /// Reads an address and a port; a port alone is on loopback.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
-    let port = text.parse::<u16>().map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
-    let address = port.or_else(|_| text.parse());
-    address.map_err(|_| "write a port, or an address and a port, for example 0.0.0.0:11112".to_owned())
+    listen_address(text)
+        .ok_or_else(|| "write a port, or an address and a port, for example 0.0.0.0:11112".to_owned())
 }
 
 /// Reads a time; a number alone is a number of seconds.

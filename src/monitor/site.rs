@@ -1,6 +1,6 @@
 //! `page` in a site's file: the status page.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::site::{BuiltInSection, SectionReader, SectionSettings, SiteSection};
@@ -48,8 +48,7 @@ impl SectionSettings for PageSettings {}
 
 fn page(reader: &mut SectionReader) -> PageSettings {
     reader.known("\"page\"", &["listen", "tls", "token", "names"]);
-    let hint = "a port of this machine, or ADDRESS:PORT: 127.0.0.1:8080";
-    let address = reader.required("listen", |reader| reader.value("listen", "an address", hint, address));
+    let address = reader.required("listen", |reader| reader.listen_address("listen"));
     let is_encrypted = reader.choice("tls", &TLS).unwrap_or(false);
     let identity = reader.context().identity.clone().filter(|_| is_encrypted);
     if is_encrypted && identity.is_none() {
@@ -60,12 +59,6 @@ fn page(reader: &mut SectionReader) -> PageSettings {
     }
     let names = reader.choice("names", &NAMES).unwrap_or_default();
     PageSettings { address, token: reader.path("token"), names, identity }
-}
-
-/// A port is one of this machine alone.
-fn address(text: &str) -> Option<SocketAddr> {
-    let of_port = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-    text.parse().ok().or_else(|| text.parse().ok().map(of_port))
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub use context::SiteContext;
 pub use general::{FileReaders, GeneralSettings, KeepSettings};
 pub use rules::{DataflowChoice, DataflowRule, DataflowRules, DefaultRule, customer_file, customer_names};
 pub use section::{BuiltInSection, SectionSettings, SiteSection, built_in_sections};
-pub use section_reader::SectionReader;
+pub use section_reader::{SectionReader, listen_address};
 
 /// Settings of a site's file. Those that the file does not give are empty.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 //! The reader of one part of a site's file: keys that are known, and values of the kinds that occur in it.
 
 use std::fmt::Display;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -21,6 +22,12 @@ pub struct SectionReader<'r, 'text> {
     fields: Option<MapFields>,
     pub(super) context: &'r SiteContext,
     pub(crate) collector: &'r mut ProblemCollector<'text>,
+}
+
+/// Reads an address and a port; a port alone is one of this machine, so that nobody else is let in by omission.
+pub fn listen_address(text: &str) -> Option<SocketAddr> {
+    let of_port = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+    text.parse().ok().or_else(|| text.parse().ok().map(of_port))
 }
 
 impl<'text> SectionReader<'_, 'text> {
@@ -148,6 +155,12 @@ impl<'text> SectionReader<'_, 'text> {
 
     pub fn parse<T: FromStr<Err: Display>>(&mut self, written: &PlacedValue<String>) -> Option<T> {
         written.value.parse().map_err(|error| _ = self.collector.add(written.place, format!("{error}"))).ok()
+    }
+
+    /// The address to listen at; a port alone is one of this machine.
+    pub fn listen_address(&mut self, key: &'static str) -> Option<SocketAddr> {
+        let hint = "a port of this machine, or ADDRESS:PORT: 127.0.0.1:8080";
+        self.value(key, "an address", hint, listen_address)
     }
 
     pub fn duration(&mut self, key: &'static str) -> Option<Duration> {
