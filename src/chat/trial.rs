@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hyper::header::{CONTENT_SECURITY_POLICY, HOST, HeaderValue};
 use hyper::{HeaderMap, Response, StatusCode};
+use percent_encoding::percent_decode_str;
 
 use super::context::ServerContext;
 use super::http_answer::{ChatBody, text};
@@ -73,23 +74,7 @@ fn is_address(headers: &HeaderMap) -> bool {
 
 /// A value of a query: `%20` and `+` are blanks.
 fn decoded(value: &str) -> String {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.as_bytes();
-    while let Some((byte, behind)) = rest.split_first() {
-        let digits = behind.get(..2).and_then(|digits| str::from_utf8(digits).ok());
-        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match (byte, escaped) {
-            (b'%', Some(letter)) => {
-                bytes.push(letter);
-                rest = &behind[2..];
-            }
-            _ => {
-                bytes.push(if *byte == b'+' { b' ' } else { *byte });
-                rest = behind;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(&value.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rusqlite", &["chat", "journal", "ledger", "tally"]),
     ("ciborium", &["step", "dicom", "replay"]),
     ("rayon", &["imaging", "dicom", "cli"]),
-    ("percent_encoding", &["books", "monitor"]),
+    ("percent_encoding", &["books", "chat", "monitor"]),
     ("rustls", &["tls"]),
     ("ipnet", &["dicom"]),
     ("hyper", &["calls", "chat", "dicom", "monitor"]),
