@@ -10,10 +10,8 @@ use crate::results::sample::{Values, deliver, study};
 use crate::run::Place;
 use crate::support::scripts::has;
 
-/// Validates files, each after its schema. In results every key is a declared one.
-const VALIDATE: &str = r#"
-import json, sys
-from jsonschema import Draft202012Validator
+/// Python: a schema that allows no keys but those that it names.
+pub const CLOSED: &str = r#"
 def closed(schema):
     if isinstance(schema, list):
         return [closed(part) for part in schema]
@@ -21,6 +19,12 @@ def closed(schema):
         return schema
     schema = {key: closed(part) for key, part in schema.items()}
     return schema | ({"additionalProperties": False} if "properties" in schema else {})
+"#;
+
+/// Validates files, each after its schema. In results every key is a declared one.
+const VALIDATE: &str = r#"
+import json, sys
+from jsonschema import Draft202012Validator
 for schema, file in zip(sys.argv[1::2], sys.argv[2::2]):
     schema, value = json.load(open(schema)), json.load(open(file))
     Draft202012Validator.check_schema(schema)
@@ -78,5 +82,5 @@ fn responses_follow_their_schemas() {
     let results = complete.path().join("results.json");
     assert!(fs::read_to_string(&results).unwrap().contains("\"reservations\": []"));
     validated.extend([schema("results"), results]);
-    python(VALIDATE, &validated.iter().collect::<Vec<_>>());
+    python(&[CLOSED, VALIDATE].concat(), &validated.iter().collect::<Vec<_>>());
 }
