@@ -71,6 +71,7 @@ impl AuditTrail {
             last_at: SystemTime::UNIX_EPOCH,
             open: None,
             away_until: None,
+            told_away: None,
             retry_after: settings.retry_after,
         };
         let thread = thread::Builder::new().name("audit".to_owned());
@@ -117,8 +118,13 @@ struct TrailSender {
     open: Option<OpenTransport>,
     /// The time of the next attempt, while the receiver is unreachable.
     away_until: Option<Instant>,
+    /// The time at which the log last said that the receiver is unreachable, until it is reachable again.
+    told_away: Option<Instant>,
     retry_after: Duration,
 }
+
+/// The time after which the log says once more that the receiver is unreachable.
+const TOLD_AGAIN: Duration = Duration::from_secs(60 * 60);
 
 impl TrailSender {
     fn run(mut self, messages: &Receiver<(AuditMessage, SystemTime)>) {
@@ -194,15 +200,19 @@ impl TrailSender {
         let sent = self.try_send(text);
         match sent {
             Ok(()) => {
-                if self.away_until.take().is_some() {
+                self.away_until = None;
+                // A datagram is sent whether anybody receives it or not; only a refusal of the one before tells.
+                if self.transport.is_connected() && self.told_away.take().is_some() {
                     tracing::info!("the receiver of audit messages is reachable again");
                 }
                 true
             }
             Err(error) => {
                 self.open = None;
-                let away_until = Instant::now() + self.retry_after;
-                if self.away_until.replace(away_until).is_none() {
+                let now = Instant::now();
+                self.away_until = Some(now + self.retry_after);
+                if self.told_away.is_none_or(|told| now - told >= TOLD_AGAIN) {
+                    self.told_away = Some(now);
                     tracing::warn!(%error, "the receiver of audit messages is unreachable: messages are kept in the spool");
                 }
                 false

@@ -50,6 +50,11 @@ impl AuditTransport {
         }
     }
 
+    /// Whether a message that is sent without an error has reached the receiver's machine.
+    pub(super) fn is_connected(&self) -> bool {
+        matches!(self, AuditTransport::Stream(_))
+    }
+
     /// Whether a message is short enough for this transport.
     pub(super) fn takes(&self, message: &str) -> bool {
         match self {
