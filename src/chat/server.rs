@@ -195,7 +195,7 @@ async fn answer(
         (_, SOCKET_IO) => socket_io(request, shared, place).await,
         (&Method::GET, PLAIN) => plain(request, shared, place),
         (&Method::GET, "/health") => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
-        (&Method::GET, "/") => trial::page(context),
+        (&Method::GET, "/") => trial::page(context, request.headers()),
         (&Method::GET, "/trial") => trial::token(context, request.headers(), request.uri().query()),
         _ => text(StatusCode::NOT_FOUND, "text/plain", "there is nothing at this address\n".to_owned()),
     };

@@ -15,20 +15,31 @@ use super::names::{NAME_BYTES_MAX, is_role, name_problem};
 /// The time for which a token for trying is valid.
 const VALID: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// The page's own script and style stand in it; it connects to its server alone.
-const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
-                      connect-src 'self' ws: wss:; img-src 'self' data:; form-action 'none'; \
-                      frame-ancestors 'none'; base-uri 'none'";
-
-pub fn page(context: &ServerContext) -> Response<ChatBody> {
+pub fn page(context: &ServerContext, headers: &HeaderMap) -> Response<ChatBody> {
     if context.trial.is_none() {
         let reason =
             "this server has a key of its site; the page is for a server started by `flow run chat`\n";
         return text(StatusCode::NOT_FOUND, "text/plain", reason.to_owned());
     }
     let mut answer = text(StatusCode::OK, "text/html; charset=utf-8", super::page::page_html().to_owned());
-    answer.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    answer.headers_mut().insert(CONTENT_SECURITY_POLICY, policy(host(headers)));
     answer
+}
+
+/// The page's own script and style stand in it; it connects to its server alone. Not every browser takes a WebSocket
+/// to the same server for `'self'`, so the server is named, where its name can stand in a policy.
+fn policy(host: &str) -> HeaderValue {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    let sockets = match !host.is_empty() && host.bytes().all(is_plain) {
+        true => format!(" ws://{host} wss://{host}"),
+        false => String::new(),
+    };
+    let policy = format!(
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+         connect-src 'self'{sockets}; img-src 'self' data:; form-action 'none'; \
+         frame-ancestors 'none'; base-uri 'none'"
+    );
+    HeaderValue::try_from(policy).expect("a plain name has no control characters")
 }
 
 /// A token: `?user=U&role=R&conversation=C`.
@@ -63,13 +74,18 @@ pub fn token(context: &ServerContext, headers: &HeaderMap, query: Option<&str>) 
 
 /// Whether the request is for an address of a machine, or for `localhost`.
 fn is_address(headers: &HeaderMap) -> bool {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = host(headers);
     let host = match host.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
         Some(_) | None => host,
     };
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || bare.parse::<IpAddr>().is_ok()
+}
+
+/// The server's name and port, as the client wrote them.
+fn host(headers: &HeaderMap) -> &str {
+    headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default()
 }
 
 /// A value of a query: `%20` and `+` are blanks.
@@ -85,6 +101,15 @@ mod tests {
     fn a_value_of_a_query_is_decoded() {
         for (value, text) in [("a%20b+c", "a b c"), ("%C3%A9", "é"), ("100%", "100%"), ("%zz", "%zz")] {
             assert_eq!(decoded(value), text);
+        }
+    }
+
+    #[test]
+    fn the_page_connects_to_its_own_server_alone() {
+        let policy = |host| policy(host).to_str().unwrap().to_owned();
+        assert!(policy("[::1]:8090").contains("connect-src 'self' ws://[::1]:8090 wss://[::1]:8090;"));
+        for host in ["", "a; script-src *", "a b", "*"] {
+            assert!(policy(host).contains("connect-src 'self';"), "{host}");
         }
     }
 

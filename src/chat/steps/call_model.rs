@@ -195,7 +195,7 @@ mod tests {
             let (first, url) = server(troubles);
             let parameters = [
                 ("url", url.as_str()),
-                ("patience_s", "0.5"),
+                ("patience_s", "5"),
                 ("fallback_url", &fallback_url),
                 ("fallback_model", "second"),
             ];
