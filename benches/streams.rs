@@ -11,7 +11,9 @@
 //! * beside them Bytewax and Celery, where `python3` has them (`pip install bytewax celery`), by the scripts in
 //!   `benches/peers`.
 //!
-//! Two requests at once show what two cores give. `cargo bench --bench streams [-- ITEMS]`
+//! Two requests at once show what two cores give. Beside `flat` and `text` stands a loop in Rust that calls the same
+//! functions one after the other, without batches, faults or counts: the most that the steps allow.
+//! `cargo bench --bench streams [-- ITEMS]`
 
 use std::num::NonZero;
 use std::process::Command;
@@ -35,15 +37,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     let items = arguments.next().and_then(|items| items.parse().ok()).unwrap_or(10_000_000);
     println!("{items} items through four steps and a sum, best of {ROUNDS}, million items a second\n");
-    println!("{:>8}{:>14}{:>14}", "", "one request", "two at once");
-    for (name, steps, share) in [("flat", FLAT, 1), ("text", TEXT, 8), ("plain", PLAIN, 40)] {
-        let dataflow = dataflow(steps, items / share);
-        let rate = |requests: usize| {
-            let best = (0..ROUNDS).map(|round| run(&dataflow, requests, round)).min().expect("a round");
-            (requests * (items / share)) as f64 / best.as_secs_f64() / 1e6
-        };
-        println!("{name:>8}{:>14.1}{:>14.1}", rate(1), rate(2));
-    }
+    print_rates(items);
     let small = dataflow(FLAT, 1);
     println!("\na request of one item: {:.1?}", run(&small, SMALL_REQUESTS, 0) / SMALL_REQUESTS as u32);
     let took = (0..ROUNDS).map(|round| run(&dataflow(CALLS, CALLED), 1, round)).min().expect("a round");
@@ -64,6 +58,31 @@ fn main() {
     );
     peer("bytewax", "bytewax_items.py", items / 10);
     peer("celery", "celery_items.py", 1_000);
+}
+
+/// Prints how many items a second go through the steps of each kind, and through a loop of the same functions.
+fn print_rates(items: usize) {
+    println!("{:>8}{:>14}{:>14}{:>14}{:>14}", "", "one request", "two at once", "a loop", "two loops");
+    let kinds: [(&str, &str, usize, Option<fn(Hit) -> Hit>); 3] = [
+        ("flat", FLAT, 1, Some(|hit| changed(changed(changed(hit))))),
+        ("text", TEXT, 8, Some(|hit| read_text(write_text(read_text(write_text(hit)))))),
+        ("plain", PLAIN, 40, None),
+    ];
+    for (name, steps, share, looped) in kinds {
+        let dataflow = dataflow(steps, items / share);
+        let rate = |requests: usize| {
+            let best = (0..ROUNDS).map(|round| run(&dataflow, requests, round)).min().expect("a round");
+            (requests * (items / share)) as f64 / best.as_secs_f64() / 1e6
+        };
+        let loops = |threads: usize| {
+            let once =
+                |looped| (0..ROUNDS).map(|_| run_loops(threads, items / share, name == "flat", looped)).min();
+            let best = looped.and_then(once)?;
+            Some(format!("{:.1}", (threads * (items / share)) as f64 / best.as_secs_f64() / 1e6))
+        };
+        let [one, two] = [1, 2].map(|threads| loops(threads).unwrap_or_default());
+        println!("{name:>8}{:>14.1}{:>14.1}{one:>14}{two:>14}", rate(1), rate(2));
+    }
 }
 
 /// Prints what the script of a peer says, if `python3` has its module.
@@ -169,6 +188,31 @@ fn changed(hit: Hit) -> Hit {
     Hit { id: hit.id, weight: hit.weight.wrapping_mul(31).wrapping_add(hit.id) }
 }
 
+fn write_text(hit: Hit) -> Text {
+    Text(format!("{} {}", hit.id, hit.weight))
+}
+
+fn read_text(text: Text) -> Hit {
+    let (id, weight) = text.0.split_once(' ').expect("two numbers");
+    let number = |text: &str| text.parse().expect("a number");
+    changed(Hit { id: number(id), weight: number(weight) % 1_000_000 })
+}
+
+/// The time that threads take which each make this many items, drop one in ten where `thins`, and add up what `looped`
+/// gives for the others.
+fn run_loops(threads: usize, items: usize, thins: bool, looped: fn(Hit) -> Hit) -> Duration {
+    let add_up = || {
+        let made = (0..items as u64).map(|id| Hit { id, weight: 1 });
+        let kept = made.filter(|hit| !thins || !hit.id.is_multiple_of(10));
+        kept.fold(0_u64, |sum, hit| sum.wrapping_add(looped(std::hint::black_box(hit)).weight))
+    };
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        (0..threads).for_each(|_| drop(scope.spawn(|| std::hint::black_box(add_up()))));
+    });
+    began.elapsed()
+}
+
 fn each<A: StreamItem, B: StreamItem>(name: &'static str, run: fn(A) -> B) -> Step {
     let step = Step::new(name, 1, "Works on an item.").takes::<A>("item").gives::<B>("item");
     step.runs_each(move |item: A, _: &Call| Ok(run(item)))
@@ -202,12 +246,6 @@ fn table() -> StepTable {
     let compute = Step::new("compute", 1, "Computes.").takes::<Hit>("item").gives::<Hit>("item");
     let compute =
         compute.runs_batch(|hits: Vec<Hit>, _| Ok(hits.into_iter().map(|hit| Ok(computed(hit))).collect()));
-    let write = |hit: Hit| Text(format!("{} {}", hit.id, hit.weight));
-    let read = |text: Text| {
-        let (id, weight) = text.0.split_once(' ').expect("two numbers");
-        let number = |text: &str| text.parse().expect("a number");
-        changed(Hit { id: number(id), weight: number(weight) % 1_000_000 })
-    };
     StepTable::default()
         .with(make)
         .with(ask)
@@ -217,8 +255,8 @@ fn table() -> StepTable {
         .with(sum)
         .with(end)
         .with(each::<Hit, Hit>("pass", changed))
-        .with(each::<Hit, Text>("write-text", write))
-        .with(each::<Text, Hit>("read-text", read))
+        .with(each::<Hit, Text>("write-text", write_text))
+        .with(each::<Text, Hit>("read-text", read_text))
         .with(each::<Hit, Wide>("widen", |hit| Wide { id: hit.id, weight: hit.weight, rest: [hit.id; 11] }))
         .with(each::<Wide, Wide>("pass-wide", |wide| Wide { weight: wide.weight + wide.rest[3] % 7, ..wide }))
         .with(each::<Wide, Hit>("narrow", |wide| Hit { id: wide.id, weight: wide.weight }))

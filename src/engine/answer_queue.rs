@@ -1,7 +1,8 @@
 //! The queue between the workers, who make responses, and the threads that deliver them.
 //!
 //! Responses come in bundles. A bundle wakes at most one thread, and a thread that leaves responses in the
-//! queue wakes the next one. So a slow delivery delays no other, and quick ones cost a worker little.
+//! queue wakes the next one, unless one is on its way already. So a slow delivery delays no other, and quick
+//! ones cost little: to wake a thread takes longer than a delivery that waits for nothing.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender};
@@ -48,6 +49,17 @@ struct AnswerState {
     senders: usize,
     /// Threads that wait for an answer.
     idle: usize,
+    /// Those of them that were woken and have not looked yet.
+    woken: usize,
+}
+
+impl AnswerState {
+    /// Whether a thread is to be woken now. Notes that it is.
+    fn wakes(&mut self) -> bool {
+        let wakes = !self.waiting.is_empty() && self.woken == 0 && self.idle > 0;
+        self.woken += usize::from(wakes);
+        wakes
+    }
 }
 
 /// A sending end. The queue is closed when the last of them is dropped.
@@ -65,7 +77,9 @@ impl AnswerQueue {
         let mut state = self.lock();
         loop {
             if let Some(answer) = state.waiting.pop_front() {
-                if state.idle > 0 && !state.waiting.is_empty() {
+                let wakes = state.wakes();
+                drop(state);
+                if wakes {
                     self.changed.notify_one();
                 }
                 return Some(answer);
@@ -76,6 +90,8 @@ impl AnswerQueue {
             state.idle += 1;
             state = self.changed.wait(state).expect(NO_PANIC);
             state.idle -= 1;
+            // A thread may also wake by itself, when none was woken.
+            state.woken = state.woken.saturating_sub(1);
         }
     }
 
@@ -89,7 +105,7 @@ impl AnswerSender {
     pub fn send(&self, answers: impl IntoIterator<Item = AnsweredRequest>) {
         let mut state = self.0.lock();
         state.waiting.extend(answers);
-        let wakes = state.idle > 0 && !state.waiting.is_empty();
+        let wakes = state.wakes();
         drop(state);
         if wakes {
             self.0.changed.notify_one();
@@ -114,3 +130,64 @@ impl Drop for AnswerSender {
 }
 
 const NO_PANIC: &str = "nothing panics while it holds the lock";
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use crate::dataflow::ResponseVerdict;
+    use crate::step::{Digest, Request};
+
+    use super::*;
+
+    fn answer(number: u8) -> AnsweredRequest {
+        let request = Arc::new(Request::new(number.to_string(), Default::default(), Vec::new()));
+        let response = Response {
+            request: request.id,
+            name: request.name.clone(),
+            dataflow: "nothing".into(),
+            version: Digest::of(&[]),
+            verdict: ResponseVerdict::Complete,
+            steps: Vec::new(),
+            reservations: Vec::new(),
+            streams: Vec::new(),
+            files: Vec::new(),
+            supersedes: None,
+            revises: None,
+        };
+        let receipt = Receipt::unrecorded(request);
+        AnsweredRequest {
+            dataflow: 0,
+            receipt,
+            priority: RequestPriority::Normal,
+            response,
+            turn: AnswerTurn::Recorded,
+        }
+    }
+
+    #[test]
+    fn a_slow_delivery_delays_no_other() {
+        const THREADS: usize = 4;
+        let queue = Arc::<AnswerQueue>::default();
+        let sender = queue.sender();
+        let (tell, told) = channel();
+        for _ in 0..THREADS {
+            let (queue, tell) = (Arc::clone(&queue), tell.clone());
+            std::thread::spawn(move || {
+                while let Some(answer) = queue.take() {
+                    // The thread is back at the queue when the other end is dropped.
+                    let (end, ended) = channel::<()>();
+                    tell.send((answer.response.name, end)).unwrap();
+                    let _ = ended.recv();
+                }
+            });
+        }
+        for _ in 0..1_000 {
+            sender.send((0..THREADS as u8).map(answer));
+            // No delivery ends before all have begun.
+            let begun = || told.recv_timeout(Duration::from_secs(20)).expect("each delivery begins");
+            drop((0..THREADS).map(|_| begun()).collect::<Vec<_>>());
+        }
+    }
+}

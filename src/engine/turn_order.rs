@@ -55,15 +55,26 @@ impl TurnOrder {
                 *end = (*end).max(self.now);
             }
         }
-        self.waited = candidates.iter().map(|candidate| candidate.account.to_owned()).collect();
+        self.note_waiting(candidates);
         let of_priority = candidates.iter().enumerate().filter(|(_, one)| one.priority == priority);
         let start = |one: &TurnCandidate| self.ends.get(one.account).copied().unwrap_or_default();
         let (index, chosen) = of_priority.min_by_key(|(_, one)| (start(one), one.number))?;
         let start = start(chosen);
         self.now = self.now.max(start);
-        self.ends.insert(chosen.account.to_owned(), start + REQUEST_TIME / u64::from(chosen.share.max(1)));
+        // Every account that waits has got its entry above.
+        let end = self.ends.get_mut(chosen.account)?;
+        *end = start + REQUEST_TIME / u64::from(chosen.share.max(1));
         self.pass(priority, candidates);
         Some(index)
+    }
+
+    /// Notes the accounts that wait. They are mostly the same as before: nothing is allocated then.
+    fn note_waiting(&mut self, candidates: &[TurnCandidate]) {
+        let waits = |account: &String| candidates.iter().any(|one| one.account == account);
+        let is_known = |one: &TurnCandidate| self.waited.contains(one.account);
+        if !self.waited.iter().all(waits) || !candidates.iter().all(is_known) {
+            self.waited = candidates.iter().map(|one| one.account.to_owned()).collect();
+        }
     }
 
     /// The priority whose turn it is.
