@@ -1,6 +1,7 @@
 //! `list-series`: the series of a study of any modality, with checks that need no look at the pixels.
 //!
-//! A finding is no fault: the study is listed whatever it holds. Checked are identifiers (PS3.5 9.1), repeated
+//! A finding is no fault: the study is listed whatever it holds. Instances of several patients, and two contents under
+//! one SOP Instance UID, are a reservation as well: the list is of more than one study then. Checked are identifiers (PS3.5 9.1), repeated
 //! instances, gaps between instance numbers, the distances of axial slices, and whether flow can decode the
 //! pixels.
 
@@ -11,11 +12,11 @@ use dicom_dictionary_std::sop_class::StandardSopClassDictionary;
 
 use crate::dicom_file::uid::is_standard_uid;
 use crate::imaging::codecs::syntax_name;
-use crate::imaging::patients::patient_differences;
+use crate::imaging::patients::{check_patient, patient_differences};
 use crate::imaging::slices::{AxialSlice, check_spacing};
 use crate::imaging::{InstanceHeader, SeriesEntry, StudyInventory, can_decode};
 use crate::printable::counted;
-use crate::step::{BuiltIn, Step, StepOutputs};
+use crate::step::{BuiltIn, Step, StepOutputs, StepReservations};
 
 /// The most gaps between instance numbers that are told; more are a numbering of another kind.
 const NUMBERS_MISSING_MOST: usize = 20;
@@ -41,6 +42,34 @@ fn study_findings(headers: &[&InstanceHeader]) -> Vec<String> {
         findings.push(counted_where(headers, "without a Patient ID", |header| header.patient_id.is_empty()));
     }
     findings
+}
+
+/// What keeps the list from being one of one study of one patient.
+fn reservations(headers: &[&InstanceHeader]) -> StepReservations {
+    let mut reservations = StepReservations::default();
+    match check_patient(headers) {
+        Ok(differences) => reservations.0.extend(differences.reservations),
+        Err(fault) => reservations.say("several_patients", fault.reason),
+    }
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut repeated: Vec<(&str, &str)> = Vec::new();
+    for header in headers.iter().filter(|header| !header.sop_instance_uid.is_empty()) {
+        match seen.get(header.sop_instance_uid.as_str()) {
+            Some(first) => repeated.push((first, &header.name)),
+            None => _ = seen.insert(&header.sop_instance_uid, &header.name),
+        }
+    }
+    if let Some((first, second)) = repeated.first() {
+        let more = match repeated.len() {
+            1 => String::new(),
+            count => format!(" (and {})", counted(count - 1, "more pair")),
+        };
+        let text = format!(
+            "the files {first} and {second} have the same SOP Instance UID and other contents{more}: both are listed"
+        );
+        reservations.say("repeated_instances", text);
+    }
+    reservations
 }
 
 /// How many of the instances a condition holds for, in words.
@@ -139,10 +168,15 @@ fn common<T: PartialEq>(mut values: impl Iterator<Item = T>) -> Option<T> {
 }
 
 fn step() -> Step {
-    Step::new("list-series", 2, "Lists the series of a study of any modality, and checks them.")
+    Step::new("list-series", 3, "Lists the series of a study of any modality, and checks them.")
         .takes_each::<InstanceHeader>("headers")
         .gives::<StudyInventory>("inventory")
-        .runs(|call| Ok(StepOutputs::one("inventory", list_series(&call.each("headers")))))
+        .gives::<StepReservations>("reservations")
+        .runs(|call| {
+            let headers = call.each("headers");
+            let (inventory, reservations) = (list_series(&headers), reservations(&headers));
+            Ok(StepOutputs::one("inventory", inventory).with("reservations", reservations))
+        })
 }
 
 inventory::submit! { BuiltIn(step) }
@@ -151,6 +185,7 @@ inventory::submit! { BuiltIn(step) }
 mod tests {
     use super::*;
     use crate::imaging::sample;
+    use crate::step::StepReservation;
 
     #[test]
     fn a_study_is_listed_by_series() {
@@ -184,6 +219,10 @@ mod tests {
         let ids =
             "the instances have 2 different Patient IDs (5, for example slice-1; 1, for example slice-0)";
         assert_eq!(inventory.findings, [ids]);
+        let said: Vec<StepReservation> = reservations(&headers.iter().collect::<Vec<_>>()).0;
+        let codes: Vec<&str> = said.iter().map(|one| one.code.as_str()).collect();
+        assert_eq!(codes, ["several_patients", "repeated_instances"]);
+        assert!(said[1].text.contains("the files slice-5 and slice-5 "), "{}", said[1].text);
         let findings = &inventory.series[0].findings;
         assert_eq!(findings[0], "1 of the instances repeat the SOP Instance UID of another");
         assert_eq!(findings[1], "1 instance with an identifier that is no valid UID");

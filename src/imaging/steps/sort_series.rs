@@ -18,7 +18,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::imaging::candidates::{Candidate, Candidates, candidates};
+use crate::imaging::candidates::{Candidate, Candidates, LeftOut, candidates};
 use crate::imaging::patients::{PatientDifferences, check_patient};
 use crate::imaging::preview;
 use crate::imaging::slices::{AxialSlice, check_spacing, other_plane, shifts};
@@ -76,7 +76,7 @@ pub fn sort_series(headers: &[&InstanceHeader], slices_least: usize) -> Result<S
             }
             Err(fault) => {
                 passed_over.push(format!("{} passed over: {}", candidate.label, fault.reason));
-                first_fault = first_fault.or(Some(with_left_out(fault, &candidate)));
+                first_fault = first_fault.or(Some(with_left_out(fault, &candidate, &left_out)));
             }
         }
     }
@@ -157,11 +157,14 @@ fn frame_of_reference_remark(candidate: &Candidate) -> Option<String> {
 }
 
 /// A slice that was left out may be the one that is missing.
-fn with_left_out(fault: Fault, candidate: &Candidate) -> Fault {
-    if candidate.remarks.is_empty() {
+fn with_left_out(fault: Fault, candidate: &Candidate, left_out: &[LeftOut]) -> Fault {
+    let label = candidate.slices[0].header.series_label();
+    let of_series = left_out.iter().filter(|one| one.series_label == label).map(LeftOut::remark);
+    let remarks: Vec<String> = candidate.remarks.iter().cloned().chain(of_series).collect();
+    if remarks.is_empty() {
         return fault;
     }
-    Fault::new(format!("{} ({})", fault.reason, candidate.remarks.join("; ")), fault.remedy)
+    Fault::new(format!("{} ({})", fault.reason, remarks.join("; ")), fault.remedy)
 }
 
 /// Each image has a SOP Instance UID of its own: of two files with one UID nothing says which one is right.

@@ -114,7 +114,14 @@ fn gaps_are_named() {
 fn what_is_no_regular_grid_is_refused() {
     check_fault(|headers| headers[5].rows = 9, "1 instance has another size than the others, left out");
     check_fault(|headers| headers[5].spacing = Some([0.7, 0.7]), "another pixel spacing");
-    check_fault(|headers| headers[5].position = None, "1 slice is missing");
+    check_fault(
+        |headers| headers[5].position = None,
+        "between z = 4.0 mm and 6.0 mm (series 3 (Thorax): 1 instance left out, without position",
+    );
+    check_fault(
+        |headers| headers[5].sop_instance_uid.clear(),
+        "1 instance left out, without a SOP Instance UID or a Series Instance UID",
+    );
     check_fault(|headers| headers[5].bits_allocated = 1, "1 slice is missing");
     check_fault(
         |headers| scale_z(&mut headers[5], 4.0 / 5.0),
