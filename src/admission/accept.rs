@@ -219,9 +219,13 @@ impl Admission<'_> {
     fn revised(&self, history: &RequestHistory, request: Request) -> Request {
         let Ok((earlier, _)) = history.request() else { return request };
         let mut revised = self.sources.merge(earlier, request);
-        // Where the merge gave the earlier request back, it supersedes what it superseded before.
-        let is_other = revised.id != earlier.id;
-        revised.supersedes = if is_other { Some(earlier.id) } else { earlier.supersedes };
+        if revised.has_items_of(earlier) {
+            // It is the earlier request, and supersedes what that superseded.
+            revised.supersedes = earlier.supersedes;
+            (revised.id, revised.name) = (earlier.id, earlier.name.clone());
+        } else {
+            revised.supersedes = Some(earlier.id);
+        }
         revised
     }
 

@@ -272,6 +272,13 @@ impl RequestRow {
         Ok(())
     }
 
+    /// Writes the claims of the request; its other columns, with the seal over all, are written in the same transaction.
+    pub(super) fn write_claims(&self, connection: &Connection) -> Result<(), DatabaseError> {
+        let text = "UPDATE request SET folders = ? WHERE number = ?";
+        connection.prepare_cached(text)?.execute(params![self.claims_text(), self.number])?;
+        Ok(())
+    }
+
     /// Removes the row and all records of the request.
     pub(super) fn delete(&self, connection: &Connection) -> Result<(), DatabaseError> {
         connection.prepare_cached("DELETE FROM record WHERE request = ?")?.execute([self.number])?;

@@ -49,12 +49,13 @@ struct CachedRow {
     /// The time at which the request was last opened, if that was since the row is here.
     opened_ms: Option<i64>,
     is_changed: bool,
+    has_new_claims: bool,
 }
 
 impl CachedRow {
     fn of(row: RequestRow, seal: [u8; 16]) -> CachedRow {
         let (written, counted) = (RowShare::of(&row, seal), StandingShare::of(&row));
-        CachedRow { row, written, counted, opened_ms: None, is_changed: false }
+        CachedRow { row, written, counted, opened_ms: None, is_changed: false, has_new_claims: false }
     }
 }
 
@@ -112,8 +113,12 @@ impl<'a> LogTransaction<'a> {
         // The table may lack changes of this transaction, so the row in memory is used.
         let number = known.number;
         match self.cached(number)?.row.state {
-            RequestState::Accepted | RequestState::Responded => Ok((number, RequestStanding::InWork)),
+            RequestState::Accepted | RequestState::Responded => {
+                self.claim(number, &arrival.request.claims)?;
+                Ok((number, RequestStanding::InWork))
+            }
             RequestState::Answered | RequestState::Undelivered => {
+                self.claim(number, &arrival.request.claims)?;
                 self.append(number, entry)?;
                 Ok((number, RequestStanding::Answered))
             }
@@ -153,6 +158,18 @@ impl<'a> LogTransaction<'a> {
         self.cache.rows.insert(number, cached);
         self.count(summary)?;
         Ok(number)
+    }
+
+    /// Adds claims to those of a known request: its source releases them together.
+    fn claim(&mut self, request: i64, claims: &[String]) -> Result<(), DatabaseError> {
+        let cached = self.cached(request)?;
+        let new = claims.iter().filter(|claim| !cached.row.claims.contains(claim));
+        let new: Vec<String> = new.cloned().collect();
+        let is_more = !new.is_empty();
+        cached.row.claims.extend(new);
+        cached.is_changed |= is_more;
+        cached.has_new_claims |= is_more;
+        Ok(())
     }
 
     /// Adds an entry to a request's log.
@@ -256,6 +273,9 @@ impl<'a> LogTransaction<'a> {
         for cached in self.cache.rows.values_mut().filter(|cached| cached.is_changed) {
             let seal = cached.row.seal();
             cached.row.update(connection, seal)?;
+            if std::mem::take(&mut cached.has_new_claims) {
+                cached.row.write_claims(connection)?;
+            }
             now.subtract(cached.written);
             cached.written = RowShare::of(&cached.row, seal);
             now.add(cached.written);

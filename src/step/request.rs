@@ -71,10 +71,8 @@ impl Request {
         attributes: BTreeMap<String, AttributeValues>,
         items: Vec<Item>,
     ) -> Request {
-        let mut digests: Vec<Digest> = items.iter().map(|item| item.digest).collect();
-        digests.sort();
         Request {
-            id: Digest::of_parts(digests.iter().map(|digest| digest.as_bytes().as_slice())),
+            id: items_digest(&items),
             name: name.into(),
             subject: String::new(),
             supersedes: None,
@@ -83,6 +81,20 @@ impl Request {
             items,
             claims: Vec::new(),
         }
+    }
+
+    /// Whether both have the same items, whatever their order and paths.
+    pub fn has_items_of(&self, other: &Request) -> bool {
+        items_digest(&self.items) == items_digest(&other.items)
+    }
+
+    /// This request as a correction of an earlier one, of which it replaces items. Its identity follows from both: where
+    /// a correction is taken back, the items are those of a request that was answered before, and yet the last response
+    /// has to be superseded.
+    #[must_use]
+    pub fn correcting(self, earlier: &Request) -> Request {
+        let both = [self.id, earlier.id];
+        Request { id: Digest::of_parts(both.iter().map(|id| id.as_bytes().as_slice())), ..self }
     }
 
     /// The value of an attribute, "" if the request lacks it; several are joined by `\`.
@@ -99,6 +111,12 @@ impl Request {
     pub fn decoded(&self) -> u64 {
         self.items.iter().fold(0, |sum, item| sum.saturating_add(item.decoded))
     }
+}
+
+fn items_digest(items: &[Item]) -> Digest {
+    let mut digests: Vec<Digest> = items.iter().map(|item| item.digest).collect();
+    digests.sort();
+    Digest::of_parts(digests.iter().map(|digest| digest.as_bytes().as_slice()))
 }
 
 fn is_zero(number: &u32) -> bool {

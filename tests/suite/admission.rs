@@ -16,8 +16,9 @@ use flow::step::{
     StepTable,
 };
 
-/// A source of letters: what comes later of a letter is added to what came before.
+/// A source of letters: what comes later of a letter is added to what came before, or replaces it.
 struct Letters {
+    replaces: bool,
     /// Items of one subject, in the order in which they come.
     brought: Vec<Vec<&'static str>>,
     accepted: Arc<Mutex<Vec<Accepted>>>,
@@ -27,7 +28,7 @@ struct Letters {
 impl Letters {
     fn new(brought: &[&[&'static str]]) -> Letters {
         let brought = brought.iter().map(|items| items.to_vec()).collect();
-        Letters { brought, accepted: Arc::default(), released: Arc::default() }
+        Letters { replaces: false, brought, accepted: Arc::default(), released: Arc::default() }
     }
 }
 
@@ -51,6 +52,10 @@ impl Source for Letters {
     }
 
     fn merge(&self, earlier: &Request, later: Request) -> Request {
+        if self.replaces {
+            let corrected = later.correcting(earlier);
+            return Request { name: format!("letter-{}", corrected.id.short()), ..corrected };
+        }
         let mut items = earlier.items.clone();
         let is_new = |item: &Item| earlier.items.iter().all(|it| it.digest != item.digest);
         let mut claims = earlier.claims.clone();
@@ -134,6 +139,20 @@ fn a_source_merges_what_comes_later_and_releases_what_nobody_needs() {
     assert_eq!(found.len(), 2, "its source knows by what it is called");
     assert!(find_requests(&reader, &SourceTable::default(), "Ada").unwrap().is_empty());
     assert!(found.iter().all(|row| row.state == RequestState::Answered));
+}
+
+#[test]
+fn a_correction_that_is_taken_back_supersedes_it() {
+    let state = tempfile::tempdir().unwrap();
+    let source = Letters { replaces: true, ..Letters::new(&[&["a"], &["b"], &["a"], &["a"]]) };
+    let (accepted, released) = (Arc::clone(&source.accepted), Arc::clone(&source.released));
+    assert_eq!(open(state.path(), "").run(source, &Taken::default()).unwrap(), Intake::Whole);
+    use Accepted::{Answered, New};
+    assert_eq!(*accepted.lock().unwrap(), [New, New, New, Answered]);
+    assert!(released.lock().unwrap().is_empty(), "every folder is claimed by a request");
+    let rows = JournalReader::open(state.path()).unwrap().requests().unwrap();
+    let claims: Vec<_> = rows.iter().map(|row| row.claims.join(" ")).collect();
+    assert_eq!(claims, ["/letters/0", "/letters/1", "/letters/2 /letters/3"]);
 }
 
 #[test]
