@@ -51,7 +51,9 @@ impl ConversationsArguments {
         let state = &self.state.find()?;
         let Some(log) = LogReader::of_state(state) else {
             let text = format!("there is no chat in {}", state.display());
-            return Err(CommandError::new(CommandErrorKind::NoInput, text).hint("`flow run chat` serves one"));
+            return Err(
+                CommandError::new(CommandErrorKind::InputOutput, text).hint("`flow run chat` serves one")
+            );
         };
         let summaries = log.summaries().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let in_work = in_work(state)?;

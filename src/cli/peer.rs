@@ -16,6 +16,7 @@ use crate::dicom::verify;
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::output::{print_line, tell_line};
 use super::site::SiteArguments;
+use super::source::unopened;
 
 /// A node, and the AE title that we use there.
 #[derive(Debug, clap::Args)]
@@ -151,7 +152,7 @@ impl FindArguments {
 impl SendArguments {
     pub fn run(self) -> Result<CommandExit, CommandError> {
         let destination = self.peer.destination()?;
-        let found = folder::find(&self.paths).map_err(CommandError::of(CommandErrorKind::NoInput))?;
+        let found = folder::find(&self.paths).map_err(unopened)?;
         for SkippedPath { path, reason, .. } in &found.skipped {
             tell_line(format_args!("skipped   {}: {reason}", path.display()));
         }
@@ -165,7 +166,7 @@ impl SendArguments {
         };
         let objects = items.iter().map(open);
         let objects: Vec<DicomObject> =
-            objects.collect::<Result<_, _>>().map_err(CommandError::of(CommandErrorKind::NoInput))?;
+            objects.collect::<Result<_, _>>().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let mut unsent = 0;
         let mut tell = |sent: SentObject| {
             unsent += usize::from(!sent.outcome.is_stored());

@@ -42,7 +42,7 @@ impl PullArguments {
         let state = self.state.find()?;
         if !state.is_dir() {
             let failure = CommandError::new(
-                CommandErrorKind::NoInput,
+                CommandErrorKind::InputOutput,
                 format!("there is no state folder {}", state.display()),
             );
             return Err(failure.hint("give the --state of the flow that is to fetch"));

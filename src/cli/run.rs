@@ -400,11 +400,13 @@ impl Run {
         Ok(EngineSettings { workers, lanes, memory, mesh, control, ..EngineSettings::default() })
     }
 
-    /// Whether nothing is given that a sample could get in the way of: no site, no destination, and no open
-    /// request.
+    /// Whether nothing is given that a sample could get in the way of: no site, no destination, and no request that is
+    /// open or that an operator has asked something for.
     fn is_bare(&self, service: &Service) -> Result<bool, CommandError> {
+        let journal = &service.journal;
         let has_destination = !self.to.is_empty() || !self.back_to.is_empty();
-        Ok(self.site.site.is_none() && !has_destination && service.journal.open_requests()?.is_empty())
+        let has_work = !journal.open_requests()?.is_empty() || journal.has_operator_requests()?;
+        Ok(self.site.site.is_none() && !has_destination && !has_work)
     }
 
     fn input(

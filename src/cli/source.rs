@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::admission::{Service, Source};
-use crate::dicom::folder::SkippedPath;
+use crate::dicom::folder::{InputError, SkippedPath};
 use crate::dicom::{DeliveredObjects, StudyFiles};
-use crate::files::PlainFiles;
+use crate::files::{FilesError, PlainFiles};
 use crate::imaging::phantom::{PhantomChest, PhantomOptions, PhantomSyntax};
 use crate::outbox::Outbox;
 use crate::printable::counted;
@@ -37,6 +37,16 @@ enum SampleTruth {
 /// More skipped files than this are counted, not named.
 const SKIPPED_NAMED_MAX: usize = 20;
 
+/// The error of a path that was to be looked into.
+pub fn unopened(error: InputError) -> CommandError {
+    CommandError::of(kind(error.is_missing()))(error)
+}
+
+/// There is no input only where nothing is there.
+fn kind(is_missing: bool) -> CommandErrorKind {
+    if is_missing { CommandErrorKind::NoInput } else { CommandErrorKind::InputOutput }
+}
+
 impl Input {
     /// The studies found in files, without what was given away as results.
     pub fn studies(
@@ -44,8 +54,7 @@ impl Input {
         results: &DeliveredObjects,
         progress: &ProgressDisplay,
     ) -> Result<Input, CommandError> {
-        let found = StudyFiles::find_without(paths, results);
-        let found = found.map_err(CommandError::of(CommandErrorKind::NoInput))?;
+        let found = StudyFiles::find_without(paths, results).map_err(unopened)?;
         for SkippedPath { path, reason, .. } in found.skipped.iter().take(SKIPPED_NAMED_MAX) {
             progress.say_line(format_args!("skipped   {}: {reason}", path.display()));
         }
@@ -62,7 +71,8 @@ impl Input {
 
     /// Files of any kind.
     pub fn files(paths: &[PathBuf]) -> Result<Input, CommandError> {
-        PlainFiles::find(paths).map(Input::of).map_err(CommandError::of(CommandErrorKind::NoInput))
+        let unopened = |error: FilesError| CommandError::of(kind(error.is_missing()))(error);
+        PlainFiles::find(paths).map(Input::of).map_err(unopened)
     }
 
     /// Sources that the site's file has made.

@@ -11,6 +11,7 @@ use crate::admission::{Admission, BuiltInSource, Intake, Source, StopSignal};
 use crate::step::{AttributeDeclaration, BuiltInAttributes, Request};
 
 use super::folder::{self, FolderContents, InputError, SkippedPath};
+use super::intake::instance::are_same_contents;
 use super::intake::rejections::RejectionLog;
 use super::{DeliveredObjects, ReceiveSettings, ReceiverEvent, SOURCE, merge, release, serve};
 
@@ -97,6 +98,11 @@ impl Source for StudyFiles {
 
     fn lookup_texts(&self, request: &Request) -> Vec<String> {
         names(request)
+    }
+
+    /// The files count as they are now; the same instances in another compression are the earlier request.
+    fn merge(&self, earlier: &Request, later: Request) -> Request {
+        if are_same_contents(earlier, &later) { earlier.clone() } else { later }
     }
 }
 

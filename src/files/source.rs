@@ -56,6 +56,16 @@ pub enum FilesError {
     Empty { path: PathBuf },
 }
 
+impl FilesError {
+    /// Whether there is nothing at the path.
+    pub fn is_missing(&self) -> bool {
+        match self {
+            FilesError::Unreadable { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            FilesError::Empty { .. } => true,
+        }
+    }
+}
+
 impl PlainFiles {
     /// Reads each path once, for the digests of its files, and makes a request of it. Links are followed,
     /// but not to folders below a path.

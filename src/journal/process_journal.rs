@@ -366,6 +366,14 @@ impl Journal {
         self.within(reader::take_operator_requests).map(Option::unwrap_or_default)
     }
 
+    /// Whether operator requests are recorded that [`Journal::operator_requests`] has not given yet.
+    ///
+    /// # Errors
+    /// If the journal cannot be read.
+    pub fn has_operator_requests(&self) -> Result<bool, JournalError> {
+        self.within(reader::has_operator_requests).map(Option::unwrap_or_default)
+    }
+
     /// Waits until all that was recorded so far is on the disk.
     ///
     /// # Errors

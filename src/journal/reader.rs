@@ -259,6 +259,12 @@ impl JournalReader {
     }
 }
 
+/// Whether operator requests are recorded that no process has taken yet.
+pub(super) fn has_operator_requests(transaction: &mut LogTransaction) -> Result<bool, DatabaseError> {
+    let mut statement = transaction.written()?.prepare_cached("SELECT 1 FROM wish LIMIT 1")?;
+    Ok(statement.exists([])?)
+}
+
 /// Takes the operator requests that other processes have recorded, and adds them to the records of their
 /// requests.
 pub(super) fn take_operator_requests(

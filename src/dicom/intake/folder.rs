@@ -18,7 +18,7 @@ use crate::dicom_file::uid::UID_BYTES_ACCEPTED_MAX;
 use crate::imaging::{HeaderError, Part10File, read_instance};
 use crate::step::{Digest, Item, ItemPlace, Request};
 
-use super::instance::{HEADER_BYTES_MAX, StudyInstance, request};
+use super::instance::{HEADER_BYTES_MAX, StudyInstance, item_differences, request};
 
 /// The attribute `source` of what was found.
 pub(in crate::dicom) const SOURCE: &str = "folder";
@@ -69,6 +69,13 @@ pub struct InputError {
     source: io::Error,
 }
 
+impl InputError {
+    /// Whether there is nothing at the path.
+    pub fn is_missing(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
 /// Finds the studies in files and folders. Links are followed, each folder is looked into once.
 ///
 /// # Errors
@@ -101,8 +108,24 @@ pub fn find_without(paths: &[PathBuf], results: &DeliveredObjects) -> Result<Fol
         }
     }
     skipped.sort_by(|a, b| a.path.cmp(&b.path));
-    let studies = studies.into_values().filter_map(|one| request(one, &[("source", SOURCE)])).collect();
+    let studies = studies.into_values().map(without_copies);
+    let studies = studies.filter_map(|one| request(one, &[("source", SOURCE)])).collect();
     Ok(FolderContents { studies, skipped })
+}
+
+/// The instances, of those with one SOP Instance UID and the same content in another compression the first.
+fn without_copies(mut instances: Vec<StudyInstance>) -> Vec<StudyInstance> {
+    instances.sort_by(|a, b| (&a.sop_instance_uid, &a.item.name).cmp(&(&b.sop_instance_uid, &b.item.name)));
+    let mut kept: Vec<StudyInstance> = Vec::new();
+    for instance in instances {
+        let uid = &instance.sop_instance_uid;
+        let mut same_uid =
+            kept.iter().rev().take_while(|one| !uid.is_empty() && one.sop_instance_uid == *uid);
+        if !same_uid.any(|one| item_differences(&one.item, &instance.item).is_empty()) {
+            kept.push(instance);
+        }
+    }
+    kept
 }
 
 /// The instances in a folder of received files. Files that belong to no study are ignored: their senders were

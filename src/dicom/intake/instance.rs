@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
+
 use crate::imaging::{InstanceHeader, StudyAttributes};
 use crate::step::{AttributeValues, Item, Request};
 
@@ -85,11 +87,12 @@ pub(in crate::dicom) fn request(mut instances: Vec<StudyInstance>, more: &[(&str
 }
 
 /// The merge of an earlier request with a later one about the same study: all instances of both. Of an
-/// instance that both have, the later content counts.
+/// instance that both have, the later content counts; the identity of the request follows from both then.
 pub fn merge(earlier: &Request, later: Request) -> Request {
     let MergedItems { items, replaced, left } = merged_items(earlier, &later.items);
     let mixed = mixed_after(earlier, &later, &replaced.mixing(), &left);
     let replaced = replaced.remark("after the study was complete");
+    let is_corrected = replaced.is_some();
     let later_claims = later.claims;
     // A folder without any new instance is not needed.
     let used: BTreeSet<String> = items.iter().filter_map(|item| item.path()?.parent().map(claim)).collect();
@@ -97,7 +100,7 @@ pub fn merge(earlier: &Request, later: Request) -> Request {
     let mut attributes = earlier.attributes.clone();
     // The study's attributes are those of the later request, too.
     let of_study = StudyAttributes::default().attributes();
-    let corrected = of_study.keys().filter(|_| replaced.is_some());
+    let corrected = of_study.keys().filter(|_| is_corrected);
     for (name, value) in corrected.filter_map(|name| later.attributes.get_key_value(name)) {
         attributes.insert(name.clone(), value.clone());
     }
@@ -114,7 +117,8 @@ pub fn merge(earlier: &Request, later: Request) -> Request {
         let all = attributes.get("remarks").into_iter().flat_map(AttributeValues::iter).map(str::to_owned);
         attributes.insert("remarks".to_owned(), each_once(all.chain([remark])));
     }
-    let mut merged = Request::new("", attributes, items);
+    let merged = Request::new("", attributes, items);
+    let mut merged = if is_corrected { merged.correcting(earlier) } else { merged };
     merged.name = name(&merged);
     merged.subject = earlier.subject.clone();
     merged.claims = claims.intersection(&used).cloned().collect();
@@ -173,7 +177,22 @@ fn merged_items(earlier: &Request, later: &[Item]) -> MergedItems {
     MergedItems { items, replaced, left }
 }
 
-fn item_differences(before: &Item, after: &Item) -> BTreeSet<ContentDifference> {
+/// Whether a request from files has the instances of an earlier one with the same contents, maybe in another
+/// compression.
+pub(in crate::dicom) fn are_same_contents(earlier: &Request, later: &Request) -> bool {
+    let [before, after] = [earlier, later].map(|request| {
+        let keyed = request.items.iter().map(|item| (item_key(request, item), item));
+        keyed.collect::<BTreeMap<String, &Item>>()
+    });
+    let has_each_once = before.len() == earlier.items.len() && after.len() == later.items.len();
+    let pairs: Vec<(&Item, &Item)> =
+        before.iter().filter_map(|(key, item)| Some((*item, *after.get(key)?))).collect();
+    has_each_once
+        && pairs.len() == before.len().max(after.len())
+        && pairs.par_iter().all(|(before, after)| item_differences(before, after).is_empty())
+}
+
+pub(in crate::dicom) fn item_differences(before: &Item, after: &Item) -> BTreeSet<ContentDifference> {
     match (before.path(), after.path()) {
         _ if before.digest == after.digest => BTreeSet::new(),
         (Some(before), Some(after)) => differences(before, after),
@@ -269,6 +288,20 @@ mod tests {
             (whole.id, &whole.name, "CT\\SR")
         );
         assert_eq!(merge(&merged, later).id, merged.id, "nothing is new");
+    }
+
+    #[test]
+    fn a_correction_that_is_taken_back_is_another_request() {
+        let study =
+            |content| request(vec![instance("1.dcm", content, "P", "CT")], &[("source", "dicom")]).unwrap();
+        let (first, other) = (study("1 right"), study("1 wrong"));
+        let corrected = merge(&first, other.clone());
+        let taken_back = merge(&corrected, first.clone());
+        assert!(corrected.has_items_of(&other) && taken_back.has_items_of(&first));
+        let identities = BTreeSet::from([first.id, other.id, corrected.id, taken_back.id]);
+        assert_eq!(identities.len(), 4);
+        assert!(taken_back.name.ends_with(&taken_back.id.short()), "{}", taken_back.name);
+        assert!(merge(&taken_back, first).has_items_of(&taken_back), "nothing is new");
     }
 
     #[test]

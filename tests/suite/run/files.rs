@@ -1,11 +1,14 @@
 //! Studies in files, and what a person is told.
 
 use std::fs;
+use std::process::Command;
 
 use flow::dataflow::ResponseVerdict;
 use flow::step::Outcome;
 
 use super::Place;
+use crate::support::data::files_below;
+use crate::support::peers::tool;
 
 #[test]
 fn without_anything_a_sample_is_run_and_compared_with_the_truth() {
@@ -29,6 +32,52 @@ fn without_anything_a_sample_is_run_and_compared_with_the_truth() {
     }
     let left: Vec<_> = fs::read_dir(place.path("flow-state/store")).unwrap().collect();
     assert!(left.is_empty(), "what is not to be kept leaves nothing in the state: {left:?}");
+}
+
+#[test]
+fn after_a_retry_what_was_asked_for_runs_and_no_sample() {
+    let place = Place::new();
+    let work =
+        "dataflow: work\nsteps:\n  one: {step: run-program, with: {program: 'false'}}\nresponse: [one]\n";
+    fs::write(place.path("work.yaml"), work).unwrap();
+    fs::write(place.path("item"), "it").unwrap();
+    assert_eq!(place.run(&["run", "work.yaml", "--files", "item"]).code, 1);
+    assert_eq!(place.run(&["retry", "item"]).code, 0);
+    let again = place.run(&["run", "work.yaml"]);
+    assert_eq!(again.code, 1, "{}", again.err);
+    let accepted = again.err.lines().filter(|line| line.contains("accepted  ")).count();
+    assert_eq!(accepted, 0, "{}", again.err);
+    assert!(again.err.contains("ERROR RESPONSE"), "{}", again.err);
+}
+
+#[test]
+fn no_sample_is_run_beside_a_site() {
+    let place = Place::new();
+    let site = "nodes:\n  pacs: {address: 'PACS@127.0.0.1:9'}\nto: [pacs]\n";
+    fs::write(place.path("site.yaml"), site).unwrap();
+    let ended = place.run(&["run", "--site", "site.yaml"]);
+    assert!(!ended.err.contains("accepted  ") && !place.path("flow-output").exists(), "{}", ended.err);
+}
+
+#[test]
+fn one_study_in_two_compressions_is_one_request_and_one_instance_in_two_is_one_instance() {
+    let Some(gdcmconv) = tool("/usr/bin/gdcmconv") else { return };
+    let place = Place::new();
+    place.study("plain", 1);
+    fs::create_dir(place.path("compressed")).unwrap();
+    for (number, file) in files_below(&place.path("plain")).iter().enumerate() {
+        let to = place.path("compressed").join(format!("{number}.dcm"));
+        let said = Command::new(gdcmconv).arg("--rle").arg(file).arg(&to).output().unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    }
+    assert_eq!(place.run(&["run", "--input", "compressed"]).code, 0);
+    let known = place.run(&["run", "--input", "plain"]);
+    assert_eq!(known.code, 0, "{}", known.err);
+    assert!(known.err.contains("known") && !known.err.contains("accepted  "), "{}", known.err);
+
+    fs::rename(place.path("compressed/0.dcm"), place.path("plain/copy.dcm")).unwrap();
+    let with_copy = place.run(&["run", "--input", "plain", "--state", "other", "--output", "other-output"]);
+    assert_eq!(with_copy.code, 0, "{}", with_copy.err);
 }
 
 #[test]
