@@ -12,9 +12,10 @@
 //! when somebody asks for their path.
 
 mod held_files;
+mod holes;
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +25,7 @@ use crate::step::{Artifact, Digest};
 pub use held_files::SMALL_FILE_BYTES_MAX;
 
 use held_files::HeldFiles;
+use holes::write_with_holes;
 
 /// The store of one state folder.
 ///
@@ -235,7 +237,7 @@ impl Store {
         fs::create_dir_all(folder).map_err(failed("make", folder))?;
         let number = self.temporary.fetch_add(1, Ordering::Relaxed);
         let temporary = folder.join(format!("{}-{number}.part", std::process::id()));
-        let written = File::create(&temporary).and_then(|mut file| file.write_all(bytes));
+        let written = File::create(&temporary).and_then(|mut file| write_with_holes(&mut file, bytes));
         let kept = written.and_then(|()| fs::rename(&temporary, folder.join(digest.to_string())));
         kept.map_err(|error| {
             // The first error is reported; the rest of the file is of no use.
