@@ -27,6 +27,9 @@ pub use held_files::SMALL_FILE_BYTES_MAX;
 use held_files::HeldFiles;
 use holes::write_with_holes;
 
+/// The least size of a file that the disk begins to write at once. Smaller ones are soon synced.
+const LARGE_FILE_BYTES: usize = 256 << 10;
+
 /// The store of one state folder.
 ///
 /// ```
@@ -86,7 +89,12 @@ impl Store {
     /// # Errors
     /// If it cannot be written; nothing is left behind then.
     pub fn put(&self, request: Digest, digest: Digest, bytes: &[u8]) -> Result<(), StoreError> {
-        self.write(&self.request(request), digest, bytes)
+        let file = self.write(&self.request(request), digest, bytes)?;
+        if bytes.len() >= LARGE_FILE_BYTES {
+            // The disk writes while other steps compute: then `secure` waits less.
+            begin_writing(&file, 0, bytes.len() as u64);
+        }
+        Ok(())
     }
 
     /// Marks a request as under way: until [`Store::end_holding`], small files of its response are held in
@@ -150,7 +158,7 @@ impl Store {
     /// # Errors
     /// If it cannot be written; nothing is left behind then.
     pub fn put_work(&self, request: Digest, digest: Digest, bytes: &[u8]) -> Result<(), StoreError> {
-        self.write(&self.work(request), digest, bytes)
+        self.write(&self.work(request), digest, bytes).map(drop)
     }
 
     /// The bytes with this digest; `None` if they are missing or damaged.
@@ -233,13 +241,16 @@ impl Store {
         remove(&self.request(request))
     }
 
-    fn write(&self, folder: &Path, digest: Digest, bytes: &[u8]) -> Result<(), StoreError> {
+    fn write(&self, folder: &Path, digest: Digest, bytes: &[u8]) -> Result<File, StoreError> {
         fs::create_dir_all(folder).map_err(failed("make", folder))?;
         let number = self.temporary.fetch_add(1, Ordering::Relaxed);
         let temporary = folder.join(format!("{}-{number}.part", std::process::id()));
-        let written = File::create(&temporary).and_then(|mut file| write_with_holes(&mut file, bytes));
-        let kept = written.and_then(|()| fs::rename(&temporary, folder.join(digest.to_string())));
-        kept.map_err(|error| {
+        let written = File::create(&temporary).and_then(|mut file| {
+            write_with_holes(&mut file, bytes)?;
+            fs::rename(&temporary, folder.join(digest.to_string()))?;
+            Ok(file)
+        });
+        written.map_err(|error| {
             // The first error is reported; the rest of the file is of no use.
             let _ = fs::remove_file(&temporary);
             failed("write", &temporary)(error)
