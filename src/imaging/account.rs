@@ -151,8 +151,7 @@ impl AirAccount {
         sides: &LungSides,
     ) -> Result<(), Fault> {
         let depth = bounds.high[2] - bounds.low[2];
-        let area =
-            |z: usize| [&sides.right, &sides.left].map(|side| slice_count(side, z)).iter().sum::<u64>();
+        let area = |z: usize| [&sides.right, &sides.left].map(|side| side.slice_count(z)).iter().sum::<u64>();
         let areas: Vec<u64> = (0..depth).map(area).collect();
         let widest = areas.iter().copied().max().unwrap_or(0) as f64;
         let ends =
@@ -350,7 +349,7 @@ pub fn reach_reservations(right: &VoxelSet, left: &VoxelSet) -> Vec<StepReservat
     let mut reservations = StepReservations::default();
     let bounds = [right, left].map(VoxelSet::bounds);
     let ends = [("first", 0), ("last", size[2] - 1)];
-    let area = |z: usize| [right, left].map(|lung| slice_count(lung, z)).iter().sum::<u64>();
+    let area = |z: usize| [right, left].map(|lung| lung.slice_count(z)).iter().sum::<u64>();
     let widest = (0..size[2]).map(area).max().unwrap_or(0).max(1) as f64;
     for (end, z) in ends {
         let percent = 100.0 * area(z) as f64 / widest;
@@ -370,10 +369,4 @@ pub fn reach_reservations(right: &VoxelSet, left: &VoxelSet) -> Vec<StepReservat
         );
     }
     reservations.0
-}
-
-fn slice_count(bits: &VoxelSet, z: usize) -> u64 {
-    let rows = (0..bits.size()[1])
-        .map(|y| bits.row(y, z).iter().map(|word| u64::from(word.count_ones())).sum::<u64>());
-    rows.sum()
 }

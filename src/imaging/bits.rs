@@ -3,40 +3,56 @@
 //! A row of voxels is a row of 64-bit words, so that most operations work on 64 voxels at once, and
 //! a set takes a sixteenth of its volume's memory. Bits beyond the end of a row are zero.
 
+mod bounds;
 mod stored;
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
 use super::{NumberBlock, Volume};
 
-pub const WORD: usize = 64;
+pub use bounds::{VoxelBounds, WORD};
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct VoxelSet {
     size: [usize; 3],
     words_per_row: usize,
     words: NumberBlock<u64>,
+    /// The smallest box around the set, once it is known. Whoever changes the set loses it.
+    bounds: OnceLock<Option<VoxelBounds>>,
 }
 
-/// A box of voxels: `low` belongs to it, `high` does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VoxelBounds {
-    pub low: [usize; 3],
-    pub high: [usize; 3],
+/// Sets are equal if they have the same voxels on the same grid.
+impl PartialEq for VoxelSet {
+    fn eq(&self, other: &VoxelSet) -> bool {
+        (self.size, &self.words) == (other.size, &other.words)
+    }
 }
+
+impl Eq for VoxelSet {}
 
 impl VoxelSet {
     pub fn empty(size: [usize; 3]) -> VoxelSet {
-        let words_per_row = size[0].div_ceil(WORD);
-        VoxelSet { size, words_per_row, words: NumberBlock::zeroed(words_per_row * size[1] * size[2]) }
+        VoxelSet::of_words(size, NumberBlock::zeroed)
     }
 
     /// A set whose words the caller writes, all of them.
     fn unset(size: [usize; 3]) -> VoxelSet {
+        VoxelSet::of_words(size, NumberBlock::unset)
+    }
+
+    /// A set whose words are made by their number.
+    fn of_words(size: [usize; 3], words: impl FnOnce(usize) -> NumberBlock<u64>) -> VoxelSet {
         let words_per_row = size[0].div_ceil(WORD);
-        VoxelSet { size, words_per_row, words: NumberBlock::unset(words_per_row * size[1] * size[2]) }
+        let words = words(words_per_row * size[1] * size[2]);
+        VoxelSet { size, words_per_row, words, bounds: OnceLock::new() }
+    }
+
+    fn words_mut(&mut self) -> &mut [u64] {
+        self.bounds.take();
+        &mut self.words
     }
 
     /// The voxels that a rule accepts, by their index: x fastest, then y, then z.
@@ -60,7 +76,8 @@ impl VoxelSet {
     pub fn below(volume: &Volume, hu: i16) -> VoxelSet {
         let mut bits = VoxelSet::unset(volume.size);
         let rows = volume.voxels.par_chunks_exact(volume.size[0]);
-        let words = bits.words.par_chunks_exact_mut(bits.words_per_row);
+        let words_per_row = bits.words_per_row;
+        let words = bits.words_mut().par_chunks_exact_mut(words_per_row);
         words.zip(rows).with_min_len(512).for_each(|(words, voxels)| row_below(voxels, hu, words));
         bits
     }
@@ -74,9 +91,7 @@ impl VoxelSet {
                 let row = volume.row(y + bounds.low[1], z + bounds.low[2]);
                 let row = &row[bounds.low[0]..bounds.low[0] + columns];
                 for (word, voxels) in words.iter_mut().zip(row.chunks(WORD)).filter(|(word, _)| **word != 0) {
-                    let mut below = [0];
-                    row_below(voxels, hu, &mut below);
-                    *word &= below[0];
+                    *word &= some_below(voxels, hu);
                 }
             }
         });
@@ -102,7 +117,8 @@ impl VoxelSet {
 
     /// The slices in parallel: number and words, row by row.
     pub fn slices_mut(&mut self) -> impl IndexedParallelIterator<Item = (usize, &mut [u64])> {
-        self.words.par_chunks_mut(self.words_per_row * self.size[1]).enumerate()
+        let length = self.words_per_row * self.size[1];
+        self.words_mut().par_chunks_mut(length).enumerate()
     }
 
     pub fn words_per_row(&self) -> usize {
@@ -110,21 +126,32 @@ impl VoxelSet {
     }
 
     pub fn contains(&self, [x, y, z]: [usize; 3]) -> bool {
-        self.row(y, z)[x / WORD] >> (x % WORD) & 1 == 1
+        debug_assert!(x < self.words_per_row * WORD);
+        self.words[(z * self.size[1] + y) * self.words_per_row + x / WORD] >> (x % WORD) & 1 == 1
     }
 
     pub fn insert(&mut self, [x, y, z]: [usize; 3]) {
         let word = (z * self.size[1] + y) * self.words_per_row + x / WORD;
-        self.words[word] |= 1 << (x % WORD);
+        self.words_mut()[word] |= 1 << (x % WORD);
     }
 
     /// Adds a row of voxels to the first one.
     pub fn add_row(&mut self, words: &[u64]) {
-        add(&mut self.words, words);
+        add(self.words_mut(), words);
     }
 
     pub fn count(&self) -> u64 {
         self.words.iter().map(|word| u64::from(word.count_ones())).sum()
+    }
+
+    /// The number of voxels in a slice.
+    pub fn slice_count(&self, z: usize) -> u64 {
+        self.slice(z).iter().map(|word| u64::from(word.count_ones())).sum()
+    }
+
+    fn slice(&self, z: usize) -> &[u64] {
+        let length = self.words_per_row * self.size[1];
+        &self.words[z * length..][..length]
     }
 
     pub fn is_empty(&self) -> bool {
@@ -145,7 +172,7 @@ impl VoxelSet {
 
     fn combine(&mut self, other: &VoxelSet, with: impl Fn(u64, u64) -> u64) {
         assert_eq!(self.size, other.size, "sets on one grid");
-        for (mine, theirs) in self.words.iter_mut().zip(other.words.iter()) {
+        for (mine, theirs) in self.words_mut().iter_mut().zip(other.words.iter()) {
             *mine = with(*mine, *theirs);
         }
     }
@@ -160,8 +187,12 @@ impl VoxelSet {
         self
     }
 
-    /// The smallest box around the set; `None` if it is empty.
+    /// The smallest box around the set, computed once; `None` if it is empty.
     pub fn bounds(&self) -> Option<VoxelBounds> {
+        *self.bounds.get_or_init(|| self.found_bounds())
+    }
+
+    fn found_bounds(&self) -> Option<VoxelBounds> {
         let mut bounds = VoxelBounds { low: [usize::MAX; 3], high: [0; 3] };
         let slices = (0..self.size[2]).filter_map(|z| Some((z, self.slice_bounds(z)?)));
         for (z, (low, high)) in slices {
@@ -175,8 +206,7 @@ impl VoxelSet {
 
     /// The smallest rectangle around the set in a slice, as the first column and row and those after the last.
     pub fn slice_bounds(&self, z: usize) -> Option<([usize; 2], [usize; 2])> {
-        let length = self.words_per_row * self.size[1];
-        let slice = &self.words[z * length..][..length];
+        let slice = self.slice(z);
         // Joining a row's words is faster than looking for the first one with voxels.
         let has_voxels = |row: &[u64]| row.iter().fold(0, |any, word| any | word) != 0;
         let first_row = slice.chunks_exact(self.words_per_row).position(has_voxels)?;
@@ -253,9 +283,8 @@ impl VoxelSet {
     /// Joins the slices at a distance to either side. Returns the range of words from the first to the last
     /// row with voxels.
     fn rows_beside(&self, z: usize, dz: usize, pair: &mut [u64]) -> Range<usize> {
-        let slice = |z: usize| &self.words[z * pair.len()..][..pair.len()];
-        let before = z.checked_sub(dz).map(slice);
-        let after = Some(z + dz).filter(|z| *z < self.size[2]).map(slice);
+        let before = z.checked_sub(dz).map(|z| self.slice(z));
+        let after = Some(z + dz).filter(|z| *z < self.size[2]).map(|z| self.slice(z));
         match (before, after) {
             (Some(one), Some(other)) => {
                 pair.iter_mut().zip(one).zip(other).for_each(|((word, one), other)| *word = one | other);
@@ -345,23 +374,6 @@ impl VoxelBall {
     }
 }
 
-impl VoxelBounds {
-    /// A box within this one, given by its place in it.
-    pub fn inner(&self, inner: &VoxelBounds) -> VoxelBounds {
-        let moved = |by: &[usize; 3]| std::array::from_fn(|axis| self.low[axis] + by[axis]);
-        VoxelBounds { low: moved(&inner.low), high: moved(&inner.high) }
-    }
-
-    /// The box with a margin in mm, within a grid, its first column a multiple of 64.
-    pub fn widened(&self, margin_mm: f64, spacing: [f64; 3], size: [usize; 3]) -> VoxelBounds {
-        let margin = spacing.map(|mm| (margin_mm / mm).ceil() as usize + 1);
-        let mut low: [usize; 3] = std::array::from_fn(|axis| self.low[axis].saturating_sub(margin[axis]));
-        low[0] -= low[0] % WORD;
-        let high = std::array::from_fn(|axis| size[axis].min(self.high[axis] + margin[axis]));
-        VoxelBounds { low, high }
-    }
-}
-
 fn add(words: &mut [u64], others: &[u64]) {
     words.iter_mut().zip(others).for_each(|(word, other)| *word |= other);
 }
@@ -386,6 +398,13 @@ fn word_below(voxels: &[i16; WORD], hu: i16) -> u64 {
     eights.fold(0, |word, (index, eight)| {
         word | (u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56) << (8 * index)
     })
+}
+
+/// The voxels below a CT number, of at most 64, as a word.
+pub fn some_below(voxels: &[i16], hu: i16) -> u64 {
+    let mut below = [0];
+    row_below(voxels, hu, &mut below);
+    below[0]
 }
 
 fn row_below(voxels: &[i16], hu: i16, words: &mut [u64]) {
@@ -464,5 +483,16 @@ mod tests {
         bits.insert([150, 2, 2]);
         let cropped = bits.crop(&VoxelBounds { low: [64, 1, 1], high: [100, 4, 4] });
         assert_eq!(voxels(&cropped), [[6, 0, 0]]);
+    }
+
+    #[test]
+    fn a_changed_set_has_another_box() {
+        let mut bits = VoxelSet::empty([130, 4, 3]);
+        assert_eq!(bits.bounds(), None);
+        bits.insert([5, 1, 1]);
+        assert_eq!(bits.bounds(), Some(VoxelBounds { low: [5, 1, 1], high: [6, 2, 2] }));
+        bits.insert([129, 3, 0]);
+        assert_eq!(bits.bounds(), Some(VoxelBounds { low: [5, 1, 0], high: [130, 4, 2] }));
+        assert_eq!(bits.complement().bounds(), Some(VoxelBounds { low: [0; 3], high: [130, 4, 3] }));
     }
 }

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Volume;
 use super::bits::VoxelSet;
 use super::components::VoxelComponents;
 
@@ -36,16 +35,11 @@ pub struct ClusterDistribution {
 pub struct ClusterSizes(BTreeMap<u64, u64>);
 
 impl ClusterSizes {
-    /// The clusters in one lung.
-    pub fn of(volume: &Volume, lung: &VoxelSet) -> ClusterSizes {
-        let Some(bounds) = lung.bounds() else { return ClusterSizes::default() };
-        let bounds = bounds.widened(0.0, volume.spacing, volume.size);
-        let mut low = lung.crop(&bounds);
-        low.keep_below(volume, &bounds, CLUSTER_HU);
-        let voxel_mm3 = 1000.0 * volume.voxel_ml();
+    /// The clusters that a set of voxels below [`CLUSTER_HU`] consists of.
+    pub fn of(low: &VoxelSet, voxel_mm3: f64) -> ClusterSizes {
         let mut sizes = BTreeMap::new();
         // Most components are single voxels, and too small.
-        let components = VoxelComponents::of(&low).regions.into_iter().map(|region| region.voxels);
+        let components = VoxelComponents::of(low).regions.into_iter().map(|region| region.voxels);
         for voxels in components.filter(|voxels| is_large(*voxels, voxel_mm3)) {
             *sizes.entry(voxels).or_default() += 1;
         }
@@ -116,14 +110,11 @@ mod tests {
     }
 
     #[test]
-    fn clusters_are_counted_in_the_lung_only() {
-        let size = [70, 6, 3];
-        let lung = VoxelSet::of(size, |index| index % 70 < 66 && index / 70 % 6 > 0);
-        let is_low = |index: usize| matches!(index, 71 | 72 | 141 | 135 | 136 | 495 | 3);
-        let voxels = (0..size.iter().product()).map(|index| if is_low(index) { -951 } else { -950 });
-        let axes = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
-        let volume = Volume { voxels: voxels.collect(), size, spacing: [2.0; 3], origin: [0.0; 3], axes };
-        // Voxels 71, 72 and 141 are one cluster, 135 and 495 one each; 136 and 3 lie outside.
-        assert_eq!(ClusterSizes::of(&volume, &lung), ClusterSizes([(3, 1), (1, 2)].into()));
+    fn small_clusters_are_left_out() {
+        // Voxels 71, 72 and 141 are one cluster, 135 and 495 one each.
+        let is_low = |index: usize| matches!(index, 71 | 72 | 141 | 135 | 495);
+        let low = VoxelSet::of([70, 6, 3], is_low);
+        assert_eq!(ClusterSizes::of(&low, 8.0), ClusterSizes([(3, 1), (1, 2)].into()));
+        assert_eq!(ClusterSizes::of(&low, 4.0), ClusterSizes([(3, 1)].into()));
     }
 }

@@ -49,12 +49,7 @@ impl LungDivision {
 
 /// The third of each slice. The first slice is the lowest if the stack goes up.
 fn thirds(lung: &VoxelSet, goes_up: bool) -> Vec<usize> {
-    let [_, rows, slices] = lung.size();
-    let count = |z: usize| -> u64 {
-        let words = (0..rows).flat_map(|y| lung.row(y, z));
-        words.map(|word| u64::from(word.count_ones())).sum()
-    };
-    let counts: Vec<u64> = (0..slices).map(count).collect();
+    let counts: Vec<u64> = (0..lung.size()[2]).map(|z| lung.slice_count(z)).collect();
     let total: u64 = counts.iter().sum();
     let mut before = 0;
     let third = |count: &u64| {
@@ -76,24 +71,16 @@ fn lung_cells(lung: &VoxelSet, factor: [usize; 3]) -> VoxelSet {
         (cell * factor[axis]..end).step_by((factor[axis] / 2).max(1))
     };
     let Some(VoxelBounds { low, high }) = lung.bounds() else { return set };
-    let [columns, rows, slices] =
-        [0, 1, 2].map(|axis| low[axis] / factor[axis]..high[axis].div_ceil(factor[axis]));
-    let mut counts = vec![0_usize; columns.len()];
+    let [rows, slices] = [1, 2].map(|axis| low[axis] / factor[axis]..high[axis].div_ceil(factor[axis]));
+    let mut counts = vec![0; cells[0]];
     for (z, y) in slices.flat_map(|z| rows.clone().map(move |y| (z, y))) {
-        let (mut rows, mut is_empty) = (0, true);
+        let mut rows = 0;
         counts.fill(0);
         for row in some(2, z).flat_map(|z| some(1, y).map(move |y| lung.row(y, z))) {
             rows += 1;
-            if row.iter().any(|word| *word != 0) {
-                is_empty = false;
-                let cells = columns.clone().zip(&mut counts);
-                cells.for_each(|(x, count)| *count += bits_in(row, x * factor[0], factor[0]));
-            }
+            count_cells(row, factor[0], &mut counts);
         }
-        if is_empty {
-            continue;
-        }
-        for (x, count) in columns.clone().zip(&counts) {
+        for (x, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
             if 2 * count >= rows * factor[0].min(size[0] - x * factor[0]) {
                 set.insert([x, y, z]);
             }
@@ -102,17 +89,18 @@ fn lung_cells(lung: &VoxelSet, factor: [usize; 3]) -> VoxelSet {
     set
 }
 
-/// The number of bits in a stretch of a row.
-fn bits_in(row: &[u64], start: usize, length: usize) -> usize {
-    let (index, shift) = (start / WORD, start % WORD);
-    let (first, rest) = (length.min(WORD - shift), length.saturating_sub(WORD - shift));
-    let word = row[index] >> shift & (u64::MAX >> (WORD - first));
-    let beyond = match rest {
-        0 => 0,
-        _ if index + 1 == row.len() => 0,
-        _ => bits_in(row, (index + 1) * WORD, rest),
-    };
-    word.count_ones() as usize + beyond
+/// Adds the number of bits of a row in each cell of some columns.
+fn count_cells(row: &[u64], factor: usize, counts: &mut [usize]) {
+    for (index, word) in row.iter().enumerate().filter(|(_, word)| **word != 0) {
+        let (first, end) = (index * WORD, (index + 1) * WORD);
+        let cells = first / factor..end.div_ceil(factor).min(counts.len());
+        for (cell, count) in cells.clone().zip(&mut counts[cells]) {
+            // The columns of the cell that are in the word.
+            let [from, to] = [(cell * factor).max(first), ((cell + 1) * factor).min(end)];
+            let bits = word >> (from - first) & (u64::MAX >> (WORD - (to - from)));
+            *count += bits.count_ones() as usize;
+        }
+    }
 }
 
 /// Cells with their full width in columns.
@@ -170,6 +158,13 @@ mod tests {
     #[test]
     fn bits_are_counted_across_words() {
         let row = [u64::MAX << 60, 0b1011];
-        assert_eq!((bits_in(&row, 58, 5), bits_in(&row, 62, 5), bits_in(&row, 126, 9)), (3, 4, 0));
+        let counts = |factor: usize, cells: usize| {
+            let mut counts = vec![0; cells];
+            count_cells(&row, factor, &mut counts);
+            counts
+        };
+        assert_eq!(counts(5, 26)[11..15], [0, 5, 2, 0]);
+        assert_eq!(counts(62, 3), [2, 5, 0]);
+        assert_eq!(counts(100, 2), [7, 0]);
     }
 }

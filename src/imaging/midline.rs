@@ -15,7 +15,8 @@ const REACH_MM: f64 = 72.0;
 const AWAY_COST: f32 = 0.0015;
 const APART_COST: f32 = 0.006;
 const ASIDE_COST: f32 = 0.06;
-const STEPS: isize = 2;
+/// The most columns of a step aside.
+const STEPS: usize = 2;
 
 /// The column of the surface for each row of each coarse slice. A cell at the column belongs to the higher
 /// side.
@@ -69,17 +70,29 @@ struct SurfaceSearch<'a> {
 }
 
 impl SurfaceSearch<'_> {
-    fn cost(&self, x: usize, y: usize, z: usize, before: Option<&[u16]>) -> f32 {
+    /// The cost of lung in each cell of a row.
+    fn lung_costs(&self, y: usize, z: usize) -> Vec<f32> {
+        let mut costs = vec![0.0; self.grid.size[0]];
+        let row = self.grid.index([0, y, z]);
+        for x in self.lung.columns(y, z) {
+            let hu = f32::from(self.grid.means[row + x]);
+            costs[x] = ((-300.0 - hu) / 560.0).clamp(0.05, 1.0);
+        }
+        costs
+    }
+
+    /// The costs of the surface at each column in reach, in a row.
+    fn row_costs(&self, y: usize, z: usize, before: Option<&[u16]>) -> impl Iterator<Item = f32> {
         let mm = self.grid.spacing[0] as f32;
-        let at = |x: usize| self.lung.contains([x, y, z]);
-        // The surface runs between the cell and the one before it.
-        let beside = [x.saturating_sub(1), x].map(|x| {
-            let hu = f32::from(self.grid.mean([x, y, z]));
-            if at(x) { ((-300.0 - hu) / 560.0).clamp(0.05, 1.0) } else { 0.0 }
-        });
-        let away = (x as f32 - self.middle as f32).abs() * mm * AWAY_COST;
-        let apart = before.map_or(0.0, |before| x.abs_diff(usize::from(before[y])) as f32 * mm * APART_COST);
-        (beside[0] + beside[1]) / 2.0 + away + apart
+        let lung = self.lung_costs(y, z);
+        let before = before.map(|before| usize::from(before[y]));
+        (self.low..self.high).map(move |x| {
+            // The surface runs between the cell and the one before it.
+            let beside = (lung[x.saturating_sub(1)] + lung[x]) / 2.0;
+            let away = (x as f32 - self.middle as f32).abs() * mm * AWAY_COST;
+            let apart = before.map_or(0.0, |before| x.abs_diff(before) as f32 * mm * APART_COST);
+            beside + away + apart
+        })
     }
 
     /// The columns of the cheapest way through a slice.
@@ -88,21 +101,21 @@ impl SurfaceSearch<'_> {
         let width = self.high - self.low;
         let mut costs = vec![0.0_f32; width];
         let mut steps = vec![0_i8; width * rows];
-        for y in 0..rows {
-            let last = costs.clone();
-            for (index, cost) in costs.iter_mut().enumerate() {
+        // The last row's costs, between columns that no way comes from.
+        let mut last = vec![f32::INFINITY; width + 2 * STEPS];
+        for (y, steps) in steps.chunks_exact_mut(width).enumerate() {
+            last[STEPS..][..width].copy_from_slice(&costs);
+            let row = costs.iter_mut().zip(steps).zip(self.row_costs(y, z, before));
+            for (((cost, step), own), from) in row.zip(last.windows(2 * STEPS + 1)) {
                 let mut best = (f32::INFINITY, 0);
-                for step in -STEPS..=STEPS {
-                    let Some(from) = index.checked_add_signed(step).filter(|from| *from < width) else {
-                        continue;
-                    };
-                    let sum = last[from] + ASIDE_COST * step.unsigned_abs() as f32;
+                for (from, aside) in from.iter().zip(-(STEPS as i8)..) {
+                    let sum = from + ASIDE_COST * f32::from(aside.unsigned_abs());
                     if sum < best.0 {
-                        best = (sum, step as i8);
+                        best = (sum, aside);
                     }
                 }
-                *cost = best.0 + self.cost(self.low + index, y, z, before);
-                steps[y * width + index] = best.1;
+                *cost = best.0 + own;
+                *step = best.1;
             }
         }
         let least = costs.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1));

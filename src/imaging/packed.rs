@@ -15,8 +15,9 @@ pub struct SliceWindow {
 impl SliceWindow {
     /// Whether the set has a voxel in the window of slice `z`.
     pub fn shows(&self, set: &VoxelSet, z: usize) -> bool {
+        let is_within = set.bounds().is_some_and(|bounds| (bounds.low[2]..bounds.high[2]).contains(&z));
         let has_some = |y: usize| set.row(self.corner[1] + y, z).iter().any(|word| *word != 0);
-        (0..self.rows).any(|y| has_some(y) && self.words(set, y, z).any(|(word, _)| word != 0))
+        is_within && (0..self.rows).any(|y| has_some(y) && self.words(set, y, z).any(|(word, _)| word != 0))
     }
 
     /// A row of the window, as words and how many of their bits count; the others are zero.

@@ -23,7 +23,11 @@ pub struct Digest([u8; 32]);
 impl Digest {
     /// The digest of some bytes.
     pub fn of(bytes: &[u8]) -> Digest {
-        Digest(*blake3::hash(bytes).as_bytes())
+        let hash = match bytes.len() {
+            ..PARALLEL_BYTES => blake3::hash(bytes),
+            _ => blake3::Hasher::new().update_rayon(bytes).finalize(),
+        };
+        Digest(*hash.as_bytes())
     }
 
     /// The digest of several parts, each with its length, so that other parts of the same bytes differ.
@@ -88,6 +92,9 @@ impl From<[u8; 32]> for Digest {
 #[derive(Default)]
 pub struct Digester(blake3::Hasher);
 
+/// With fewer bytes, sharing the work takes longer than it saves.
+const PARALLEL_BYTES: usize = 1 << 20;
+
 impl Write for Digester {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.update(bytes);
@@ -100,9 +107,13 @@ impl Write for Digester {
 }
 
 impl Digester {
-    /// Adds bytes.
+    /// Adds bytes; many of them on all cores.
     pub fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+        if bytes.len() < PARALLEL_BYTES {
+            self.0.update(bytes);
+        } else {
+            self.0.update_rayon(bytes);
+        }
     }
 
     /// The digest of all bytes so far.

@@ -12,9 +12,10 @@
 //! when somebody asks for their path.
 
 mod held_files;
+mod holes;
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +25,10 @@ use crate::step::{Artifact, Digest};
 pub use held_files::SMALL_FILE_BYTES_MAX;
 
 use held_files::HeldFiles;
+use holes::write_with_holes;
+
+/// The least size of a file that the disk begins to write at once. Smaller ones are soon synced.
+const LARGE_FILE_BYTES: usize = 256 << 10;
 
 /// The store of one state folder.
 ///
@@ -84,7 +89,12 @@ impl Store {
     /// # Errors
     /// If it cannot be written; nothing is left behind then.
     pub fn put(&self, request: Digest, digest: Digest, bytes: &[u8]) -> Result<(), StoreError> {
-        self.write(&self.request(request), digest, bytes)
+        let file = self.write(&self.request(request), digest, bytes)?;
+        if bytes.len() >= LARGE_FILE_BYTES {
+            // The disk writes while other steps compute: then `secure` waits less.
+            begin_writing(&file, 0, bytes.len() as u64);
+        }
+        Ok(())
     }
 
     /// Marks a request as under way: until [`Store::end_holding`], small files of its response are held in
@@ -148,7 +158,7 @@ impl Store {
     /// # Errors
     /// If it cannot be written; nothing is left behind then.
     pub fn put_work(&self, request: Digest, digest: Digest, bytes: &[u8]) -> Result<(), StoreError> {
-        self.write(&self.work(request), digest, bytes)
+        self.write(&self.work(request), digest, bytes).map(drop)
     }
 
     /// The bytes with this digest; `None` if they are missing or damaged.
@@ -231,13 +241,16 @@ impl Store {
         remove(&self.request(request))
     }
 
-    fn write(&self, folder: &Path, digest: Digest, bytes: &[u8]) -> Result<(), StoreError> {
+    fn write(&self, folder: &Path, digest: Digest, bytes: &[u8]) -> Result<File, StoreError> {
         fs::create_dir_all(folder).map_err(failed("make", folder))?;
         let number = self.temporary.fetch_add(1, Ordering::Relaxed);
         let temporary = folder.join(format!("{}-{number}.part", std::process::id()));
-        let written = File::create(&temporary).and_then(|mut file| file.write_all(bytes));
-        let kept = written.and_then(|()| fs::rename(&temporary, folder.join(digest.to_string())));
-        kept.map_err(|error| {
+        let written = File::create(&temporary).and_then(|mut file| {
+            write_with_holes(&mut file, bytes)?;
+            fs::rename(&temporary, folder.join(digest.to_string()))?;
+            Ok(file)
+        });
+        written.map_err(|error| {
             // The first error is reported; the rest of the file is of no use.
             let _ = fs::remove_file(&temporary);
             failed("write", &temporary)(error)

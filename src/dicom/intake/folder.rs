@@ -300,7 +300,9 @@ impl FileBytes {
     /// Reads a DICOM file. Of any other file only the first few bytes are read.
     fn read(path: &Path) -> io::Result<Option<FileBytes>> {
         let mut file = fs::File::open(path)?;
-        let mut beginning = Vec::new();
+        // Room at once: growing while it is read would copy it again and again.
+        let room = file.metadata()?.len().min(part10::MARK_ENDS + FREE_BYTES as u64) as usize;
+        let mut beginning = Vec::with_capacity(room);
         file.by_ref().take(part10::MARK_ENDS).read_to_end(&mut beginning)?;
         if !part10::is_dicom(&beginning) {
             return Ok(None);

@@ -18,10 +18,13 @@ struct StoredSet {
 
 impl Serialize for VoxelSet {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut bounds = self.bounds().unwrap_or(VoxelBounds { low: [0; 3], high: [0; 3] });
-        bounds.low[0] -= bounds.low[0] % WORD;
+        let (mut bounds, mut words) = (VoxelBounds { low: [0; 3], high: [0; 3] }, Vec::new().into());
+        if let Some(around) = self.bounds() {
+            bounds = around;
+            bounds.low[0] -= bounds.low[0] % WORD;
+            words = self.crop(&bounds).words;
+        }
         let VoxelBounds { low, high } = bounds;
-        let words = if self.is_empty() { Vec::new().into() } else { self.crop(&bounds).words };
         StoredSet { size: self.size, low, high, words }.serialize(serializer)
     }
 }
@@ -34,14 +37,13 @@ impl<'de> Deserialize<'de> for VoxelSet {
             return Err(D::Error::custom("a set of voxels has a box outside its grid"));
         }
         let inner: [usize; 3] = std::array::from_fn(|axis| high[axis] - low[axis]);
-        let words_per_row = inner[0].div_ceil(WORD);
-        if words.len() != words_per_row * inner[1] * inner[2] {
+        if words.len() != inner[0].div_ceil(WORD) * inner[1] * inner[2] {
             return Err(D::Error::invalid_length(words.len(), &"the words of a set of voxels"));
         }
         if words.is_empty() {
             return Ok(VoxelSet::empty(size));
         }
-        Ok(VoxelSet { size: inner, words_per_row, words }.uncrop(&VoxelBounds { low, high }, size))
+        Ok(VoxelSet::of_words(inner, |_| words).uncrop(&VoxelBounds { low, high }, size))
     }
 }
 

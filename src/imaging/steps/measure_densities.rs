@@ -9,8 +9,8 @@
 
 use rayon::prelude::*;
 
-use crate::imaging::bits::WORD;
-use crate::imaging::clusters::ClusterSizes;
+use crate::imaging::bits::{WORD, some_below};
+use crate::imaging::clusters::{CLUSTER_HU, ClusterSizes};
 use crate::imaging::counts::CountTable;
 use crate::imaging::lung_parts::LungDivision;
 use crate::imaging::{
@@ -142,7 +142,7 @@ impl LungCounts {
     fn of(volume: &Volume, lung: &VoxelSet, settings: &DensitySettings) -> LungCounts {
         assert_eq!(volume.size, lung.size(), "lungs on the volume's grid");
         let division = LungDivision::of(volume, lung, settings.peel_mm);
-        let tables = count(volume, lung, &division);
+        let CountedLung { tables, low } = count(volume, lung, &division);
         let counts = tables.each_ref().map(|pair| pair.each_ref().map(CountTable::counts));
         let depth = |depth: usize| VoxelCounts::sum(counts.iter().map(|pair| &pair[depth]));
         let thirds = LungDivision::THIRDS.into_iter().zip(counts.iter().map(VoxelCounts::sum));
@@ -150,7 +150,7 @@ impl LungCounts {
         LungCounts {
             all: VoxelCounts::sum(counts.iter().flatten()),
             parts: thirds.chain(depths).collect(),
-            clusters: ClusterSizes::of(volume, lung),
+            clusters: ClusterSizes::of(&low, 1000.0 * volume.voxel_ml()),
         }
     }
 
@@ -170,26 +170,45 @@ type PartTables = [[CountTable; 2]; 3];
 const CORE: usize = 0;
 const PEEL: usize = 1;
 
-fn count(volume: &Volume, lung: &VoxelSet, division: &LungDivision) -> PartTables {
-    let [columns, rows, _] = volume.size;
-    let slices = volume.voxels.par_chunks_exact(columns * rows).enumerate().with_min_len(TASK_SLICES);
-    let tasks = slices.fold(PartTables::default, |mut tables, (z, slice)| {
-        let [core, peel] = &mut tables[division.third(z)];
-        for (y, row) in slice.chunks_exact(columns).enumerate() {
-            let words = lung.row(y, z).iter().zip(division.core_row(y, z));
-            for (voxels, (word, core_word)) in
-                row.chunks(WORD).zip(words).filter(|(_, (word, _))| **word != 0)
-            {
-                core.add(voxels, word & core_word);
-                peel.add(voxels, word & !core_word);
+/// The counts of a lung, and its low attenuation areas.
+struct CountedLung {
+    tables: PartTables,
+    /// On the grid of the box around the lung.
+    low: VoxelSet,
+}
+
+/// Counts the voxels of a lung and finds the low ones in one pass: reading them takes longer than the rest.
+fn count(volume: &Volume, lung: &VoxelSet, division: &LungDivision) -> CountedLung {
+    let Some(bounds) = lung.bounds() else {
+        return CountedLung { tables: PartTables::default(), low: lung.clone() };
+    };
+    let bounds = bounds.widened(0.0, volume.spacing, volume.size);
+    let [left, front, first] = bounds.low;
+    let mut low = lung.crop(&bounds);
+    let words_per_row = low.words_per_row();
+    let tasks =
+        low.slices_mut().with_min_len(TASK_SLICES).fold(PartTables::default, |mut tables, (z, slice)| {
+            let z = z + first;
+            let [core, peel] = &mut tables[division.third(z)];
+            for (y, words) in (front..).zip(slice.chunks_exact_mut(words_per_row)) {
+                let core_words = &division.core_row(y, z)[left / WORD..];
+                let voxels = volume.row(y, z)[left..].chunks(WORD);
+                let words = words.iter_mut().zip(core_words).zip(voxels);
+                for ((word, core_word), voxels) in words.filter(|((word, _), _)| **word != 0) {
+                    let inside = *word;
+                    // Loads all of them at once: counting them one by one would wait for each.
+                    *word &= some_below(voxels, CLUSTER_HU);
+                    core.add(voxels, inside & core_word);
+                    peel.add(voxels, inside & !core_word);
+                }
             }
-        }
-        tables
-    });
-    tasks.reduce(PartTables::default, |mut some, other| {
+            tables
+        });
+    let tables = tasks.reduce(PartTables::default, |mut some, other| {
         some.iter_mut().flatten().zip(other.iter().flatten()).for_each(|(table, other)| table.merge(other));
         some
-    })
+    });
+    CountedLung { tables, low }
 }
 
 /// The way from counts to measures.
@@ -347,6 +366,22 @@ mod tests {
         );
         assert_eq!((right.percentile_15_adjusted_g_l, right.high_attenuation_percent), (None, 25.0));
         assert_eq!((right.clusters.clusters, right.clusters.slope), (1, None));
+    }
+
+    #[test]
+    fn low_voxels_are_those_of_the_lung() {
+        let size = [150, 6, 3];
+        let lung = VoxelSet::of(size, |index| (70..146).contains(&(index % 150)) && index / 150 % 6 > 0);
+        let hu = |index: usize| [-951, -950, -1000, 40][index % 7 % 4];
+        let axes = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+        let voxels = (0..size.iter().product()).map(hu).collect();
+        let volume = Volume { voxels, size, spacing: [2.0; 3], origin: [0.0; 3], axes };
+        let CountedLung { tables, low } = count(&volume, &lung, &LungDivision::of(&volume, &lung, 8.0));
+        let is_low = |index: usize| {
+            lung.contains([index % 150, index / 150 % 6, index / 900]) && hu(index) < CLUSTER_HU
+        };
+        let counted: u64 = tables.iter().flatten().map(|table| table.counts().total()).sum();
+        assert_eq!((low.count(), counted), (VoxelSet::of(size, is_low).count(), lung.count()));
     }
 
     #[test]
