@@ -212,6 +212,7 @@ impl AdmissionObserver for ChatProgress {
             | AdmissionEvent::Cancelled { .. }
             | AdmissionEvent::Retried { .. }
             | AdmissionEvent::Hurried { .. }
+            | AdmissionEvent::Urgent { .. }
             | AdmissionEvent::DataflowsReplaced { .. }
             | AdmissionEvent::DataflowsKept { .. }
             | AdmissionEvent::Told { .. } => self.0.observe_admission(event),
