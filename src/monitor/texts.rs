@@ -85,7 +85,9 @@ mod tests {
         let unused: Vec<&String> = texts.keys().filter(|key| !is_used(key)).collect();
         assert!(unused.is_empty(), "{unused:?}");
         let mut asked = 0;
-        for call in ["t(", "n(", "parts(", "counted(", "section(", "button(", "fact(", "figure(", "data-text="] {
+        for call in
+            ["t(", "n(", "parts(", "counted(", "section(", "button(", "fact(", "figure(", "data-text="]
+        {
             let call = format!("{call}\"");
             for (place, _) in page.match_indices(&call) {
                 if page[..place].ends_with(|letter: char| letter.is_alphanumeric() || letter == '.') {
