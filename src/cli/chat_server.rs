@@ -95,7 +95,8 @@ impl ChatCommand {
         keep_step_folders(&chosen.state, 0)?;
         note_circuits_in(&chosen.state, 0);
         let (journal, free_bytes_min) = (&*service.journal, chosen.free_min);
-        let setup = MonitorSetup { page, journal, state: &chosen.state, free_bytes_min, table, site: &site };
+        let (state, dataflows) = (chosen.state.as_path(), &service.dataflows);
+        let setup = MonitorSetup { page, journal, dataflows, state, free_bytes_min, table, site: &site };
         let monitor = RunMonitor::start(&setup, &progress)?;
         raise_open_files();
         let control = Arc::new(EngineControl::at(&chosen.state));

@@ -91,11 +91,6 @@ impl CommandError {
         &self.message
     }
 
-    /// What failed, without details and hints.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
     /// The error as it is shown.
     pub fn lines(&self) -> PrintableLines {
         let lines = PrintableLines::of(format_args!("flow: {}", self.message)).lines_of(&self.details);

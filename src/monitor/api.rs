@@ -60,6 +60,9 @@ pub struct SharedOverview {
 const SHARED_TIME_MAX: Duration = Duration::from_secs(5);
 
 const HTML: &str = "text/html; charset=utf-8";
+/// The sign in the tab of a browser.
+const ICON: &str = include_str!("page.icon.svg");
+
 /// The document that describes this API.
 const OPENAPI: &str = include_str!("../../docs/src/reference/schemas/api.json");
 
@@ -84,6 +87,7 @@ impl MonitorApi {
             (&Method::GET, "/page.js") => {
                 return asset("text/javascript; charset=utf-8", include_str!("page.js"));
             }
+            (&Method::GET, "/icon.svg") => return asset("image/svg+xml", ICON),
             (&Method::GET, "/page.texts.json") => return whole(StatusCode::OK, JSON, texts(headers)),
             (&Method::GET, "/api/openapi.json") => return asset(JSON, OPENAPI),
             (&Method::GET, "/page.css") => return asset("text/css; charset=utf-8", include_str!("page.css")),

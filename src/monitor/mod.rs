@@ -2,7 +2,7 @@
 //!
 //! Everything is a function of the ledger's snapshot and of the journal. There is no patient data in it but
 //! the names of requests. Whoever has the token may see the page and act on requests; metrics and health need
-//! none. The page is four files in this program: nothing is loaded from elsewhere.
+//! none. The page is five files in this program: nothing is loaded from elsewhere.
 //!
 //! | file | what |
 //! |---|---|
@@ -21,7 +21,7 @@
 //! | `site` | `page` in a site's file |
 //! | `server` | connections |
 //! | `texts` | the texts of the page by language |
-//! | `page.html`, `page.css`, `page.js`, `page.texts.json` | the page |
+//! | `page.html`, `page.css`, `page.js`, `page.texts.json`, `page.icon.svg` | the page |
 
 mod access;
 mod actions;

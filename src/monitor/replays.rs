@@ -130,9 +130,11 @@ impl ReplayBoard {
             let change = |change: &mut dyn FnMut(&mut ServedReplay)| {
                 locked(&shown).get_mut(&number).into_iter().for_each(change);
             };
-            let mut note = |step: ReplayedStep| change(&mut |replay| replay.steps.push(step.clone()));
+            let mut note = |step: ReplayedStep| {
+                change(&mut |replay: &mut ServedReplay| replay.steps.push(step.clone()));
+            };
             let result = replay(number, &cancel, &mut note);
-            change(&mut |replay| match &result {
+            change(&mut |replay: &mut ServedReplay| match &result {
                 Ok(conclusion) => {
                     (replay.state, replay.conclusion) = (ReplayState::Done, Some(conclusion.clone()));
                 }
@@ -157,6 +159,15 @@ impl ReplayBoard {
             }
         }
         replay
+    }
+}
+
+#[cfg(test)]
+impl ReplayBoard {
+    /// Waits for the end of the one that runs.
+    fn wait(&self) {
+        let running = locked(&self.running).take();
+        running.map(|(_, thread)| thread.join()).transpose().expect("it does not panic");
     }
 }
 
@@ -207,9 +218,7 @@ mod tests {
         board.start(8, "another").unwrap();
         assert_eq!(board.of(8, NameDisplay::Shown).state, ReplayState::None, "one runs");
         go.send(()).unwrap();
-        while board.running().is_some() {
-            std::thread::yield_now();
-        }
+        board.wait();
         let replay = board.of(7, NameDisplay::Shown);
         assert_eq!((replay.state, replay.steps.len()), (ReplayState::Done, 1));
         assert_eq!(replay.conclusion.unwrap().others, ["7"]);
@@ -218,9 +227,7 @@ mod tests {
         board.start(9, "an operator").unwrap();
         board.cancel.cancel();
         drop(go);
-        while board.running().is_some() {
-            std::thread::yield_now();
-        }
+        board.wait();
         assert_eq!(board.of(9, NameDisplay::Shown).error.as_deref(), Some("cancelled"));
     }
 }

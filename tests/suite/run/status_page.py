@@ -1,7 +1,7 @@
 """The status page as a person uses it, in Chromium: `URL FOLDER`.
 
-Whoever runs this does what it prints, and answers `yes`: `send NAME` sends a study, `change` changes what the step reads.
-Pictures of the screen go to the folder. It prints `done` at the end.
+Whoever runs this does what it prints, and answers `yes`: `send NAME` sends a study, `change` changes what the step reads;
+`look` only says how far it is. Pictures of the screen go to the folder. It prints `done` at the end.
 """
 
 import re
@@ -203,6 +203,7 @@ def looks(browser, context, page):
         expect(look.get_by_role("navigation")).to_contain_text("Regeln" if name == "german" else "Rules")
         assert look.evaluate("document.documentElement.lang") == ("de" if name == "german" else "en")
         other.close()
+        tell("look " + name)
 
 
 def words(context):
