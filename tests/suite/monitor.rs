@@ -93,7 +93,11 @@ impl Served {
     }
 
     /// Events of a path from the one with an id on, each with its id, kind and data.
-    fn events(&self, path: &str, last: Option<&str>) -> impl Iterator<Item = (String, String, Value)> {
+    fn events(
+        &self,
+        path: &str,
+        last: Option<&str>,
+    ) -> impl Iterator<Item = (String, String, Value)> + use<> {
         let last = last.map(|last| format!("Last-Event-ID: {last}"));
         let headers: Vec<String> = [Some(self.bearer()), last].into_iter().flatten().collect();
         let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
