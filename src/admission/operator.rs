@@ -85,13 +85,11 @@ fn serve_operator_requests<'scope>(
                 sink.expedite(row.id);
             }
             (OperatorRequest::Hurry, RequestState::Accepted) => {
-                admission.tell(&AdmissionEvent::Urgent { name });
                 admission.queue.hurry(row.id);
                 // A deferred one stays so, before the others. One of an earlier process begins its way to the engine.
-                if !admission.left.hurry(row.number)
-                    && !admission.is_suspect(&row)?
-                    && admission.left.take(row.number)
-                {
+                let is_deferred = admission.left.hurry(row.number);
+                admission.tell(&AdmissionEvent::Urgent { name });
+                if !is_deferred && !admission.is_suspect(&row)? && admission.left.take(row.number) {
                     scope.spawn(move || resume(admission, &row));
                 }
             }

@@ -19,7 +19,7 @@ fn place(files: &[&str]) -> Place {
 /// Starts flow with one lane, and waits until the first request is in work and all others wait.
 fn start(place: &Place, files: &[&str], priority: &str) -> Background {
     let arguments = ["run", "script.yaml", "--lanes", "1", "--priority", priority, "--files"];
-    let flow = Background::start(&mut place.flow(&[&arguments, files].concat()));
+    let flow = Background::saying_to(&mut place.flow(&[&arguments, files].concat()), &place.path("said"));
     until("they wait", || {
         let status = place.run(&["status"]).out;
         let waiting = status.matches("waits for its turn").count();
@@ -48,7 +48,10 @@ fn a_request_that_waits_on_the_disk_is_hurried_once_and_begins_next() {
     assert!(again.code == 2 && again.err.contains("is urgent already"), "{}", again.err);
     let begun = place.run(&["hurry", "1"]);
     assert!(begun.code == 2 && begun.err.contains("has begun: there is nothing to hurry"), "{}", begun.err);
-    until("flow has seen it", || place.run(&["explain", "4"]).out.contains("hurry").then_some(()));
+    until("flow has seen it", || {
+        fs::read_to_string(place.path("said")).unwrap().contains("urgent    ").then_some(())
+    });
+    assert!(place.run(&["explain", "4"]).out.contains("hurry was asked for by user "));
     fs::write(place.path("leave"), "").unwrap();
     assert_eq!(flow.ended(), 0);
     assert!(began_ms(&place, 4) <= began_ms(&place, 2) && began_ms(&place, 2) <= began_ms(&place, 3));

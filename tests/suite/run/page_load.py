@@ -34,7 +34,7 @@ def main():
         sessions = [context.new_cdp_session(tab) for tab in tabs]
         for session in sessions:
             session.send("Performance.enable")
-        expect(tabs[0].locator("main")).to_contain_text("Destinations")
+        expect(tabs[0].locator("main")).to_contain_text("Sources")
         end, rounds = time.monotonic() + 60 * MINUTES, 0
         # Six rounds at least, so that there is something to compare.
         while time.monotonic() < end or rounds < 6:
