@@ -42,8 +42,13 @@ const link = (number, name) => make("a", { href: "#request/" + number }, name ||
 const titled = (title, body, kind) => make("section", { class: kind || null, "aria-label": title }, make("h2", {}, title), body);
 const section = (key, body, kind) => titled(t(key), body, kind);
 const standing = (is) => overview.snapshot.standing.filter(is).reduce((sum, one) => sum + one.requests, 0);
-const reason = (one) => t("reason." + one.reason, { name: one.name }) + (one.because ? " – " + one.because : "");
-const waiting = (one) => [reason(one), one.running ? " " + t("waits.running") : "", one.next_ms ? " · " + t("waits.next", { time: clock(one.next_ms) }) : ""];
+const isPaused = (part) => overview.paused.some((one) => partQuery(one.paused) === partQuery(part));
+const reason = (one, dataflow) => {
+  if (one.reason === "lane" && isPaused({ dataflow })) return t("reason.dataflow_paused");
+  if (one.reason === "step" && isPaused({ step: { dataflow, step: one.name } })) return t("reason.step_paused", { name: one.name });
+  return t("reason." + one.reason, { name: one.name }) + (one.because ? " – " + one.because : "");
+};
+const waiting = (one, dataflow) => [reason(one, dataflow), one.running ? " " + t("waits.running") : "", one.next_ms ? " · " + t("waits.next", { time: clock(one.next_ms) }) : ""];
 const state = (one) => {
   if (one.state === "accepted") return pill("run", "▶", t("state.accepted"));
   if (one.state === "undelivered") return pill("bad", "✗", t("state.undelivered"));
@@ -62,9 +67,8 @@ const button = (key, path, question, kind, label) => {
 const partName = (part) => part.dataflow ? t("part.dataflow", { name: part.dataflow }) : part.step ? t("part.step", { name: part.step.dataflow + "/" + part.step.step }) : t("part.destination", { name: part.destination });
 const partQuery = (part) => new URLSearchParams(part.step || part).toString();
 const pauseButton = (part) => {
-  const isPaused = overview.paused.some((one) => partQuery(one.paused) === partQuery(part)), name = partName(part);
-  const [key, path] = isPaused ? ["action.resume", "/api/resume?"] : ["action.pause", "/api/pause?"];
-  return button(key, path + partQuery(part), t(isPaused ? "ask.resume" : "ask.pause", { name }), "small", t(key) + ": " + name);
+  const name = partName(part), [key, path] = isPaused(part) ? ["action.resume", "/api/resume?"] : ["action.pause", "/api/pause?"];
+  return button(key, path + partQuery(part), t(isPaused(part) ? "ask.resume" : "ask.pause", { name }), "small", t(key) + ": " + name);
 };
 
 function troubles() {
@@ -85,8 +89,8 @@ function showOverview() {
     figure("figure.answered", standing((one) => one.state === "answered")), figure("figure.errors", standing((one) => one.state === "answered" && one.answer === "failed"), true)));
   if (overview.receiving.length) view.push(section("receiving", table(["head.study", n("head.instances"), ""], overview.receiving.map((one) => [one.study_instance_uid, one.instances,
     button("action.complete", "/api/complete?" + new URLSearchParams({ study: one.study_instance_uid }), counted("ask.complete", one.instances, { study: one.study_instance_uid }), "small", t("action.complete") + ": " + one.study_instance_uid)]))));
-  if (snapshot.waits.length) view.push(section("waits", table(["head.waits", "head.dataflow", n("head.requests")], snapshot.waits.slice(0, 20).map((one) => [reason(one), one.dataflow, one.requests]))));
-  if (snapshot.waiting.length) view.push(section("waiting", table(["head.request", "head.waits", n("head.since")], snapshot.waiting.slice(0, 15).map((one) => [link(one.request, name(one.request)), waiting(one), ago(one.since_ms)]))));
+  if (snapshot.waits.length) view.push(section("waits", table(["head.waits", "head.dataflow", n("head.requests")], snapshot.waits.slice(0, 20).map((one) => [reason(one, one.dataflow), one.dataflow, one.requests]))));
+  if (snapshot.waiting.length) view.push(section("waiting", table(["head.request", "head.waits", n("head.since")], snapshot.waiting.slice(0, 15).map((one) => [link(one.request, name(one.request)), waiting(one, (snapshot.oldest.find((old) => old.request === one.request) || {}).dataflow), ago(one.since_ms)]))));
   if (snapshot.destinations.length) view.push(section("destinations", table(["head.name", "head.state", n("head.waiting"), n("head.delivered"), n("head.failed_tries"), ""], snapshot.destinations.map((one) => [one.name, one.down ? [pill("bad", "✗", t("destination.down", { since: ago(one.down_since_ms) })), " " + one.down] : pill("good", "✓", t("destination.up")), one.queued, one.delivered, one.not_delivered, pauseButton({ destination: one.name })]))));
   if (snapshot.sources.length) view.push(section("sources", table(["head.source", "head.dataflow", n("head.accepted_so_far"), n("head.unanswered")], snapshot.sources.map((one) => [one.source, one.dataflow, one.accepted, snapshot.open.filter((open) => open.source === one.source && open.dataflow === one.dataflow).reduce((sum, open) => sum + open.requests, 0)]))));
   if (snapshot.faults.length) view.push(section("faults", table(["head.reason", "head.step", n("head.times")], snapshot.faults.slice(0, 10).map((one) => [one.reason, one.dataflow + " / " + one.step, one.count]))));
@@ -147,7 +151,7 @@ async function showRequest(number) {
   const isBad = request.failed || request.state === "undelivered";
   draw([
     titled(name, [make("p", {}, state(request), request.kept ? [" ", pill("", "★", t("kept"))] : ""), make("dl", { class: "facts" }, fact("head.dataflow", request.dataflow), fact("head.number", number), fact("head.accepted", clock(request.accepted_ms)), fact("head.size", bytes(request.bytes))),
-      isOpen && waits.length ? make("ul", {}, waits.map((one) => make("li", {}, t("waits.for"), " ", waiting(one), " · ", t("waits.since", { since: ago(one.since_ms) })))) : null,
+      isOpen && waits.length ? make("ul", {}, waits.map((one) => make("li", {}, t("waits.for"), " ", waiting(one, request.dataflow), " · ", t("waits.since", { since: ago(one.since_ms) })))) : null,
       make("p", {}, make("a", { href: "#rules?request=" + number }, t("rules.now"))), make("div", { class: "actions" }, actions)], isBad ? "bad" : null),
     replay.state === "none" ? null : showReplay(replay),
     graph && graph.length ? section("steps", make("div", { class: "graph" }, drawGraph(graph))) : null,

@@ -143,6 +143,7 @@ def wait(page):
         expect(section(page, "Being received")).to_have_count(0)
     waiting = section(page, "Waiting longest")
     expect(waiting.get_by_role("row")).to_have_count(3)
+    expect(waiting).to_contain_text("its dataflow, which is paused")
     picture(page, "waiting")
     see(page, "Requests")
     page.locator("#found").get_by_role("link").first.click()
@@ -241,7 +242,12 @@ def words(context):
 
 
 VISIBLE = """() => {
-  const texts = [...document.querySelectorAll("header, main section, main .numbers, dialog, .skip")].map((one) => one.textContent);
+  const written = (one) => {
+    const walk = document.createTreeWalker(one, NodeFilter.SHOW_TEXT), found = [];
+    while (walk.nextNode()) found.push(walk.currentNode.data);
+    return found.join("\\n");
+  };
+  const texts = [...document.querySelectorAll("header, main section, main .numbers, dialog, .skip")].map(written);
   for (const one of document.querySelectorAll("[aria-label], [placeholder], [title], [alt]"))
     for (const name of ["aria-label", "placeholder", "title", "alt"]) if (one.getAttribute(name)) texts.push(one.getAttribute(name));
   return texts;
