@@ -1,6 +1,5 @@
 //! What the page does: actions on requests, parts and studies, each recorded with who asked for it.
 
-use std::io;
 use std::sync::PoisonError;
 
 use hyper::{StatusCode, Uri};
@@ -12,10 +11,6 @@ use super::answers::ActionNoted;
 use super::api::MonitorApi;
 use super::pausing::{self, PauseAction};
 use super::reply::{MonitorAnswer, answer, failed, parameter, refusal};
-
-/// Declares that the study with a UID that is being received is complete, as somebody asked. Gives whether it is being
-/// received.
-pub type CompleteStudy = dyn Fn(&str, &str) -> io::Result<bool> + Send + Sync;
 
 impl MonitorApi {
     /// Carries out what a path asks for.

@@ -1,6 +1,7 @@
 //! The paths of the server and their answers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,13 +17,16 @@ use crate::store::free_bytes;
 use crate::tls::CertificateNames;
 
 use super::access::{self, MonitorToken};
-use super::actions::CompleteStudy;
 use super::answers::{Overview, Readiness, ReceivingStudy, shown_name};
 use super::metrics::{StorageStatus, metrics_text};
 use super::replays::ReplayBoard;
 use super::reply::{JSON, MonitorAnswer, TEXT, asset, parameter, refusal, text, whole};
 use super::site::NameDisplay;
 use super::texts::texts;
+
+/// Declares that the study with a UID that is being received is complete, as somebody asked. Gives whether it is being
+/// received.
+pub type CompleteStudy = dyn Fn(&str, &str) -> io::Result<bool> + Send + Sync;
 
 /// What the server answers from.
 pub struct MonitorApi {

@@ -43,9 +43,8 @@ mod site;
 mod texts;
 
 pub use access::{MonitorToken, MonitorTokenError};
-pub use actions::CompleteStudy;
 pub use answers::ReceivingStudy;
-pub use api::MonitorApi;
+pub use api::{CompleteStudy, MonitorApi};
 pub use metrics::{StorageStatus, metrics_text};
 pub use openapi::openapi;
 pub use replays::{

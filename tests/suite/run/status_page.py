@@ -219,13 +219,9 @@ def words(context):
         table["texts"] = {key: f"⟦{text}⟧" for key, text in table["texts"].items()}
         route.fulfill(json=table)
 
-    def note(answer):
-        if "/api/" in answer.url and "events" not in answer.url:
-            strings(answer.json(), told)
-
     page.route("**/page.texts.json", bracketed)
-    page.on("response", note)
-    strings(context.request.get(URL.split("?")[0] + "api/overview").json(), told)
+    for path in ["overview", "requests", "requests/1", "requests/3", "requests/1/replay", "rules", "choice?request=1", "choice?modality=MR"]:
+        strings(context.request.get(URL.split("?")[0] + "api/" + path).json(), told)
     for view in ["overview", "requests", "request/1", "request/3", "steps", "rules?modality=MR", "rules?request=1"]:
         page.goto(URL.split("?")[0] + "#" + view)
         page.reload()
