@@ -2,6 +2,9 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use crate::dataflow::{Dataflow, RequestPriority};
 use crate::engine::DataflowSet;
 use crate::step::{Digest, Request};
@@ -10,7 +13,8 @@ use crate::step::{Digest, Request};
 ///
 /// A request that was accepted keeps the version of its dataflow: an earlier version that unanswered
 /// requests have is added by [`DataflowSelector::add_version`], and chosen for no others. Dataflows and rule
-/// can be replaced while requests come in ([`DataflowSelector::replace`]).
+/// can be replaced while requests come in ([`DataflowSelector::replace`]). Clones are one selector: a change holds for
+/// all of them.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -30,19 +34,41 @@ use crate::step::{Digest, Request};
 /// let attributes = [("modality".to_owned(), AttributeValues::from("CT"))].into();
 /// assert_eq!(choice.of(&Request::new("r", attributes, Vec::new())).name(), "scans");
 /// ```
-pub struct DataflowSelector(RwLock<Arc<DataflowSelection>>);
+#[derive(Clone)]
+pub struct DataflowSelector(Arc<RwLock<Arc<DataflowSelection>>>);
 
+#[derive(Clone)]
 struct DataflowSelection {
     /// Dataflows that new requests go through.
     dataflows: Vec<Arc<Dataflow>>,
     choose: Arc<SelectDataflow>,
     prioritise: Arc<SelectPriority>,
+    rules: Arc<[SelectionRule]>,
+    match_rule: Arc<SelectRule>,
     /// Earlier versions.
     versions: Vec<Arc<Dataflow>>,
 }
 
 /// Gives the place of a dataflow in the list.
 type SelectDataflow = dyn Fn(&Request) -> usize + Send + Sync;
+
+/// Gives the index of the rule that a request matches.
+type SelectRule = dyn Fn(&Request) -> Option<usize> + Send + Sync;
+
+/// A rule of the choice, in words, for those who want to know why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SelectionRule {
+    /// The condition on a request; empty for the rule that all others match.
+    pub when: String,
+    /// The name of the dataflow.
+    pub dataflow: String,
+    /// The customer whose overlay makes the dataflow.
+    pub customer: Option<String>,
+    /// The priority, if the rule gives one: `urgent`, `normal` or `off-peak`.
+    pub priority: Option<&'static str>,
+    /// The line of the rule in the site's file, from 1.
+    pub line: usize,
+}
 
 /// Gives the priority of a request, where it is not left to its dataflow.
 type SelectPriority = dyn Fn(&Request) -> Option<RequestPriority> + Send + Sync;
@@ -65,9 +91,15 @@ impl DataflowSelector {
     ) -> DataflowSelector {
         let dataflows = dataflows.into();
         assert!(!dataflows.is_empty(), "a request needs a dataflow to go through");
-        let (choose, prioritise) = (Arc::new(choose), Arc::new(|_: &Request| None));
-        let selection = DataflowSelection { dataflows, choose, prioritise, versions: Vec::new() };
-        DataflowSelector(RwLock::new(Arc::new(selection)))
+        let selection = DataflowSelection {
+            dataflows,
+            choose: Arc::new(choose),
+            prioritise: Arc::new(|_| None),
+            rules: Arc::default(),
+            match_rule: Arc::new(|_| None),
+            versions: Vec::new(),
+        };
+        DataflowSelector(Arc::new(RwLock::new(Arc::new(selection))))
     }
 
     /// Chooses priorities of requests, too: where this gives none, the dataflow says it.
@@ -78,11 +110,21 @@ impl DataflowSelector {
     ) -> DataflowSelector {
         let now = self.now();
         self.set_now(DataflowSelection {
-            dataflows: now.dataflows.clone(),
-            choose: Arc::clone(&now.choose),
             prioritise: Arc::new(prioritise),
-            versions: now.versions.clone(),
+            ..DataflowSelection::clone(&now)
         });
+        self
+    }
+
+    /// Says by which rules it chooses: `match_rule` gives the index of the one that a request matches.
+    #[must_use]
+    pub fn with_rules(
+        self,
+        rules: impl Into<Arc<[SelectionRule]>>,
+        match_rule: impl Fn(&Request) -> Option<usize> + Send + Sync + 'static,
+    ) -> DataflowSelector {
+        let (now, rules, match_rule) = (self.now(), rules.into(), Arc::new(match_rule));
+        self.set_now(DataflowSelection { rules, match_rule, ..DataflowSelection::clone(&now) });
         self
     }
 
@@ -95,12 +137,7 @@ impl DataflowSelector {
         }
         let mut versions = now.versions.clone();
         versions.push(dataflow);
-        self.set_now(DataflowSelection {
-            dataflows: now.dataflows.clone(),
-            choose: Arc::clone(&now.choose),
-            prioritise: Arc::clone(&now.prioritise),
-            versions,
-        });
+        self.set_now(DataflowSelection { versions, ..DataflowSelection::clone(&now) });
     }
 
     /// Selects as `new` does for requests from now on. The dataflows of before stay as earlier versions.
@@ -109,10 +146,8 @@ impl DataflowSelector {
         let is_new = |version: Digest| new.all().any(|dataflow| dataflow.digest() == version);
         let before = now.all().filter(|dataflow| !is_new(dataflow.digest()));
         self.set_now(DataflowSelection {
-            dataflows: new.dataflows.clone(),
-            choose: Arc::clone(&new.choose),
-            prioritise: Arc::clone(&new.prioritise),
             versions: new.versions.iter().chain(before).cloned().collect(),
+            ..DataflowSelection::clone(&new)
         });
     }
 
@@ -158,6 +193,17 @@ impl DataflowSelector {
     pub fn priority(&self, request: &Request, dataflow: &Dataflow) -> RequestPriority {
         let said = (self.now().prioritise)(request);
         said.or(dataflow.priority()).unwrap_or_default()
+    }
+
+    /// The rules by which it chooses, in their order; none where it was not told any.
+    pub fn rules(&self) -> Arc<[SelectionRule]> {
+        Arc::clone(&self.now().rules)
+    }
+
+    /// The index of the rule that a request matches, if there are rules.
+    pub fn rule_of(&self, request: &Request) -> Option<usize> {
+        let now = self.now();
+        (now.match_rule)(request).filter(|rule| *rule < now.rules.len())
     }
 
     /// The dataflow of an accepted request: its version if that is known here, else the current one of its

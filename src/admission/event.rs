@@ -62,6 +62,11 @@ pub enum AdmissionEvent<'a> {
         /// The name of the request.
         name: &'a str,
     },
+    /// An operator has asked that a request begin before others that wait.
+    Urgent {
+        /// The name of the request.
+        name: &'a str,
+    },
     /// New dataflows and rules are in force: requests from now on go through these dataflows.
     DataflowsReplaced {
         /// The dataflows.

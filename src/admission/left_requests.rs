@@ -98,6 +98,18 @@ impl LeftRequests {
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
+    /// Puts a deferred request before all that are not urgent. Gives whether the request is deferred.
+    pub(super) fn hurry(&self, number: i64) -> bool {
+        let mut left = self.lock();
+        let Some(Some(reason)) = left.all.get(&number).cloned() else { return false };
+        if let Some(Some(row)) = left.take(number) {
+            left.defer(row, DeferralReason { priority: RequestPriority::Urgent, ..reason });
+        }
+        drop(left);
+        self.changed.notify_all();
+        true
+    }
+
     /// From now on, nothing waits for deferred requests.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
@@ -167,15 +179,18 @@ mod tests {
         assert!(left.wait_for_deferred());
         // There is room in the old version alone.
         let has_room = |reason: &DeferralReason| reason.version == Some(old);
+        let numbers: Vec<i64> = left.lock().all.keys().copied().collect();
+        assert!(left.hurry(numbers[0]) && !left.hurry(numbers[3] + 1), "one that is not here");
+        let urgent = left.take_first(has_room).unwrap();
+        assert_eq!(urgent.row.name, "a", "as an operator asked, though it was off-peak");
         let first = left.take_first(has_room).unwrap();
         assert_eq!(first.row.name, "c");
         assert!(!left.take(first.row.number), "each is resumed once");
         let second = left.take_first(has_room).unwrap();
         assert_eq!(second.row.name, "d");
-        assert_eq!(left.take_first(has_room).unwrap().row.name, "a");
         assert!(left.take_first(has_room).is_none());
-        assert!(!left.wait_for_none(Duration::ZERO, has_room), "two are on their way");
-        drop((first, second));
+        assert!(!left.wait_for_none(Duration::ZERO, has_room), "three are on their way");
+        drop((urgent, first, second));
         assert!(left.wait_for_none(Duration::ZERO, has_room));
         assert!(!left.wait_for_none(Duration::ZERO, |_| true));
         left.close();

@@ -37,7 +37,7 @@ mod state;
 mod stop;
 
 pub use accept::Accepted;
-pub use dataflow_selector::DataflowSelector;
+pub use dataflow_selector::{DataflowSelector, SelectionRule};
 pub use dataflow_updates::DataflowUpdates;
 pub use delivery::{DeliveryRecord, FileDelivery, FileState};
 pub use destination::{

@@ -84,11 +84,22 @@ fn serve_operator_requests<'scope>(
                 admission.tell(&AdmissionEvent::Hurried { name });
                 sink.expedite(row.id);
             }
+            (OperatorRequest::Hurry, RequestState::Accepted) => {
+                admission.queue.hurry(row.id);
+                // A deferred one stays so, before the others. One of an earlier process begins its way to the engine.
+                let is_deferred = admission.left.hurry(row.number);
+                admission.tell(&AdmissionEvent::Urgent { name });
+                if !is_deferred && !admission.is_suspect(&row)? && admission.left.take(row.number) {
+                    scope.spawn(move || resume(admission, &row));
+                }
+            }
             (
                 OperatorRequest::Cancel
                 | OperatorRequest::Retry
                 | OperatorRequest::Keep
-                | OperatorRequest::Release,
+                | OperatorRequest::Release
+                | OperatorRequest::Hurry
+                | OperatorRequest::Replay,
                 _,
             ) => {}
         }

@@ -24,10 +24,25 @@ pub fn note_wish(
     operator_request: OperatorRequest,
     who: &str,
 ) -> Result<(), WishError> {
-    match pointless(operator_request, row.state) {
+    let pointless = match (operator_request, row.state) {
+        (OperatorRequest::Hurry, RequestState::Accepted) => begun_or_urgent(reader, row)?,
+        _ => pointless(operator_request, row.state),
+    };
+    match pointless {
         Some(why) => Err(WishError::Pointless(why)),
         None => Ok(reader.operator_request(operator_request, row.number, who)?),
     }
+}
+
+/// The reason why a request that has no response cannot begin earlier.
+fn begun_or_urgent(reader: &JournalReader, row: &RequestRow) -> Result<Option<&'static str>, JournalError> {
+    let history = reader.history(row.number)?;
+    let is_noted = reader.unseen(row.number)?.contains(&OperatorRequest::Hurry);
+    Ok(match (history.has_begun(), history.is_hurried() || is_noted) {
+        (true, _) => Some("has begun: there is nothing to hurry"),
+        (false, true) => Some("is urgent already, as an operator asked"),
+        (false, false) => None,
+    })
 }
 
 fn pointless(operator_request: OperatorRequest, state: RequestState) -> Option<&'static str> {
@@ -37,7 +52,13 @@ fn pointless(operator_request: OperatorRequest, state: RequestState) -> Option<&
         (OperatorRequest::Cancel, RequestState::Responded | RequestState::Undelivered) => {
             Some("has its response, which is on its way: there is nothing to cancel")
         }
-        (OperatorRequest::Retry, RequestState::Accepted) => Some("is still under way"),
+        (OperatorRequest::Retry | OperatorRequest::Replay, RequestState::Accepted) => {
+            Some("is still under way")
+        }
+        (OperatorRequest::Hurry, RequestState::Answered) => Some("is answered: there is nothing to hurry"),
+        (OperatorRequest::Hurry, RequestState::Responded | RequestState::Undelivered) => {
+            Some("has its response: a retry delivers it at once")
+        }
         _ => None,
     }
 }

@@ -3,10 +3,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::dataflow::RequestPriority;
+use crate::dataflow::{Dataflow, RequestPriority};
 use crate::engine::RequestSubmission;
 use crate::journal::{JournalError, RequestHistory, RequestRow};
-use crate::step::Fault;
+use crate::step::{Fault, Request};
 
 use super::accept::again;
 use super::left_requests::DeferralReason;
@@ -84,13 +84,21 @@ impl Admission<'_> {
         let dataflow = self.dataflows.accepted(&row.dataflow, version);
         let Some((history, dataflow)) = history.zip(dataflow) else { return Ok(Default::default()) };
         let Ok((request, _)) = history.request() else { return Ok(Default::default()) };
-        let priority = self.dataflows.priority(request, &dataflow);
+        let priority = self.priority(&history, request, &dataflow);
         let is_open = !history.is_cancelled() && history.response().is_none();
         Ok((priority, if is_open { self.defers(&dataflow, priority) } else { None }))
     }
 
+    /// The priority of a request of an earlier process: urgent, if an operator has asked for that.
+    fn priority(&self, history: &RequestHistory, request: &Request, dataflow: &Dataflow) -> RequestPriority {
+        match history.is_hurried() {
+            true => RequestPriority::Urgent,
+            false => self.dataflows.priority(request, dataflow),
+        }
+    }
+
     /// Whether the request may be the one that ended the process. A cancelled one is not run, so it is not.
-    fn is_suspect(&self, row: &RequestRow) -> Result<bool, JournalError> {
+    pub(super) fn is_suspect(&self, row: &RequestRow) -> Result<bool, JournalError> {
         let history = self.journal.history(row.number)?;
         Ok(history.is_some_and(|history| history.futile_starts() > 0 && !history.is_cancelled()))
     }
@@ -118,7 +126,7 @@ impl Admission<'_> {
             return Ok(());
         }
         drop(held);
-        let priority = self.dataflows.priority(receipt.request(), &dataflow);
+        let priority = self.priority(&history, receipt.request(), &dataflow);
         let submission = again(receipt, &dataflow, &history, priority);
         let starts = history.futile_starts();
         let refused = match starts {

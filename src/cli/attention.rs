@@ -30,6 +30,16 @@ pub fn pause_lines(pauses: &[PauseRecord]) -> impl Iterator<Item = String> {
     pauses.iter().map(line)
 }
 
+/// What has been paused for at least this long, in lines: a pause that nobody ends is trouble.
+pub fn long_pauses(pauses: &[PauseRecord], pause_max: Duration) -> Vec<String> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let is_long = |record: &&PauseRecord| {
+        now.saturating_sub(Duration::from_millis(record.since_ms.unsigned_abs())) >= pause_max
+    };
+    let long: Vec<PauseRecord> = pauses.iter().filter(is_long).cloned().collect();
+    pause_lines(&long).map(|line| format!("paused: {line}; `flow resume` lets it go on")).collect()
+}
+
 /// What is paused. What cannot be read is nothing here; a running flow tells of it.
 pub fn pauses(state: &Path) -> Vec<PauseRecord> {
     pause_records(state).unwrap_or_default()

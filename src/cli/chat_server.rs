@@ -95,7 +95,8 @@ impl ChatCommand {
         keep_step_folders(&chosen.state, 0)?;
         note_circuits_in(&chosen.state, 0);
         let (journal, free_bytes_min) = (&*service.journal, chosen.free_min);
-        let setup = MonitorSetup { page, journal, state: &chosen.state, free_bytes_min, table, site: &site };
+        let (state, dataflows) = (chosen.state.as_path(), &service.dataflows);
+        let setup = MonitorSetup { page, journal, dataflows, state, free_bytes_min, table, site: &site };
         let monitor = RunMonitor::start(&setup, &progress)?;
         raise_open_files();
         let control = Arc::new(EngineControl::at(&chosen.state));
@@ -212,6 +213,7 @@ impl AdmissionObserver for ChatProgress {
             | AdmissionEvent::Cancelled { .. }
             | AdmissionEvent::Retried { .. }
             | AdmissionEvent::Hurried { .. }
+            | AdmissionEvent::Urgent { .. }
             | AdmissionEvent::DataflowsReplaced { .. }
             | AdmissionEvent::DataflowsKept { .. }
             | AdmissionEvent::Told { .. } => self.0.observe_admission(event),

@@ -1,6 +1,5 @@
 //! Output of `flow check --site`: problems of a site's file, and the dataflow chosen for each request.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -8,9 +7,9 @@ use serde::Serialize;
 
 use crate::dicom::folder;
 use crate::printable::counted;
-use crate::site::{Site, SiteError, built_in_sections};
-use crate::step::{AttributeValues, Request, StepTable};
-use crate::yaml::{Problem, meant_or_all};
+use crate::site::{Site, SiteError, built_in_sections, check_attribute, described_request};
+use crate::step::{Request, StepTable};
+use crate::yaml::Problem;
 
 use super::check_verdict::CheckVerdict;
 use super::run_settings::DATAFLOW;
@@ -85,17 +84,9 @@ impl SiteQuestion {
     fn requests(&self) -> Result<Vec<(String, Request)>, String> {
         let mut requests = Vec::new();
         if !self.request.is_empty() {
-            let mut attributes = BTreeMap::<String, Vec<String>>::new();
-            for (name, value) in &self.request {
-                attributes.entry(name.clone()).or_default().push(value.clone());
-            }
-            let attributes: BTreeMap<String, AttributeValues> = attributes
-                .into_iter()
-                .map(|(name, values)| (name, AttributeValues::from_iter(values)))
-                .collect();
-            let told: Vec<String> =
-                attributes.iter().map(|(name, values)| format!("{name}={}", values.text())).collect();
-            requests.push((told.join(" "), Request::new("request", attributes, Vec::new())));
+            let request = described_request(self.request.iter().cloned());
+            let told = request.attributes.iter().map(|(name, values)| format!("{name}={}", values.text()));
+            requests.push((told.collect::<Vec<String>>().join(" "), request));
         }
         if !self.study.is_empty() {
             let found = folder::find(&self.study).map_err(|error| error.to_string())?;
@@ -185,11 +176,6 @@ fn shown(path: &Path) -> String {
 /// `modality=CT`
 fn attribute(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, for example modality=CT")?;
-    let table = StepTable::built_in();
-    if table.attribute(name).is_none() {
-        let known = table.attributes().map(|declared| declared.name);
-        let hint = meant_or_all(name, known).unwrap_or_default();
-        return Err(format!("a request has no attribute \"{name}\"; {hint}"));
-    }
+    check_attribute(name, &StepTable::built_in())?;
     Ok((name.to_owned(), value.to_owned()))
 }

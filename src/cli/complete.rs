@@ -8,6 +8,7 @@ use crate::printable::{counted, escaped};
 
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::lookup;
+use super::operator::who;
 use super::output::print_line;
 use super::state_arguments::StateArguments;
 
@@ -37,7 +38,7 @@ impl CompleteArguments {
         let meant = waiting.iter().filter(|one| one.is_called(study)).cloned().collect();
         let place = format!("study {study:?} is being received");
         let one = lookup::the_one(study, &place, meant, || waiting, |one| escaped(&told(one)).into_owned())?;
-        one.complete()?;
+        one.complete(&who())?;
         let when = match StateFolder::holder(&state) {
             Some(process) => format!("flow (process {process}) takes it up now"),
             None => "no flow is running on this state: the next `flow run` with it takes it up".to_owned(),

@@ -1,13 +1,12 @@
-//! Output of `flow replay`: the differences of each step, and whether there are any.
+//! The differences that a replay finds, step by step: printed for `flow replay`, or handed to the status page.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use crate::imaging::Picture;
+use crate::monitor::{ReplayConclusion, ReplayedStep, RunDifference};
 use crate::printable::{PrintableLines, counted};
 use crate::replay::{OutputDifference, PastRequest, ReplayResult, ReplayScope, ReplayedRun, RunVerdict};
 use crate::step::Outcome;
@@ -15,45 +14,40 @@ use crate::step::Outcome;
 use super::exit::{CommandError, CommandExit};
 use super::output::{json, print, print_line};
 
-/// A printer of the differences of a replay. The differences of a step are printed when the next step begins.
+/// A printer of the differences of a replay. The differences of a step are told when the next step begins.
 pub struct DifferencePrinter<'a> {
     past: &'a PastRequest,
-    /// The folder for pictures of differences.
-    output: &'a Path,
-    json: bool,
+    /// The folder for pictures of differences, if they are to be written.
+    output: Option<&'a Path>,
+    form: DifferenceForm<'a>,
     /// The step under way.
-    step: Option<StepDifference>,
+    step: Option<ReplayedStep>,
     steps: usize,
     identical: usize,
     /// The first error of printing or writing.
     trouble: Option<io::Error>,
 }
 
-/// The differences of one step, over all its runs.
-#[derive(Default, Serialize)]
-struct StepDifference {
-    step: String,
-    runs: usize,
-    identical: usize,
-    took_us: u64,
-    differences: Vec<RunDifference>,
-}
-
-#[derive(Serialize)]
-struct RunDifference {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    item: Option<String>,
-    what: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    parts: Vec<String>,
+/// How differences are told.
+pub enum DifferenceForm<'a> {
+    /// Lines for a person.
+    Text,
+    /// A line of JSON for each step.
+    Json,
+    /// Handed to a function.
+    Handed(&'a mut dyn FnMut(ReplayedStep)),
 }
 
 /// The number of differing runs of a step that are shown.
 const RUNS_SHOWN: usize = 5;
 
 impl<'a> DifferencePrinter<'a> {
-    pub fn new(past: &'a PastRequest, output: &'a Path, json: bool) -> DifferencePrinter<'a> {
-        DifferencePrinter { past, output, json, step: None, steps: 0, identical: 0, trouble: None }
+    pub fn new(
+        past: &'a PastRequest,
+        output: Option<&'a Path>,
+        form: DifferenceForm<'a>,
+    ) -> DifferencePrinter<'a> {
+        DifferencePrinter { past, output, form, step: None, steps: 0, identical: 0, trouble: None }
     }
 
     pub fn take(&mut self, ran: &ReplayedRun) {
@@ -63,7 +57,7 @@ impl<'a> DifferencePrinter<'a> {
         let difference = (ran.verdict != RunVerdict::Identical).then(|| self.difference(ran));
         let step = self
             .step
-            .get_or_insert_with(|| StepDifference { step: ran.step.clone(), ..StepDifference::default() });
+            .get_or_insert_with(|| ReplayedStep { step: ran.step.clone(), ..ReplayedStep::default() });
         step.runs += 1;
         step.identical += usize::from(difference.is_none());
         step.took_us += micros(ran.took);
@@ -71,10 +65,29 @@ impl<'a> DifferencePrinter<'a> {
     }
 
     /// Says how much was identical.
-    pub fn conclude(mut self, scope: ReplayScope, ran: &ReplayResult) -> Result<CommandExit, CommandError> {
+    pub fn conclude(self, scope: ReplayScope, ran: &ReplayResult) -> Result<CommandExit, CommandError> {
+        let as_json = matches!(self.form, DifferenceForm::Json);
+        let concluded = self.end(scope, ran)?;
+        let ReplayConclusion { steps, identical, others } = &concluded;
+        if as_json {
+            print_line(json(&concluded))?;
+        } else {
+            let head = PrintableLines::of("")
+                .line(format_args!("{}, {identical} identical", counted(*steps, "step")));
+            print(&others.iter().fold(head, PrintableLines::line))?;
+        }
+        let same = identical == steps && others.is_empty();
+        Ok(if same { CommandExit::Done } else { CommandExit::WithErrors })
+    }
+
+    /// Tells the last step; gives how much was identical.
+    ///
+    /// # Errors
+    /// If something could not be printed or written.
+    pub fn end(mut self, scope: ReplayScope, ran: &ReplayResult) -> io::Result<ReplayConclusion> {
         self.end_step();
         if let Some(trouble) = self.trouble.take() {
-            return Err(trouble.into());
+            return Err(trouble);
         }
         let mut others = Vec::new();
         if scope == ReplayScope::Whole {
@@ -82,23 +95,21 @@ impl<'a> DifferencePrinter<'a> {
             others.extend(missing.iter().map(|step| format!("{step} ran before, and does not now")));
             others.extend(otherwise(self.past, ran));
         }
-        let (steps, identical) = (self.steps, self.identical);
-        if self.json {
-            print_line(serde_json::json!({ "steps": steps, "identical": identical, "others": others }))?;
-        } else {
-            let head = PrintableLines::of("")
-                .line(format_args!("{}, {identical} identical", counted(steps, "step")));
-            print(&others.iter().fold(head, PrintableLines::line))?;
-        }
-        let same = self.identical == self.steps && others.is_empty();
-        Ok(if same { CommandExit::Done } else { CommandExit::WithErrors })
+        Ok(ReplayConclusion { steps: self.steps, identical: self.identical, others })
     }
 
     fn end_step(&mut self) {
         let Some(step) = self.step.take() else { return };
         self.steps += 1;
         self.identical += usize::from(step.differences.is_empty());
-        let said = if self.json { print_line(json(&step)) } else { print(&step.lines()) };
+        let said = match &mut self.form {
+            DifferenceForm::Text => print(&lines(&step)),
+            DifferenceForm::Json => print_line(json(&step)),
+            DifferenceForm::Handed(take) => {
+                take(step);
+                Ok(())
+            }
+        };
         self.trouble = self.trouble.take().or(said.err());
     }
 
@@ -121,8 +132,8 @@ impl<'a> DifferencePrinter<'a> {
                 format!("{output}:\n{}", indented(&difference.to_string()))
             }
             OutputDifference::File { name, difference } => {
-                let picture = difference.marked().map(|picture| {
-                    let path = self.output.join(step).join(name);
+                let picture = difference.marked().zip(self.output).map(|(picture, output)| {
+                    let path = output.join(step).join(name);
                     let written = write(picture, &path);
                     self.trouble = self.trouble.take().or(written.err());
                     format!("  see {}\n", path.display())
@@ -191,24 +202,22 @@ fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
-impl StepDifference {
-    fn lines(&self) -> PrintableLines {
-        let StepDifference { step, runs, identical, took_us, differences } = self;
-        let runs = if *runs > 1 { format!("{}, ", counted(*runs, "run")) } else { String::new() };
-        let ms = *took_us as f64 / 1e3;
-        if differences.is_empty() {
-            return PrintableLines::of(format_args!("{step:16} {runs}identical, {ms:.1} ms"));
-        }
-        let identical = if *identical > 0 { format!(", {identical} identical") } else { String::new() };
-        let mut lines = PrintableLines::of(format_args!("{step:16} {runs}DIFFERS{identical}, {ms:.1} ms"));
-        for RunDifference { item, what, parts } in differences.iter().take(RUNS_SHOWN) {
-            let item = item.as_ref().map(|item| format!("{item}: ")).unwrap_or_default();
-            lines.push(format_args!("  {item}{what}"));
-            lines = parts.iter().fold(lines, |lines, part| lines.lines_of(indented(&indented(part))));
-        }
-        match differences.len().checked_sub(RUNS_SHOWN) {
-            Some(more @ 1..) => lines.line(format_args!("  and {}", counted(more, "more run"))),
-            _ => lines,
-        }
+fn lines(replayed: &ReplayedStep) -> PrintableLines {
+    let ReplayedStep { step, runs, identical, took_us, differences } = replayed;
+    let runs = if *runs > 1 { format!("{}, ", counted(*runs, "run")) } else { String::new() };
+    let ms = *took_us as f64 / 1e3;
+    if differences.is_empty() {
+        return PrintableLines::of(format_args!("{step:16} {runs}identical, {ms:.1} ms"));
+    }
+    let identical = if *identical > 0 { format!(", {identical} identical") } else { String::new() };
+    let mut lines = PrintableLines::of(format_args!("{step:16} {runs}DIFFERS{identical}, {ms:.1} ms"));
+    for RunDifference { item, what, parts } in differences.iter().take(RUNS_SHOWN) {
+        let item = item.as_ref().map(|item| format!("{item}: ")).unwrap_or_default();
+        lines.push(format_args!("  {item}{what}"));
+        lines = parts.iter().fold(lines, |lines, part| lines.lines_of(indented(&indented(part))));
+    }
+    match differences.len().checked_sub(RUNS_SHOWN) {
+        Some(more @ 1..) => lines.line(format_args!("  and {}", counted(more, "more run"))),
+        _ => lines,
     }
 }

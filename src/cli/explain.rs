@@ -56,7 +56,10 @@ fn head(past: &PastRequest) -> PrintableLines {
 fn told(mut lines: PrintableLines, history: &RequestHistory) -> PrintableLines {
     for dated in &history.entries {
         let what = match &dated.entry {
-            JournalEntry::Accepted { .. } => "accepted".to_owned(),
+            JournalEntry::Accepted { request, .. } => match request.attribute("completed_by") {
+                "" => "accepted".to_owned(),
+                who => format!("accepted; the study was declared complete by {who}"),
+            },
             JournalEntry::TakenUp => "taken up by another process".to_owned(),
             JournalEntry::Interim { .. } => "the deadline has passed: an error response says so".to_owned(),
             JournalEntry::Responded { .. } => "responded".to_owned(),

@@ -1,17 +1,19 @@
 //! The ledger, the status page and the alarms of `flow run`.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::admission::DataflowSelector;
 use crate::alarm::{AlarmSetup, AlarmThread};
 use crate::dataflow::Dataflow;
-use crate::dicom;
+use crate::dicom::{self, WaitingStudy};
 use crate::engine::{EngineEvent, EventObserver};
 use crate::journal::{Journal, JournalReader};
 use crate::ledger::{Ledger, LedgerNotice, LedgerSettings, StepWiring, WiringLookup};
-use crate::monitor::{MonitorApi, MonitorServer, MonitorToken, ReceivingStudy};
+use crate::monitor::{CompleteStudy, MonitorApi, MonitorServer, MonitorToken, ReceivingStudy, ReplayBoard};
 use crate::outbox::OutboxEvent;
 use crate::step::StepTable;
 use crate::tls::{CertificateNames, TlsError, TlsServer};
@@ -21,6 +23,7 @@ use super::bind::bind;
 use super::exit::{CommandError, CommandErrorKind};
 use super::output;
 use super::progress::ProgressDisplay;
+use super::replay::replay_function;
 use super::site::SiteSettings;
 
 type NoticeFunction = Arc<dyn Fn(LedgerNotice) + Send + Sync>;
@@ -40,6 +43,7 @@ pub struct RunMonitor {
 pub struct MonitorSetup<'a> {
     pub page: Option<SocketAddr>,
     pub journal: &'a Journal,
+    pub dataflows: &'a DataflowSelector,
     pub state: &'a Path,
     pub free_bytes_min: u64,
     pub table: &'a StepTable,
@@ -142,6 +146,9 @@ fn serve(
         names: settings.names,
         wirings: Mutex::new(wirings(&state, setup.table.clone())),
         receiving: receiving(&state),
+        complete_study: complete_study(&state),
+        dataflows: setup.dataflows.clone(),
+        replays: ReplayBoard::new(replay_function(&state, setup.table.clone())),
         certificate_names,
         state,
     };
@@ -154,15 +161,27 @@ fn serve(
 fn receiving(state: &Path) -> Box<dyn Fn() -> Vec<ReceivingStudy> + Send + Sync> {
     let state = state.to_owned();
     Box::new(move || {
-        let claims = JournalReader::open(&state).and_then(|reader| reader.claims()).unwrap_or_default();
-        let known = claims.into_iter().map(PathBuf::from).collect();
-        let waiting = dicom::waiting(&state.join("inbox"), &known).unwrap_or_default();
-        let study = |one: dicom::WaitingStudy| ReceivingStudy {
+        let study = |one: WaitingStudy| ReceivingStudy {
             study_instance_uid: one.study_instance_uid,
             instances: one.instances,
         };
-        waiting.into_iter().map(study).collect()
+        waiting(&state).unwrap_or_default().into_iter().map(study).collect()
     })
+}
+
+/// Declares that a study is complete, as `flow complete` does.
+fn complete_study(state: &Path) -> Box<CompleteStudy> {
+    let state = state.to_owned();
+    Box::new(move |study, who| {
+        let mut waiting = waiting(&state)?.into_iter();
+        let found = waiting.find(|one| one.study_instance_uid == study);
+        found.map(|one| one.complete(who)).transpose().map(|done| done.is_some())
+    })
+}
+
+fn waiting(state: &Path) -> io::Result<Vec<WaitingStudy>> {
+    let claims = JournalReader::open(state).and_then(|reader| reader.claims()).map_err(io::Error::other)?;
+    dicom::waiting(&state.join("inbox"), &claims.into_iter().map(PathBuf::from).collect())
 }
 
 /// The wirings of the dataflows that the journal remembers.

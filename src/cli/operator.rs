@@ -1,4 +1,4 @@
-//! `flow cancel`, `flow retry` and `flow keep`: requests of an operator about one request.
+//! `flow cancel`, `flow retry`, `flow hurry` and `flow keep`: requests of an operator about one request.
 //!
 //! The operator request is recorded in the journal. A running flow carries it out within a second, a stopped
 //! one when it starts.
@@ -36,6 +36,16 @@ pub struct RetryArguments {
     row: Option<PathBuf>,
 }
 
+/// Let a waiting request begin before all that are not urgent
+///
+/// It holds after a restart, too. A request that has begun is not hurried; one that waits for its next delivery is
+/// tried at once by `flow retry`.
+#[derive(Debug, clap::Args)]
+pub struct HurryArguments {
+    #[command(flatten)]
+    lookup: RequestLookup,
+}
+
 /// Remember a request, however old it gets, with its files and results
 #[derive(Debug, clap::Args)]
 pub struct KeepArguments {
@@ -59,6 +69,12 @@ impl RetryArguments {
             return retry_row(row, self.lookup.request());
         }
         note(&self.lookup, OperatorRequest::Retry)
+    }
+}
+
+impl HurryArguments {
+    pub fn run(self) -> Result<CommandExit, CommandError> {
+        note(&self.lookup, OperatorRequest::Hurry)
     }
 }
 

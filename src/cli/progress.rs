@@ -204,6 +204,7 @@ impl AdmissionObserver for ProgressDisplay {
             AdmissionEvent::Cancelled { name } => format!("cancelled {name}  as an operator asked"),
             AdmissionEvent::Retried { name } => format!("retried   {name}  as an operator asked"),
             AdmissionEvent::Hurried { name } => format!("hurried   {name}  as an operator asked"),
+            AdmissionEvent::Urgent { name } => format!("urgent    {name}  as an operator asked"),
             AdmissionEvent::DataflowsReplaced { dataflows } => {
                 let each = dataflows.iter().map(|one| format!("{} {}", one.name(), one.digest().short()));
                 let each = each.collect::<Vec<String>>().join(", ");

@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::io::{BufWriter, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::dataflow::Dataflow;
 use crate::dicom::PseudonymKey;
+use crate::monitor::ReplayFunction;
 use crate::printable::counted;
 use crate::replay::{
     PastRequest, ReplayObserver, ReplayResult, ReplayScope, ReplayedRun, RunVerdict, again, anonymous, pack,
@@ -15,7 +17,7 @@ use crate::replay::{
 };
 use crate::step::StepTable;
 
-use super::differences::DifferencePrinter;
+use super::differences::{DifferenceForm, DifferencePrinter};
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::lookup::RequestLookup;
 use super::output;
@@ -98,10 +100,11 @@ impl ReplayArguments {
         table: &StepTable,
     ) -> Result<CommandExit, CommandError> {
         let other = self.dataflow.as_ref().map(|other| Dataflow::load(other, table)).transpose()?;
-        let mut differences = DifferencePrinter::new(past, &self.output, self.json);
+        let form = if self.json { DifferenceForm::Json } else { DifferenceForm::Text };
+        let mut differences = DifferencePrinter::new(past, Some(&self.output), form);
         let mut tell = |ran: &ReplayedRun| differences.take(ran);
         let listed = if self.diff { CHANGES_LISTED } else { 0 };
-        let watch = ReplayObserver { listed, tell: Some(&mut tell) };
+        let watch = ReplayObserver { listed, tell: Some(&mut tell), ..ReplayObserver::default() };
         let ran = match other {
             None => again(past, dataflow, self.scope(), watch),
             Some(other) => {
@@ -122,6 +125,23 @@ impl ReplayArguments {
             (None, None) => ReplayScope::Whole,
         }
     }
+}
+
+/// Replays of requests in a journal, for the status page.
+pub fn replay_function(state: &Path, table: StepTable) -> Arc<ReplayFunction> {
+    let state = state.to_owned();
+    Arc::new(move |number, cancel, note| {
+        let failed = |error: CommandError| error.message().to_owned();
+        let subject = ReplaySubject::numbered(&state, number).map_err(failed)?;
+        subject.past.check_items().map_err(|error| error.to_string())?;
+        let dataflow = subject.dataflow(&table).map_err(failed)?;
+        let mut differences = DifferencePrinter::new(&subject.past, None, DifferenceForm::Handed(note));
+        let mut tell = |ran: &ReplayedRun| differences.take(ran);
+        let watch = ReplayObserver { listed: CHANGES_LISTED, tell: Some(&mut tell), cancel: cancel.clone() };
+        let ran = again(&subject.past, &dataflow, ReplayScope::Whole, watch).map_err(|error| error.0)?;
+        cancel.check().map_err(|fault| fault.to_string())?;
+        differences.end(ReplayScope::Whole, &ran).map_err(|error| error.to_string())
+    })
 }
 
 /// The number of changes of each value or file that are listed.

@@ -272,7 +272,9 @@ impl Run {
         }
         let (page, site, free_bytes_min) = (self.page, &self.site, self.chosen.free_min);
         let (journal, state) = (&*service.journal, self.chosen.state.as_path());
-        RunMonitor::start(&MonitorSetup { page, journal, state, free_bytes_min, table, site }, progress)
+        let dataflows = &service.dataflows;
+        let setup = MonitorSetup { page, journal, dataflows, state, free_bytes_min, table, site };
+        RunMonitor::start(&setup, progress)
     }
 
     fn outbox_events(

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::admission::DataflowSelector;
+use crate::admission::{DataflowSelector, SelectionRule};
 use crate::dataflow::{Dataflow, RequestPriority};
 use crate::files::{FilesSite, OutputSetting};
 use crate::journal::RetentionLimits;
@@ -57,13 +57,41 @@ fn by_rules(rules: DataflowRules, table: &StepTable) -> Result<DataflowSelector,
         }
         dataflows.push(Arc::new(dataflow));
     }
-    let priorities = rules.clone();
+    let (priorities, matched) = (rules.clone(), rules.clone());
+    let named = rules_in_words(&rules, |dataflow| {
+        let place = names.iter().position(|name| name == dataflow);
+        place.map(|place| dataflows[place].name().to_owned()).unwrap_or_default()
+    });
     let choose = move |request: &Request| {
         let chosen = rules.choose(request).dataflow;
         names.iter().position(|name| name == chosen).expect("the rules name no other dataflow")
     };
     let prioritise = move |request: &Request| priorities.choose(request).priority;
-    Ok(DataflowSelector::by(dataflows, choose).with_priorities(prioritise))
+    // The default stands behind all rules.
+    let match_rule =
+        move |request: &Request| Some(matched.choose(request).rule.unwrap_or(matched.rules.len()));
+    Ok(DataflowSelector::by(dataflows, choose).with_priorities(prioritise).with_rules(named, match_rule))
+}
+
+/// The rules in words, the default last; `name` gives the name of a dataflow that a rule names.
+fn rules_in_words(rules: &DataflowRules, name: impl Fn(&str) -> String) -> Vec<SelectionRule> {
+    let priority = |priority: Option<RequestPriority>| priority.map(RequestPriority::name);
+    let named = rules.rules.iter().map(|rule| SelectionRule {
+        when: rule.when.to_string(),
+        dataflow: name(&rule.dataflow),
+        customer: rule.customer.clone(),
+        priority: priority(rule.priority),
+        line: rule.line,
+    });
+    let default = &rules.default;
+    let default = SelectionRule {
+        when: String::new(),
+        dataflow: name(&default.dataflow),
+        customer: None,
+        priority: priority(default.priority),
+        line: default.line,
+    };
+    named.chain([default]).collect()
 }
 
 /// The settings of a run, chosen from the command line, the site's file and the defaults.

@@ -1,6 +1,7 @@
 //! `flow status`: the requests by where they stand, and what each one waits for.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use indicatif::HumanBytes;
 use serde::Serialize;
@@ -19,6 +20,7 @@ use crate::store::free_bytes;
 
 use super::attention::{self, ago, circuits, pause_lines, pauses, peer_troubles};
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
+use super::listen;
 use super::lookup;
 use super::output::{json, print, print_line};
 use super::state_arguments::StateArguments;
@@ -43,6 +45,10 @@ pub struct StatusArguments {
     /// Print only what needs attention, and end with exit code 1 if there is any: for monitoring
     #[arg(long, conflicts_with_all = ["json", "answered"])]
     check: bool,
+
+    /// For --check: what is paused needs attention after this time
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = listen::time, requires = "check")]
+    pause_max: Duration,
 
     /// Print only the counts of the views that the site's file declares
     #[arg(long, conflicts_with_all = ["check", "answered"])]
@@ -92,7 +98,7 @@ impl StatusArguments {
         let pauses = pauses(&state);
         let lines = shown.map(|row| line(row, &reader, table, &pauses)).collect::<Result<Vec<_>, _>>()?;
         if self.check {
-            return check(&state, &lines);
+            return check(&state, &lines, attention::long_pauses(&pauses, self.pause_max));
         }
         match self.json {
             true => {
@@ -181,9 +187,9 @@ fn receiving(state: &Path, claims: Vec<String>) -> Vec<WaitingStudy> {
     dicom::waiting(&state.join("inbox"), &known).unwrap_or_default()
 }
 
-fn check(state: &Path, lines: &[StatusLine]) -> Result<CommandExit, CommandError> {
+fn check(state: &Path, lines: &[StatusLine], pauses: Vec<String>) -> Result<CommandExit, CommandError> {
     let mut troubles = PrintableLines::default();
-    attention::troubles(state).iter().for_each(|trouble| troubles.push(trouble));
+    attention::troubles(state).iter().chain(&pauses).for_each(|trouble| troubles.push(trouble));
     for line in lines.iter().filter(|line| line.trouble) {
         let name = line.name;
         let error = if line.error_response { "its error response" } else { "its response" };

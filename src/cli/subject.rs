@@ -7,13 +7,13 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::dataflow::Dataflow;
-use crate::journal::RequestHistory;
+use crate::journal::{JournalReader, RequestHistory, RequestRow};
 use crate::replay::{PastRequest, unpack};
 use crate::step::StepTable;
 use crate::store::{Store, free_bytes};
 
 use super::exit::{CommandError, CommandErrorKind};
-use super::lookup::{FoundRequest, RequestLookup};
+use super::lookup::{self, FoundRequest, RequestLookup};
 
 pub struct ReplaySubject {
     pub past: PastRequest,
@@ -40,12 +40,24 @@ impl ReplaySubject {
     }
 
     fn remembered(lookup: &RequestLookup) -> Result<ReplaySubject, CommandError> {
-        let failed = CommandError::of(CommandErrorKind::InputOutput);
         let FoundRequest { state, reader, row } = lookup.find()?;
+        ReplaySubject::of_row(&state, &reader, &row)
+    }
+
+    /// The request with a number in the journal of a state folder.
+    pub fn numbered(state: &Path, number: i64) -> Result<ReplaySubject, CommandError> {
+        let reader = lookup::open(state)?;
+        let row = reader.row(number).map_err(CommandError::of(CommandErrorKind::InputOutput))?;
+        let missing = || CommandError::new(CommandErrorKind::Usage, "the request is not remembered any more");
+        ReplaySubject::of_row(state, &reader, &row.ok_or_else(missing)?)
+    }
+
+    fn of_row(state: &Path, reader: &JournalReader, row: &RequestRow) -> Result<ReplaySubject, CommandError> {
+        let failed = CommandError::of(CommandErrorKind::InputOutput);
         let store =
             Store::at(state.join("store")).map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let history = reader.history(row.number).map_err(failed)?;
-        let past = PastRequest::of_journal(&reader, &row, store)
+        let past = PastRequest::of_journal(reader, row, store)
             .map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         Ok(ReplaySubject { past, history: Some(history), _folder: None })
     }

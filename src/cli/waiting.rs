@@ -16,7 +16,7 @@ pub fn waits_for(history: &RequestHistory, dataflow: Option<&Dataflow>) -> Strin
         RequestState::Accepted if history.is_cancelled() => {
             "its error response, which is being made".to_owned()
         }
-        RequestState::Accepted if !has_begun(history) => ITS_TURN.to_owned(),
+        RequestState::Accepted if !history.has_begun() => ITS_TURN.to_owned(),
         RequestState::Accepted => match (dataflow, history.request()) {
             (Some(dataflow), Ok((request, _))) => steps(history, dataflow, request),
             _ => "its steps".to_owned(),
@@ -27,14 +27,6 @@ pub fn waits_for(history: &RequestHistory, dataflow: Option<&Dataflow>) -> Strin
         }
         RequestState::Answered | RequestState::Removed => "nothing".to_owned(),
     }
-}
-
-/// Whether it has taken a lane since it was last taken up.
-fn has_begun(history: &RequestHistory) -> bool {
-    let last = history.entries.iter().rev().find(|dated| {
-        matches!(dated.entry, JournalEntry::Began | JournalEntry::TakenUp | JournalEntry::Accepted { .. })
-    });
-    last.is_some_and(|dated| dated.entry == JournalEntry::Began)
 }
 
 /// The steps whose needs are met and that have not ended.

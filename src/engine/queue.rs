@@ -136,6 +136,7 @@ pub(super) enum SchedulerMessage {
         since: Instant,
     },
     Cancel(Digest),
+    Hurry(Digest),
     /// The deadline of the request with this number has passed.
     Overdue(u64),
     /// The interim response to the request of this number has been made.
@@ -273,6 +274,12 @@ impl RequestQueue {
     /// In a mesh, and if there are too many.
     pub fn add(&self, dataflow: &Arc<Dataflow>) -> Result<(), DataflowRefusal> {
         self.dataflows.add(dataflow)
+    }
+
+    /// Has a request that waits for a lane begin before all that are not urgent. A request that has begun, or is not in
+    /// the engine, is left as it is.
+    pub fn hurry(&self, request: Digest) {
+        self.scheduler.send(SchedulerMessage::Hurry(request));
     }
 
     /// A handle to cancel requests with. It may outlive the queue.

@@ -82,6 +82,7 @@ struct PendingRequest {
     number: u64,
     dataflow: usize,
     receipt: Receipt,
+    /// The priority under which it has its slot.
     priority: RequestPriority,
     /// The fault because of which it is not run; fixed once it has a lane.
     refused: Option<Fault>,
@@ -157,6 +158,7 @@ impl<'a> RequestScheduler<'a> {
                 }
                 Ok(SchedulerMessage::Changed) => {}
                 Ok(SchedulerMessage::Cancel(request)) => self.cancel(request),
+                Ok(SchedulerMessage::Hurry(request)) => self.hurry(request),
                 Ok(SchedulerMessage::Overdue(number)) => self.overdue(number),
                 Ok(SchedulerMessage::InterimMade { number, response }) => {
                     self.deliver_interim(number, response)
@@ -268,6 +270,19 @@ impl<'a> RequestScheduler<'a> {
         let queue = &mut self.queues[dataflow];
         let lane = queue.idle.pop_front()?;
         queue.waiting[priority as usize].pop_front().map(|pending| (lane, pending))
+    }
+
+    /// Puts a waiting request among the urgent ones. Its slot stays that of its own priority.
+    fn hurry(&mut self, request: Digest) {
+        for queue in &mut self.queues {
+            for priority in [RequestPriority::Normal, RequestPriority::OffPeak] {
+                let line = std::mem::take(&mut queue.waiting[priority as usize]);
+                let is_it = |pending: &PendingRequest| pending.request().id == request;
+                let (hurried, others): (VecDeque<_>, VecDeque<_>) = line.into_iter().partition(is_it);
+                queue.waiting[priority as usize] = others;
+                queue.waiting[RequestPriority::Urgent as usize].extend(hurried);
+            }
+        }
     }
 
     /// Cancels a request. One that waits is not begun, and gets its error response at once.

@@ -146,6 +146,22 @@ impl RequestHistory {
         last.unwrap_or(false)
     }
 
+    /// Whether an operator has asked, since the request was accepted last, that it begin before others.
+    pub fn is_hurried(&self) -> bool {
+        let asked = self.last(|entry| {
+            matches!(entry, JournalEntry::Asked { what, .. } if what == OperatorRequest::Hurry.name())
+        });
+        asked > self.last(|entry| matches!(entry, JournalEntry::Accepted { .. }))
+    }
+
+    /// Whether the request has taken a lane since it was last taken up.
+    pub fn has_begun(&self) -> bool {
+        let last = self.last(|entry| {
+            matches!(entry, JournalEntry::Began | JournalEntry::TakenUp | JournalEntry::Accepted { .. })
+        });
+        last.is_some_and(|last| self.entries[last].entry == JournalEntry::Began)
+    }
+
     /// Whether an operator has asked for a retry since the last response.
     pub fn is_retried(&self) -> bool {
         self.last(JournalEntry::is_retry) > self.last(|entry| matches!(entry, JournalEntry::Responded { .. }))

@@ -84,7 +84,9 @@ impl RowChange {
                 Some(OperatorRequest::Retry) => state(RequestState::Accepted),
                 Some(OperatorRequest::Keep) => RowChange { kept: Some(true), ..nothing },
                 Some(OperatorRequest::Release) => RowChange { kept: Some(false), ..nothing },
-                Some(OperatorRequest::Cancel) | None => nothing,
+                Some(OperatorRequest::Cancel | OperatorRequest::Hurry | OperatorRequest::Replay) | None => {
+                    nothing
+                }
             },
             JournalEntry::TakenUp
             | JournalEntry::Began

@@ -12,11 +12,21 @@ pub enum OperatorRequest {
     Keep,
     /// The request is removed under the retention limits again, like others.
     Release,
+    /// The request begins before others that wait, as an urgent one.
+    Hurry,
+    /// Nothing of the request changes: whoever asks runs it again beside it, and this is the record of that.
+    Replay,
 }
 
 impl OperatorRequest {
-    const ALL: [OperatorRequest; 4] =
-        [OperatorRequest::Cancel, OperatorRequest::Retry, OperatorRequest::Keep, OperatorRequest::Release];
+    const ALL: [OperatorRequest; 6] = [
+        OperatorRequest::Cancel,
+        OperatorRequest::Retry,
+        OperatorRequest::Keep,
+        OperatorRequest::Release,
+        OperatorRequest::Hurry,
+        OperatorRequest::Replay,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -24,10 +34,13 @@ impl OperatorRequest {
             OperatorRequest::Retry => "retry",
             OperatorRequest::Keep => "keep",
             OperatorRequest::Release => "release",
+            OperatorRequest::Hurry => "hurry",
+            OperatorRequest::Replay => "replay",
         }
     }
 
-    pub(super) fn named(name: &str) -> Option<OperatorRequest> {
+    /// The operator request with this name.
+    pub fn named(name: &str) -> Option<OperatorRequest> {
         OperatorRequest::ALL.into_iter().find(|operator_request| operator_request.name() == name)
     }
 }

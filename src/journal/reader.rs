@@ -285,7 +285,12 @@ pub(super) fn take_operator_requests(
             continue;
         };
         match (operator_request, row.state) {
-            (_, RequestState::Removed) | (OperatorRequest::Retry, RequestState::Accepted) => continue,
+            (_, RequestState::Removed)
+            | (OperatorRequest::Retry | OperatorRequest::Replay, RequestState::Accepted)
+            | (
+                OperatorRequest::Hurry,
+                RequestState::Responded | RequestState::Undelivered | RequestState::Answered,
+            ) => continue,
             // The response is being delivered; only the next attempt is brought forward.
             (OperatorRequest::Retry, RequestState::Responded) => {
                 operator_requests.push((row.clone(), operator_request));

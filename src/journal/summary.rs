@@ -90,7 +90,13 @@ impl RecordMeaning {
             JournalEntry::Asked { what, .. } => match OperatorRequest::named(what) {
                 Some(OperatorRequest::Cancel) => RecordMeaning::Cancelled,
                 Some(OperatorRequest::Retry) => RecordMeaning::Retried,
-                Some(OperatorRequest::Keep | OperatorRequest::Release) | None => RecordMeaning::Other,
+                Some(
+                    OperatorRequest::Keep
+                    | OperatorRequest::Release
+                    | OperatorRequest::Hurry
+                    | OperatorRequest::Replay,
+                )
+                | None => RecordMeaning::Other,
             },
             JournalEntry::Sent { .. } | JournalEntry::Late { .. } => RecordMeaning::Other,
         }

@@ -1,39 +1,32 @@
 //! The paths of the server and their answers.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hyper::body::Bytes;
-use hyper::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, LOCATION, SET_COOKIE,
-};
+use hyper::header::{HeaderValue, LOCATION, SET_COOKIE};
 use hyper::{HeaderMap, Method, Response, StatusCode, Uri};
-use percent_encoding::percent_decode_str;
-use serde::Serialize;
-use serde_json::{Value, json};
 
-use crate::admission::{SourceTable, WishError, find_requests, note_wish, pause_records};
-use crate::journal::{
-    JournalEntry, JournalError, JournalReader, OperatorRequest, RequestHistory, RequestState, general_fault,
-};
-use crate::ledger::{LedgerMirror, LedgerSnapshot, ViewRow, WaitingRequest, WiringLookup};
-use crate::step::{Fault, FaultOrigin, Outcome};
+use crate::admission::{DataflowSelector, pause_records};
+use crate::journal::JournalReader;
+use crate::ledger::{LedgerMirror, LedgerSnapshot, ViewRow, WiringLookup};
 use crate::store::free_bytes;
 use crate::tls::CertificateNames;
 
 use super::access::{self, MonitorToken};
-use super::answers::{
-    ActionNoted, Overview, Readiness, ReceivingStudy, RefusalReason, RequestList, RequestSummary,
-    ServedRecord, ServedRequest, shown_name,
-};
-use super::files::response_file;
-use super::graph::{GraphStep, step_graph};
+use super::answers::{Overview, Readiness, ReceivingStudy, shown_name};
 use super::metrics::{StorageStatus, metrics_text};
-use super::pausing::{self, PauseAction};
+use super::replays::ReplayBoard;
+use super::reply::{JSON, MonitorAnswer, TEXT, asset, parameter, refusal, text, whole};
 use super::site::NameDisplay;
+use super::texts::texts;
+
+/// Declares that the study with a UID that is being received is complete, as somebody asked. Gives whether it is being
+/// received.
+pub type CompleteStudy = dyn Fn(&str, &str) -> io::Result<bool> + Send + Sync;
 
 /// What the server answers from.
 pub struct MonitorApi {
@@ -51,6 +44,11 @@ pub struct MonitorApi {
     pub wirings: Mutex<WiringLookup>,
     /// The studies that are being received now.
     pub receiving: Box<dyn Fn() -> Vec<ReceivingStudy> + Send + Sync>,
+    /// Declares that a study is complete.
+    pub complete_study: Box<CompleteStudy>,
+    /// The choice of the dataflow for a request.
+    pub dataflows: DataflowSelector,
+    pub replays: ReplayBoard,
     /// The names in our certificate, if the connections are encrypted.
     pub certificate_names: Option<CertificateNames>,
 }
@@ -65,28 +63,12 @@ pub struct SharedOverview {
 /// The longest time for which an overview is shared although the disk may have filled up meanwhile.
 const SHARED_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// An answer: bytes, or events as they come.
-pub enum MonitorAnswer {
-    Whole(Response<Bytes>),
-    /// Overviews after the one with this id, if a reader comes back.
-    Events(Option<String>),
-    /// The rows of the views and their changes, likewise.
-    Changes(Option<String>),
-}
-
 const HTML: &str = "text/html; charset=utf-8";
-const JSON: &str = "application/json";
-const TEXT: &str = "text/plain; charset=utf-8";
-
-/// Nothing is loaded from elsewhere, and no script stands in the page.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                      img-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The sign in the tab of a browser.
+const ICON: &str = include_str!("page.icon.svg");
 
 /// The document that describes this API.
 const OPENAPI: &str = include_str!("../../docs/src/reference/schemas/api.json");
-
-const REQUESTS_MAX: usize = 100;
 
 impl MonitorApi {
     /// Answers a request from this address.
@@ -109,6 +91,8 @@ impl MonitorApi {
             (&Method::GET, "/page.js") => {
                 return asset("text/javascript; charset=utf-8", include_str!("page.js"));
             }
+            (&Method::GET, "/icon.svg") => return asset("image/svg+xml", ICON),
+            (&Method::GET, "/page.texts.json") => return whole(StatusCode::OK, JSON, texts(headers)),
             (&Method::GET, "/api/openapi.json") => return asset(JSON, OPENAPI),
             (&Method::GET, "/page.css") => return asset("text/css; charset=utf-8", include_str!("page.css")),
             _ => {}
@@ -130,11 +114,10 @@ impl MonitorApi {
                 if path == "/api/events" { MonitorAnswer::Events(last) } else { MonitorAnswer::Changes(last) }
             }
             (&Method::GET, "/api/requests") => self.requests(uri),
+            (&Method::GET, "/api/rules") => self.rules(),
+            (&Method::GET, "/api/choice") => self.choice(uri),
             (&Method::GET, _) => self.part(path),
-            (&Method::POST, _) if access::may_change(headers) => match PauseAction::of(path) {
-                Some(action) => self.pause(action, uri, peer),
-                None => self.act(path, peer),
-            },
+            (&Method::POST, _) if access::may_change(headers) => self.order(path, uri, peer),
             _ => refusal(StatusCode::METHOD_NOT_ALLOWED, "this is not done here"),
         }
     }
@@ -228,256 +211,4 @@ impl MonitorApi {
         });
         names.collect()
     }
-
-    fn requests(&self, uri: &Uri) -> MonitorAnswer {
-        let text = parameter(uri, "text").unwrap_or_default();
-        let below = parameter(uri, "below").and_then(|below| below.parse().ok()).unwrap_or(i64::MAX);
-        let states: Vec<RequestState> = match parameter(uri, "state").as_deref() {
-            None | Some("") => RequestState::ALL.into(),
-            Some("open") => RequestState::ALL.into_iter().filter(|state| state.is_open()).collect(),
-            Some(name) => RequestState::ALL.into_iter().filter(|state| state.name() == name).collect(),
-        };
-        let found = JournalReader::open(&self.state).and_then(|reader| match text.trim() {
-            "" => reader.page(below, &states, REQUESTS_MAX),
-            text => find_requests(&reader, &SourceTable::built_in(), text).map(|mut rows| {
-                rows.retain(|row| states.contains(&row.state) && row.number < below);
-                rows.reverse();
-                rows.truncate(REQUESTS_MAX);
-                rows
-            }),
-        });
-        match found {
-            Ok(rows) => {
-                let requests = rows.iter().map(|row| RequestSummary::of(row, self.names)).collect();
-                answer(StatusCode::OK, &RequestList { requests })
-            }
-            Err(error) => failed(&error),
-        }
-    }
-
-    /// `/api/requests/NUMBER`, or `/api/requests/NUMBER/files/NAME`
-    fn part(&self, path: &str) -> MonitorAnswer {
-        let rest = path.strip_prefix("/api/requests/").unwrap_or_default();
-        let (number, below) =
-            rest.split_once('/').map_or((rest, None), |(number, below)| (number, Some(below)));
-        match (number.parse(), below.map(|below| below.strip_prefix("files/"))) {
-            (Ok(number), None) => self.request(number),
-            (Ok(number), Some(Some(name))) => self.file(number, name),
-            _ => refusal(StatusCode::NOT_FOUND, "there is nothing here"),
-        }
-    }
-
-    fn file(&self, number: i64, name: &str) -> MonitorAnswer {
-        if self.names == NameDisplay::Hidden {
-            return refusal(StatusCode::FORBIDDEN, "names are hidden here, and files may have some");
-        }
-        let history = JournalReader::open(&self.state).and_then(|reader| match reader.row(number)? {
-            Some(_) => reader.history(number).map(Some),
-            None => Ok(None),
-        });
-        let name = percent_decode_str(name).decode_utf8_lossy();
-        match history {
-            Ok(Some(history)) => match response_file(&self.state, &history, &name) {
-                Ok(answer) => MonitorAnswer::Whole(answer),
-                Err(refused) => {
-                    let (status, why) = refused.told();
-                    refusal(status, why)
-                }
-            },
-            Ok(None) => refusal(StatusCode::NOT_FOUND, "there is no such request"),
-            Err(error) => failed(&error),
-        }
-    }
-
-    fn request(&self, number: i64) -> MonitorAnswer {
-        let read = || -> Result<Option<ServedRequest>, JournalError> {
-            let reader = JournalReader::open(&self.state)?;
-            let Some(row) = reader.row(number)? else { return Ok(None) };
-            let history = reader.history(number)?;
-            let records = history.entries.iter().map(|dated| ServedRecord {
-                time_ms: dated.time_ms,
-                kind: dated.entry.kind(),
-                what: told(&dated.entry, self.names),
-            });
-            let (waits, graph) = (self.waits(number), self.graph(number, &history));
-            let request = RequestSummary::of(&row, self.names);
-            let files = match (self.names, history.response()) {
-                (NameDisplay::Shown, Some(response)) => response.files.clone(),
-                (NameDisplay::Hidden, _) | (_, None) => Vec::new(),
-            };
-            Ok(Some(ServedRequest { request, waits, graph, files, records: records.collect() }))
-        };
-        match read() {
-            Ok(Some(detail)) => answer(StatusCode::OK, &detail),
-            Ok(None) => refusal(StatusCode::NOT_FOUND, "there is no such request"),
-            Err(error) => failed(&error),
-        }
-    }
-
-    /// The steps of a request, if its dataflow is known here.
-    fn graph(&self, number: i64, history: &RequestHistory) -> Option<Vec<GraphStep>> {
-        let wiring = history.version().and_then(|version| {
-            let wirings = self.wirings.lock().unwrap_or_else(PoisonError::into_inner);
-            wirings(version)
-        })?;
-        let state = self.mirror.read();
-        let running = state.rows.keys().filter_map(|row| match row {
-            ViewRow::Running(request, _, step) if *request == number => {
-                Some(state.names.text(*step).to_owned())
-            }
-            _ => None,
-        });
-        Some(step_graph(&wiring, history, &running.collect()))
-    }
-
-    fn waits(&self, number: i64) -> Vec<WaitingRequest> {
-        let state = self.mirror.read();
-        let rows = state.rows.iter().filter(|(row, _)| match row {
-            ViewRow::Waits(request, ..)
-            | ViewRow::Running(request, ..)
-            | ViewRow::RetryAt(request, ..)
-            | ViewRow::NextTry(request, ..) => *request == number,
-            _ => false,
-        });
-        let rows = rows.map(|(row, count)| (*row, *count)).collect();
-        LedgerSnapshot::of(state.commit, &rows, &state.names).waiting
-    }
-
-    fn pause(&self, action: PauseAction, uri: &Uri, peer: &str) -> MonitorAnswer {
-        let given = |name| parameter(uri, name);
-        let part = pausing::named_part(given("dataflow"), given("step"), given("destination"));
-        let Some(part) = part.filter(|part| pausing::is_known(part, &self.mirror.snapshot())) else {
-            return refusal(StatusCode::NOT_FOUND, "there is no such dataflow, step or destination");
-        };
-        let who = format!("the status page at {peer}");
-        match pausing::change(&self.state, action, part, who) {
-            Ok(_) => {
-                // The next overview says so at once.
-                *self.overview.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                answer(StatusCode::ACCEPTED, &ActionNoted { noted: action.name() })
-            }
-            Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
-        }
-    }
-
-    /// `/api/requests/NUMBER/ACTION`
-    fn act(&self, path: &str, peer: &str) -> MonitorAnswer {
-        let order = path.strip_prefix("/api/requests/").and_then(|rest| rest.split_once('/'));
-        let order = order.and_then(|(number, action)| {
-            let action = match action {
-                "cancel" => OperatorRequest::Cancel,
-                "retry" => OperatorRequest::Retry,
-                "keep" => OperatorRequest::Keep,
-                "release" => OperatorRequest::Release,
-                _ => return None,
-            };
-            Some((number.parse::<i64>().ok()?, action))
-        });
-        let Some((number, action)) = order else { return refusal(StatusCode::NOT_FOUND, "no such action") };
-        let noted = || -> Result<Option<()>, WishError> {
-            let reader = JournalReader::open(&self.state)?;
-            let Some(row) = reader.row(number)? else { return Ok(None) };
-            note_wish(&reader, &row, action, &format!("the status page at {peer}")).map(Some)
-        };
-        match noted() {
-            Ok(Some(())) => answer(StatusCode::ACCEPTED, &ActionNoted { noted: action.name() }),
-            Ok(None) => refusal(StatusCode::NOT_FOUND, "there is no such request"),
-            Err(WishError::Pointless(why)) => refusal(StatusCode::CONFLICT, &format!("the request {why}")),
-            Err(WishError::Journal(error)) => failed(&error),
-        }
-    }
-}
-
-/// A record in words. Where names are hidden, texts that may have one are general.
-fn told(entry: &JournalEntry, names: NameDisplay) -> Value {
-    match entry {
-        JournalEntry::Run(run) => {
-            let (outcome, (reason, remedy)) = match &run.outcome {
-                Outcome::Done => ("done", Default::default()),
-                Outcome::Failed(fault) => ("failed", shown_fault(fault, names)),
-                Outcome::Skipped { .. } => ("skipped", Default::default()),
-            };
-            let outputs: Vec<&str> = run.outputs.iter().map(|output| output.name.as_str()).collect();
-            let inputs: Vec<&String> = run.inputs.keys().collect();
-            json!({"step": run.step, "item": run.item, "outcome": outcome, "reason": reason, "remedy": remedy,
-                "took_us": run.took_us, "inputs": inputs, "outputs": outputs})
-        }
-        JournalEntry::Accepted { dataflow, request, .. } => {
-            json!({"dataflow": dataflow, "items": request.items.len()})
-        }
-        JournalEntry::Responded { response } | JournalEntry::Interim { response } => {
-            let files: Vec<String> = match names {
-                NameDisplay::Shown => response.files.iter().map(|file| file.name.clone()).collect(),
-                NameDisplay::Hidden => vec![format!("{} files", response.files.len())],
-            };
-            json!({"verdict": response.verdict.name(), "files": files})
-        }
-        JournalEntry::Delivered { destination, complete, detail, .. } => {
-            json!({"destination": destination, "complete": complete, "detail": shown_detail(detail, names)})
-        }
-        JournalEntry::Sent { destination, detail, .. } => {
-            json!({"destination": destination, "detail": shown_detail(detail, names)})
-        }
-        JournalEntry::Asked { what, who } => json!({"asked": what, "who": who}),
-        JournalEntry::Late { items } => json!({"items": items.len()}),
-        JournalEntry::TakenUp | JournalEntry::Began | JournalEntry::Undelivered | JournalEntry::Answered => {
-            Value::Null
-        }
-    }
-}
-
-/// Reason and remedy of a fault. Where names are hidden, nothing that a program or a peer has worded.
-fn shown_fault(fault: &Fault, names: NameDisplay) -> (String, String) {
-    match (names, fault.origin) {
-        (NameDisplay::Shown, _) => (fault.reason.clone(), fault.remedy.clone()),
-        (NameDisplay::Hidden, FaultOrigin::Flow) => (general_fault(fault), fault.remedy.clone()),
-        (NameDisplay::Hidden, FaultOrigin::Program) => (general_fault(fault), String::new()),
-    }
-}
-
-/// What became of a delivery. Names of files and answers of a peer may have a name in them.
-fn shown_detail(detail: &Value, names: NameDisplay) -> Value {
-    match names {
-        NameDisplay::Shown => detail.clone(),
-        NameDisplay::Hidden => Value::Null,
-    }
-}
-
-/// A parameter of the query, decoded.
-fn parameter(uri: &Uri, name: &str) -> Option<String> {
-    let pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
-    let (_, value) = pairs.into_iter().find(|(key, _)| *key == name)?;
-    percent_decode_str(&value.replace('+', " ")).decode_utf8().ok().map(Cow::into_owned)
-}
-
-fn asset(kind: &'static str, text: &str) -> MonitorAnswer {
-    whole(StatusCode::OK, kind, text.to_owned())
-}
-
-fn refusal(status: StatusCode, why: &str) -> MonitorAnswer {
-    answer(status, &RefusalReason { error: why })
-}
-
-fn answer(status: StatusCode, value: &impl Serialize) -> MonitorAnswer {
-    whole(status, JSON, text(value))
-}
-
-fn text(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
-}
-
-fn failed(error: &JournalError) -> MonitorAnswer {
-    refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())
-}
-
-fn whole(status: StatusCode, kind: &'static str, body: String) -> MonitorAnswer {
-    let mut answer = Response::new(Bytes::from(body));
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
-    headers.insert("referrer-policy", HeaderValue::from_static("no-referrer"));
-    MonitorAnswer::Whole(answer)
 }

@@ -6,6 +6,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
 
 use super::answers::{ActionNoted, Overview, Readiness, RefusalReason, RequestList, ServedRequest};
+use super::choices::{ServedChoice, ServedRules};
+use super::replays::ServedReplay;
 
 /// The document, with schemas by these settings.
 pub fn openapi(settings: SchemaSettings) -> Value {
@@ -29,13 +31,14 @@ pub fn openapi(settings: SchemaSettings) -> Value {
 
 fn paths(schemas: &mut SchemaGenerator) -> Value {
     let number = parameter("number", "path", "The number of the request.", json!({"type": "integer"}));
-    let action = json!({"enum": ["cancel", "retry", "keep", "release"]});
+    let action = json!({"enum": ["cancel", "retry", "hurry", "keep", "release", "replay"]});
     let action = parameter("action", "path", "What is asked for.", action);
     let part = ["dataflow", "step", "destination"].map(|name| {
         let about = "A dataflow, a step with its dataflow, or a destination.";
         parameter(name, "query", about, json!({"type": "string"}))
     });
     let name = parameter("name", "path", "The name, percent-encoded.", json!({"type": "string"}));
+    let study = parameter("study", "query", "Its Study Instance UID.", json!({"type": "string"}));
     let last = "The id of the last event that the reader has.";
     let last = parameter("Last-Event-ID", "header", last, json!({"type": "string"}));
     json!({
@@ -56,6 +59,13 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
             std::slice::from_ref(&number), ("200", answer::<ServedRequest>))},
         "/api/requests/{number}/files/{name}": {"get": guarded(schemas, "A file of the last response.",
             &[number.clone(), name], ("200", |_| plain("*/*")))},
+        "/api/requests/{number}/replay": {"get": guarded(schemas, "The last replay of a request, as far as it is.",
+            std::slice::from_ref(&number), ("200", answer::<ServedReplay>))},
+        "/api/rules": {"get": guarded(schemas, "The rules in force.", &[], ("200", answer::<ServedRules>))},
+        "/api/choice": {"get": guarded(schemas, "The dataflow that a request would go through if it came now.",
+            &choice_parameters(), ("200", answer::<ServedChoice>))},
+        "/api/complete": {"post": guarded(schemas, "Declare that a study that is being received is complete.",
+            &[study], ("202", answer::<ActionNoted>))},
         "/api/pause": {"post": guarded(schemas, "Let a dataflow, a step or a destination wait.",
             &part, ("202", answer::<ActionNoted>))},
         "/api/resume": {"post": guarded(schemas, "Let a paused part go on.",
@@ -63,6 +73,15 @@ fn paths(schemas: &mut SchemaGenerator) -> Value {
         "/api/requests/{number}/{action}": {"post": guarded(schemas, "Ask something of a request.",
             &[number, action], ("202", answer::<ActionNoted>))},
     })
+}
+
+fn choice_parameters() -> [Value; 2] {
+    let request = "The number of a request that there is; without it, attributes by their names.";
+    let attributes = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    let mut attributes = parameter("attributes", "query", "Attributes of a request.", attributes);
+    attributes["style"] = "form".into();
+    attributes["explode"] = true.into();
+    [parameter("request", "query", request, json!({"type": "integer"})), attributes]
 }
 
 fn list_parameters() -> [Value; 3] {

@@ -1,151 +1,198 @@
 "use strict";
-// All text goes into the page as text, never as markup.
-const main = document.getElementById("main"), connection = document.getElementById("connection");
-const said = document.getElementById("said");
-let overview = null, found = null;
+// All text goes into the page as text, never as markup; all words stand in the table of texts.
+const byId = (id) => document.getElementById(id), main = byId("main"), connection = byId("connection"), said = byId("said");
+let overview = null, texts = {}, built = null, polls = null;
+
+// The parts of a text, with values in the places of names in braces. A value may be a node.
+const parts = (key, values = {}) => (texts[key] ?? key).split(/\{(\w+)\}/).map((part, i) => i % 2 ? values[part] ?? "" : part).flat().filter((part) => part !== "");
+const t = (key, values) => parts(key, values).join("");
+const counted = (key, count, values) => t(count === 1 && texts[key + ".one"] ? key + ".one" : key, { count, ...values });
+// The word for a name of the API; a name that the table lacks stands for itself.
+const word = (group, name) => texts[group + "." + name] ?? String(name);
+
 const make = (tag, attributes, ...inside) => {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes || {})) if (value !== null && value !== undefined) element.setAttribute(name, value);
-  element.append(...inside.flat().filter((part) => part !== null && part !== undefined).map((part) => part instanceof Node ? part : String(part)));
+  element.append(...inside.flat(3).filter((part) => part !== null && part !== undefined).map((part) => part instanceof Node ? part : String(part)));
   return element;
 };
+const span = (kind, ...inside) => make("span", { class: kind }, ...inside);
+const pill = (kind, sign, text) => span("pill " + kind, (sign ? sign + " " : "") + text);
 const ago = (ms) => {
   if (!ms) return "";
   const s = Math.max(0, Math.round((Date.now() - ms) / 1000));
-  if (s < 120) return s + " s";
-  if (s < 7200) return Math.round(s / 60) + " min";
-  return s < 172800 ? Math.round(s / 3600) + " h" : Math.round(s / 86400) + " days";
+  if (s < 120) return t("time.seconds", { n: s });
+  if (s < 7200) return t("time.minutes", { n: Math.round(s / 60) });
+  return s < 172800 ? t("time.hours", { n: Math.round(s / 3600) }) : t("time.days", { n: Math.round(s / 86400) });
 };
-const clock = (ms) => new Date(ms).toLocaleString();
-const bytes = (n) => { let u = 0; while (n >= 1024 && u < 4) { n /= 1024; u++; } return (u ? n.toFixed(1) : n) + " " + ["B", "KiB", "MiB", "GiB", "TiB"][u]; };
-const seconds = (s) => s === undefined || s === null ? "" : s < 1 ? (s * 1000).toFixed(s < 0.01 ? 2 : 0) + " ms" : s < 120 ? s.toFixed(1) + " s" : (s / 60).toFixed(1) + " min";
-const REASONS = { lane: "its turn: others are in work", step: "the step", response: "its response", cancellation: "its error response", delivery: "its delivery", destination: "the next try at", down: "a destination that did not take everything at its last try:", operator: "an operator: retry it" };
-const STATES = { accepted: "in work", responded: "being delivered", undelivered: "NOT DELIVERED", answered: "answered", removed: "being removed" };
-const reason = (one) => REASONS[one.reason] + (one.name ? " " + one.name : "") + (one.because ? " – " + one.because : "");
-const table = (heads, rows) => make("table", {}, make("thead", {}, make("tr", {}, heads.map((head) => make("th", { scope: "col", class: head.startsWith("#") ? "n" : null }, head.replace("#", ""))))),
-  make("tbody", {}, rows.map((cells) => make("tr", {}, cells.map((cell, i) => make("td", { class: heads[i].startsWith("#") ? "n" : null }, cell))))));
-const link = (number, name) => make("a", { href: "#request/" + number }, name || "request " + number);
-const section = (title, body, kind) => make("section", { class: kind || null, "aria-label": title }, make("h2", {}, title), body);
+const clock = (ms) => new Date(ms).toLocaleString(document.documentElement.lang === "en" ? undefined : document.documentElement.lang);
+const decimal = (n, digits) => n.toLocaleString(document.documentElement.lang, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+const whole = (n) => n.toLocaleString(document.documentElement.lang);
+const bytes = (n) => { let u = 0; while (n >= 1024 && u < 4) { n /= 1024; u++; } return t(["bytes.0", "bytes.1", "bytes.2", "bytes.3", "bytes.4"][u], { n: decimal(n, u ? 1 : 0) }); };
+const seconds = (s) => s === undefined || s === null ? "" : s < 1 ? t("time.milliseconds", { n: decimal(s * 1000, s < 0.01 ? 2 : 0) }) : s < 120 ? t("time.seconds", { n: decimal(s, 1) }) : t("time.minutes", { n: decimal(s / 60, 1) });
+
+const n = (key) => ({ key, isNumber: true });
+// A table: heads are keys of texts, or nothing for a column of buttons. On a phone each row is a card with its labels.
+const table = (heads, rows, current) => {
+  const head = heads.map((one) => one.key ?? one).map((key) => key && t(key)), kind = (i) => heads[i].isNumber ? "n" : null;
+  return make("table", {}, make("thead", {}, make("tr", {}, head.map((label, i) => make("th", { scope: "col", class: kind(i) }, label)))),
+    make("tbody", {}, rows.map((cells, row) => make("tr", { "aria-current": row === current ? "true" : null }, cells.map((cell, i) => make("td", { class: kind(i), "data-label": head[i] || null }, typeof cell === "number" ? whole(cell) : cell))))));
+};
+const link = (number, name) => make("a", { href: "#request/" + number }, name || t("request.number", { number }));
+const titled = (title, body, kind) => make("section", { class: kind || null, "aria-label": title }, make("h2", {}, title), body);
+const section = (key, body, kind) => titled(t(key), body, kind);
 const standing = (is) => overview.snapshot.standing.filter(is).reduce((sum, one) => sum + one.requests, 0);
+const isPaused = (part) => overview.paused.some((one) => partQuery(one.paused) === partQuery(part));
+const reason = (one, dataflow) => {
+  if (one.reason === "lane" && isPaused({ dataflow })) return t("reason.dataflow_paused");
+  if (one.reason === "step" && isPaused({ step: { dataflow, step: one.name } })) return t("reason.step_paused", { name: one.name });
+  return t("reason." + one.reason, { name: one.name }) + (one.because ? " – " + one.because : "");
+};
+const waiting = (one, dataflow) => [reason(one, dataflow), one.running ? " " + t("waits.running") : "", one.next_ms ? " · " + t("waits.next", { time: clock(one.next_ms) }) : ""];
+const state = (one) => {
+  if (one.state === "accepted") return pill("run", "▶", t("state.accepted"));
+  if (one.state === "undelivered") return pill("bad", "✗", t("state.undelivered"));
+  if (one.failed) return pill("bad", "✗", t(one.state === "responded" ? "state.error_under_way" : "state.error"));
+  if (one.state === "responded") return pill("run", "▸", t("state.responded"));
+  if (one.state === "removed") return pill("", "–", t("state.removed"));
+  return one.answer === "reserved" ? pill("warn", "✓", t("state.reserved")) : pill("good", "✓", t("state.answered"));
+};
+
+// A button that asks first, and then orders what it says.
+const button = (key, path, question, kind, label) => {
+  const element = make("button", { class: kind || null, "aria-label": label || null }, t(key));
+  element.addEventListener("click", () => confirmed(path, question, t(key), (kind || "").includes("danger")));
+  return element;
+};
+const partName = (part) => part.dataflow ? t("part.dataflow", { name: part.dataflow }) : part.step ? t("part.step", { name: part.step.dataflow + "/" + part.step.step }) : t("part.destination", { name: part.destination });
+const partQuery = (part) => new URLSearchParams(part.step || part).toString();
+const pauseButton = (part) => {
+  const name = partName(part), [key, path] = isPaused(part) ? ["action.resume", "/api/resume?"] : ["action.pause", "/api/pause?"];
+  return button(key, path + partQuery(part), t(isPaused(part) ? "ask.resume" : "ask.pause", { name }), "small", t(key) + ": " + name);
+};
 
 function troubles() {
   const list = [], snapshot = overview.snapshot;
-  if (!overview.is_complete) list.push(["The journal is being read, or cannot be read: requests may be missing here"]);
-  for (const one of snapshot.destinations.filter((one) => one.down && one.queued)) list.push(["Destination " + one.name + " did not take everything at its last try, and has not for " + ago(one.down_since_ms) + ": " + one.down + " (" + one.queued + " waiting)"]);
+  if (!overview.is_complete) list.push(t("wrong.journal"));
+  for (const one of snapshot.destinations) if (one.down && one.queued) list.push(counted("wrong.destination", one.queued, { name: one.name, since: ago(one.down_since_ms), why: one.down }));
   const undelivered = standing((one) => one.state === "undelivered");
-  if (undelivered) list.push([undelivered + " not delivered; ", make("a", { href: "#requests?state=undelivered" }, "show them")]);
-  if (overview.free_bytes < overview.free_bytes_min) list.push(["The disk is low: nothing is accepted"]);
+  if (undelivered) list.push([counted("wrong.undelivered", undelivered), " ", make("a", { href: "#requests?state=undelivered" }, t("show"))]);
+  if (overview.free_bytes < overview.free_bytes_min) list.push(t("wrong.disk"));
   return list;
 }
-const partName = (part) => part.dataflow ? "dataflow " + part.dataflow : part.step ? "step " + part.step.dataflow + "/" + part.step.step : "destination " + part.destination;
-const partQuery = (part) => new URLSearchParams(part.step || part).toString();
-// A button that pauses a part, or lets it go on.
-function pauseButton(part) {
-  const isPaused = overview.paused.some((one) => partQuery(one.paused) === partQuery(part)), label = isPaused ? "Resume" : "Pause";
-  const question = isPaused ? "Let the " + partName(part) + " go on?" : "Let the " + partName(part) + " wait until it is resumed? Requests are still accepted, and none is lost.";
-  const button = make("button", { class: "small", "aria-label": label + " " + partName(part) }, label);
-  button.addEventListener("click", () => confirmed((isPaused ? "/api/resume?" : "/api/pause?") + partQuery(part), question, label));
-  return button;
-}
 function showOverview() {
-  const snapshot = overview.snapshot, list = troubles();
-  const name = (number) => (overview.names || {})[number];
-  const figure = (text, number, bad) => make("div", {}, make("b", { class: bad && number ? "bad-text" : null }, number), text);
-  const open = standing((one) => one.state === "accepted"), way = standing((one) => one.state === "responded");
-  const parts = [list.length ? section("What is wrong", make("ul", {}, list.map((line) => make("li", {}, line))), "bad") : section("Nothing is wrong", make("p", { class: "good-text" }, "✓ All destinations take responses, and everything is delivered."))];
-  if (overview.paused.length) parts.push(section("Paused", table(["What", "By", "#Since", ""], overview.paused.map((one) => [partName(one.paused), one.who, ago(one.since_ms), pauseButton(one.paused)]))));
-  parts.push(make("div", { class: "numbers" }, figure("in work or waiting", open), figure("being delivered", way), figure("not delivered", standing((one) => one.state === "undelivered"), true),
-    figure("answered", standing((one) => one.state === "answered")), figure("of these with an error response", standing((one) => one.state === "answered" && one.answer === "failed"), true)));
-  if (snapshot.waits.length) parts.push(section("What waits, and for what", table(["#Requests", "Wait for", "Dataflow"], snapshot.waits.slice(0, 20).map((one) => [one.requests, reason(one), one.dataflow]))));
-  if (snapshot.waiting.length) parts.push(section("Waiting longest", table(["Request", "Waits for", "#Since"], snapshot.waiting.slice(0, 15).map((one) => [link(one.request, name(one.request)), reason(one) + (one.running ? " (running)" : "") + (one.next_ms ? ", next try " + clock(one.next_ms) : ""), ago(one.since_ms)]))));
-  if (snapshot.destinations.length) parts.push(section("Destinations", table(["Name", "State", "#Waiting", "#Delivered", "#Failed tries", ""], snapshot.destinations.map((one) => [one.name, one.down ? make("span", { class: "bad-text" }, "✗ " + one.down + ", for " + ago(one.down_since_ms)) : make("span", { class: "good-text" }, "✓ takes responses"), one.queued, one.delivered, one.not_delivered, pauseButton({ destination: one.name })]))));
-  if (snapshot.faults.length) parts.push(section("Why steps fail", table(["#Times", "Step", "Reason"], snapshot.faults.slice(0, 10).map((one) => [one.count, one.dataflow + " / " + one.step, one.reason]))));
-  const hours = snapshot.hours.slice(0, 24).reverse(), most = Math.max(1, ...hours.map((one) => one.answered));
-  if (hours.length) parts.push(section("Answered by hour", [make("div", { class: "bars", role: "img", "aria-label": hours.map((one) => clock(one.begin_ms) + ": " + one.answered).join("; ") }, hours.map((one) => { const bar = make("i", { title: clock(one.begin_ms) + ": " + one.answered + " answered, " + one.failed + " with errors" }); bar.style.height = 100 * one.answered / most + "%"; return bar; })), make("p", { class: "soft" }, (hours.length === 1 ? "the last hour" : "the last " + hours.length + " hours") + "; at most " + most + " in one")]));
-  if (overview.receiving.length) parts.push(section("Being received", table(["Study", "#Instances so far"], overview.receiving.map((one) => [one.study_instance_uid, one.instances]))));
-  for (const view of new Set(snapshot.declared.map((one) => one.view))) parts.push(section(view, table(["For", "#Count", "#Seconds", "#Median", "#99 %"], snapshot.declared.filter((one) => one.view === view).slice(0, 50).map((one) => [one.key.filter((key) => key).join(" / "), one.count, one.seconds ? one.seconds.toFixed(1) : "", one.times ? seconds(one.times.p50) : "", one.times ? seconds(one.times.p99) : ""]))));
-  parts.push(section("Storage", table(["What", "#Size"], [["remembered requests", bytes(snapshot.standing.reduce((sum, one) => sum + one.bytes, 0))], ["free on the disk of " + overview.state, bytes(overview.free_bytes)]])));
-  main.replaceChildren(...parts);
+  const snapshot = overview.snapshot, list = troubles(), name = (number) => (overview.names || {})[number];
+  const figure = (key, number, bad) => make("div", {}, make("b", { class: bad && number ? "bad-text" : null }, whole(number)), t(key));
+  const view = [list.length ? section("wrong", make("ul", {}, list.map((line) => make("li", {}, line))), "bad") : section("right", make("p", {}, span("good-text", "✓ "), t("right.more")), "good")];
+  if (overview.paused.length) view.push(section("paused", table(["head.what", "head.by", n("head.since"), ""], overview.paused.map((one) => [partName(one.paused), one.who, ago(one.since_ms), pauseButton(one.paused)])), "warn"));
+  view.push(make("div", { class: "numbers" }, figure("figure.work", standing((one) => one.state === "accepted")), figure("figure.delivery", standing((one) => one.state === "responded")), figure("figure.undelivered", standing((one) => one.state === "undelivered"), true),
+    figure("figure.answered", standing((one) => one.state === "answered")), figure("figure.errors", standing((one) => one.state === "answered" && one.answer === "failed"), true)));
+  if (overview.receiving.length) view.push(section("receiving", table(["head.study", n("head.instances"), ""], overview.receiving.map((one) => [one.study_instance_uid, one.instances,
+    button("action.complete", "/api/complete?" + new URLSearchParams({ study: one.study_instance_uid }), counted("ask.complete", one.instances, { study: one.study_instance_uid }), "small", t("action.complete") + ": " + one.study_instance_uid)]))));
+  if (snapshot.waits.length) view.push(section("waits", table(["head.waits", "head.dataflow", n("head.requests")], snapshot.waits.slice(0, 20).map((one) => [reason(one, one.dataflow), one.dataflow, one.requests]))));
+  if (snapshot.waiting.length) view.push(section("waiting", table(["head.request", "head.waits", n("head.since")], snapshot.waiting.slice(0, 15).map((one) => [link(one.request, name(one.request)), waiting(one, (snapshot.oldest.find((old) => old.request === one.request) || {}).dataflow), ago(one.since_ms)]))));
+  if (snapshot.destinations.length) view.push(section("destinations", table(["head.name", "head.state", n("head.waiting"), n("head.delivered"), n("head.failed_tries"), ""], snapshot.destinations.map((one) => [one.name, one.down ? [pill("bad", "✗", t("destination.down", { since: ago(one.down_since_ms) })), " " + one.down] : pill("good", "✓", t("destination.up")), one.queued, one.delivered, one.not_delivered, pauseButton({ destination: one.name })]))));
+  if (snapshot.sources.length) view.push(section("sources", table(["head.source", "head.dataflow", n("head.accepted_so_far"), n("head.unanswered")], snapshot.sources.map((one) => [one.source, one.dataflow, one.accepted, snapshot.open.filter((open) => open.source === one.source && open.dataflow === one.dataflow).reduce((sum, open) => sum + open.requests, 0)]))));
+  if (snapshot.faults.length) view.push(section("faults", table(["head.reason", "head.step", n("head.times")], snapshot.faults.slice(0, 10).map((one) => [one.reason, one.dataflow + " / " + one.step, one.count]))));
+  const hours = snapshot.hours.slice(0, 24).reverse(), most = Math.max(1, ...hours.map((one) => one.answered)), told = (one) => t("hours.one_hour", { time: clock(one.begin_ms), answered: whole(one.answered), failed: whole(one.failed) });
+  if (hours.length) view.push(section("hours", [make("div", { class: "bars", role: "img", "aria-label": hours.map(told).join("; ") }, hours.map((one) => { const bar = make("i", { title: told(one) }); bar.style.height = 100 * one.answered / most + "%"; return bar; })), make("p", { class: "soft" }, counted("hours.last", hours.length, { most: whole(most) }))]));
+  for (const declared of new Set(snapshot.declared.map((one) => one.view))) view.push(titled(declared, table(["head.for", n("head.count"), n("head.seconds"), n("head.median"), n("head.slowest")], snapshot.declared.filter((one) => one.view === declared).slice(0, 50).map((one) => [one.key.filter((key) => key).join(" / "), one.count, one.seconds ? decimal(one.seconds, 1) : "", one.times ? seconds(one.times.p50) : "", one.times ? seconds(one.times.p99) : ""]))));
+  view.push(section("storage", table(["head.what", n("head.size")], [[t("storage.remembered"), bytes(snapshot.standing.reduce((sum, one) => sum + one.bytes, 0))], [t("storage.free", { folder: overview.state }), bytes(overview.free_bytes)]])));
+  draw(view);
 }
 function showSteps() {
   const times = (one) => one.times ? [seconds(one.times.p50), seconds(one.times.p90), seconds(one.times.p99)] : ["", "", ""];
-  main.replaceChildren(
-    section("Steps", table(["Dataflow", "Step", "#Ready", "#Running", "#Runs", "#Failed", "#Median", "#90 %", "#99 %", ""], overview.snapshot.steps.map((one) => [one.dataflow, one.step, one.ready, one.running, one.runs, one.failed ? make("span", { class: "bad-text" }, one.failed) : 0, ...times(one), pauseButton({ step: { dataflow: one.dataflow, step: one.step } })]))),
-    section("Dataflows: from acceptance to answer", table(["Dataflow", "#Complete", "#With reservations", "#Error responses", "#Median", "#90 %", "#99 %", ""], overview.snapshot.dataflows.map((one) => [one.dataflow, one.complete, one.reserved, one.failed, ...times(one), pauseButton({ dataflow: one.dataflow })]))));
+  const failed = (count) => count ? span("bad-text", whole(count)) : 0, quantiles = [n("head.median"), n("head.slow"), n("head.slowest"), ""];
+  draw([section("steps", table(["head.step", "head.dataflow", n("head.ready"), n("head.running"), n("head.runs"), n("head.failed"), ...quantiles], overview.snapshot.steps.map((one) => [one.step, one.dataflow, one.ready, one.running, one.runs, failed(one.failed), ...times(one), pauseButton({ step: { dataflow: one.dataflow, step: one.step } })]))),
+    section("dataflows", table(["head.dataflow", n("head.complete"), n("head.reserved"), n("head.errors"), ...quantiles], overview.snapshot.dataflows.map((one) => [one.dataflow, one.complete, one.reserved, failed(one.failed), ...times(one), pauseButton({ dataflow: one.dataflow })])))]);
 }
 async function ask(path, options) {
   const answer = await fetch(path, options), body = await answer.json();
   if (!answer.ok) throw new Error(body.error || answer.status);
   return body;
 }
-const reserved = (one) => one.answer === "reserved" ? ", with reservations" : "";
 async function showRequests(query) {
   const given = new URLSearchParams(query);
-  if (!document.getElementById("found")) {
-    const text = make("input", { type: "search", name: "text", "aria-label": "Search", placeholder: "Name, number, patient ID, accession number or study UID" });
-    const state = make("select", { name: "state", "aria-label": "State" }, [["", "all states"], ["open", "unanswered"], ...Object.entries(STATES)].map(([value, label]) => make("option", { value }, label)));
-    text.value = given.get("text") || ""; state.value = given.get("state") || "";
-    const form = make("form", { class: "search", role: "search" }, text, state, make("button", {}, "Search"));
-    form.addEventListener("submit", (event) => { event.preventDefault(); location.hash = "requests?" + new URLSearchParams({ text: text.value, state: state.value }); });
-    state.addEventListener("change", () => form.requestSubmit());
-    main.replaceChildren(section("Requests", [form, make("div", { id: "found", "aria-live": "polite" }, "…")]));
+  if (built !== location.hash) {
+    const text = make("input", { type: "search", name: "text", "aria-label": t("search"), placeholder: t("search.more"), value: given.get("text") });
+    const states = [["", "search.all"], ["open", "search.open"], ["accepted", "state.accepted"], ["responded", "state.responded"], ["undelivered", "state.undelivered"], ["answered", "state.answered"]];
+    const choice = make("select", { name: "state", "aria-label": t("head.state") }, states.map(([value, key]) => make("option", { value, selected: value === (given.get("state") || "") ? "" : null }, t(key))));
+    const form = make("form", { class: "search", role: "search" }, text, choice, make("button", { class: "main" }, t("search")));
+    form.addEventListener("submit", (event) => { event.preventDefault(); location.hash = "requests?" + new URLSearchParams({ text: text.value, state: choice.value }); });
+    choice.addEventListener("change", () => form.requestSubmit());
+    draw([section("requests", [form, make("div", { id: "found", "aria-live": "polite" }, "…")])]);
+    built = location.hash;
   }
-  const { requests } = await ask("/api/requests?" + given), place = document.getElementById("found");
+  const { requests } = await ask("/api/requests?" + given), place = byId("found");
   if (!place) return;
-  const verdict = (one) => one.failed ? make("span", { class: "bad-text" }, "✗ " + STATES[one.state] + ", error response") : make("span", {}, STATES[one.state] + reserved(one) + (one.kept ? ", kept" : ""));
-  place.replaceChildren(requests.length ? table(["Request", "Dataflow", "State", "Accepted", "#Size"], requests.map((one) => [link(one.number, one.name), one.dataflow, verdict(one), clock(one.accepted_ms), bytes(one.bytes)])) : make("p", { class: "soft" }, "There is no such request."));
+  draw([requests.length ? table(["head.request", "head.dataflow", "head.state", "head.accepted", n("head.size")], requests.map((one) => [link(one.number, one.name), one.dataflow, [state(one), one.kept ? " " + t("kept") : ""], clock(one.accepted_ms), bytes(one.bytes)])) : make("p", { class: "soft" }, t("search.nothing")),
+    requests.length < 100 ? null : make("p", {}, make("a", { href: "#requests?" + new URLSearchParams({ text: given.get("text") || "", state: given.get("state") || "", below: requests.at(-1).number }) }, t("search.older")))], place);
 }
+const RECORDS = {
+  run: (what) => what.outcome === "failed" ? span("bad-text", "✗ " + t("record.failed", { step: what.step, why: what.reason }) + (what.remedy ? " – " + what.remedy : "")) : [what.outcome === "done" ? "✓ " : "– ", what.more ? t("record.many", { step: what.step, count: whole(what.more) }) : what.step + (what.item === null ? "" : " " + t("record.item", { number: what.item + 1 })) + " " + word("run", what.outcome), what.outputs.length && !what.more ? ": " + what.outputs.join(", ") : ""],
+  asked: (what) => what.who ? t("record.asked", { what: word("asked", what.asked), who: what.who }) : word("asked", what.asked),
+  responded: (what) => t("record.responded", { verdict: word("verdict", what.verdict) }) + (what.files.length ? ": " + what.files.join(", ") : ""),
+  interim: (what) => t("record.interim", { verdict: word("verdict", what.verdict) }) + (what.files.length ? ": " + what.files.join(", ") : ""),
+  delivered: (what) => what.complete ? "✓ " + t("record.delivered", { name: what.destination }) : span("bad-text", "✗ " + t("record.refused", { name: what.destination }) + ((what.detail || {}).trouble ? ": " + what.detail.trouble : "")),
+  sent: (what) => t("record.sent", { name: what.destination }) + ": " + ((what.detail || {}).name || "") + " " + ((what.detail || {}).answer || ""),
+  accepted: (what) => counted("record.accepted", what.items, { dataflow: what.dataflow }) + (what.completed_by ? " · " + t("record.completed_by", { who: what.completed_by }) : ""),
+  late: (what) => counted("record.late", what.items),
+};
 async function showRequest(number) {
-  const { request, waits, graph, files, records } = await ask("/api/requests/" + number);
+  const [{ request, waits, graph, files, records }, replay] = await Promise.all([ask("/api/requests/" + number), ask("/api/requests/" + number + "/replay")]);
   if (location.hash !== "#request/" + number) return; // Another view was opened meanwhile.
-  const text = (one) => {
-    const what = one.what || {};
-    if (one.kind === "run") return what.outcome === "failed" ? make("span", { class: "bad-text" }, "✗ " + what.step + " failed: " + what.reason + (what.remedy ? " – " + what.remedy : "")) : (what.outcome === "done" ? "✓ " : "– ") + what.step + (what.item === null ? "" : " (item " + (what.item + 1) + ")") + " " + what.outcome + (what.outputs.length ? ": " + what.outputs.join(", ") : "");
-    if (one.kind === "asked") return what.asked + " asked for" + (what.who ? " by " + what.who : "");
-    if (one.kind === "responded" || one.kind === "interim") return "response: " + what.verdict + (what.files.length ? "; " + what.files.join(", ") : "");
-    if (one.kind === "delivered") return (what.complete ? "✓ delivered to " : "✗ not all taken by ") + what.destination + ((what.detail || {}).trouble ? ": " + what.detail.trouble : "");
-    if (one.kind === "sent") return "sent to " + what.destination + ": " + ((what.detail || {}).name || "") + " " + ((what.detail || {}).answer || "");
-    if (one.kind === "accepted") return "accepted for " + what.dataflow + ", " + what.items + " items";
-    return one.kind.replace("_", " ");
-  };
-  const took = (one) => one.kind === "run" ? seconds(one.what.took_us / 1e6) : "";
-  const button = (label, action, question) => { const element = make("button", {}, label); element.addEventListener("click", () => act(number, action, question, label)); return element; };
-  const open = request.state !== "answered" && request.state !== "removed";
-  const actions = [request.state === "accepted" ? button("Cancel", "cancel", "End " + request.name + "? Its sender gets an error response that says so.") : button("Retry", "retry", "Run again what failed of " + request.name + ", and deliver what is not delivered?"),
-    request.kept ? button("Release", "release", "Let " + request.name + " be removed when its time has come?") : button("Keep", "keep", "Remember " + request.name + " with its files, however old it gets?")];
-  main.replaceChildren(
-    section(request.name, [make("p", {}, STATES[request.state], request.failed ? make("span", { class: "bad-text" }, ", error response") : make("span", { class: "warn-text" }, reserved(request)), request.kept ? ", kept" : "", make("span", { class: "soft" }, " · " + request.dataflow + " · number " + request.number + " · accepted " + clock(request.accepted_ms) + " · " + bytes(request.bytes))),
-      open && waits.length ? make("ul", {}, waits.map((one) => make("li", {}, "waits for " + reason(one) + (one.running ? " (running)" : "") + ", since " + ago(one.since_ms) + (one.next_ms ? "; next try " + clock(one.next_ms) : "")))) : null, make("div", { class: "actions" }, actions)], request.failed || request.state === "undelivered" ? "bad" : null),
-    graph && graph.length ? section("Steps", make("div", { class: "graph" }, drawGraph(graph))) : "",
-    files.length ? section("Results", showFiles(number, files)) : "",
-    section("What happened", table(["Time", "What", "#Took"], grouped(records).map((one) => [clock(one.time_ms), one.more ? "✓ " + one.what.step + " done for " + one.more + " items" : text(one), took(one)]))));
+  const text = (one) => RECORDS[one.kind] ? RECORDS[one.kind](one.what || {}) : word("record", one.kind);
+  const name = request.name, isOpen = request.state !== "answered" && request.state !== "removed", path = "/api/requests/" + number + "/";
+  const actions = request.state === "accepted"
+    ? [button("action.hurry", path + "hurry", t("ask.hurry", { name })), button("action.cancel", path + "cancel", t("ask.cancel", { name }), "danger")]
+    : [button("action.retry", path + "retry", t("ask.retry", { name })), button("action.replay", path + "replay", t("ask.replay", { name }))];
+  actions.push(request.kept ? button("action.release", path + "release", t("ask.release", { name })) : button("action.keep", path + "keep", t("ask.keep", { name })));
+  const fact = (key, value) => make("div", {}, make("dt", {}, t(key)), make("dd", {}, value));
+  const isBad = request.failed || request.state === "undelivered";
+  draw([
+    titled(name, [make("p", {}, state(request), request.kept ? [" ", pill("", "★", t("kept"))] : ""), make("dl", { class: "facts" }, fact("head.dataflow", request.dataflow), fact("head.number", number), fact("head.accepted", clock(request.accepted_ms)), fact("head.size", bytes(request.bytes))),
+      isOpen && waits.length ? make("ul", {}, waits.map((one) => make("li", {}, t("waits.for"), " ", waiting(one, request.dataflow), " · ", t("waits.since", { since: ago(one.since_ms) })))) : null,
+      make("p", {}, make("a", { href: "#rules?request=" + number }, t("rules.now"))), make("div", { class: "actions" }, actions)], isBad ? "bad" : null),
+    replay.state === "none" ? null : showReplay(replay),
+    graph && graph.length ? section("steps", make("div", { class: "graph" }, drawGraph(graph))) : null,
+    files.length ? section("results", showFiles(number, files)) : null,
+    section("records", table(["head.what", "head.time", n("head.took")], grouped(records).map((one) => [text(one), clock(one.time_ms), one.kind === "run" ? seconds(one.what.took_us / 1e6) : ""])))].filter((part) => part));
+  if (replay.state === "running" && !polls) polls = setTimeout(() => { polls = null; if (location.hash === "#request/" + number) show(); }, 700);
+}
+// What a replay has found, step by step.
+function showReplay({ state, who, began_ms, steps, conclusion, error }) {
+  const differs = (one) => one.identical < one.runs, same = conclusion && conclusion.identical === conclusion.steps && !conclusion.others.length;
+  const verdict = state === "running" ? pill("run", "▶", counted("replay.running", steps.length)) : state === "failed" ? [pill("bad", "✗", t("replay.failed")), " " + (error || "")] : same ? pill("good", "✓", counted("replay.same", conclusion.steps)) : pill("warn", "≠", t("replay.differs", { identical: conclusion.identical, steps: conclusion.steps }));
+  const difference = (one) => make("li", {}, (one.item ? one.item + ": " : "") + (one.what || t("replay.hidden")), one.parts && one.parts.length ? make("pre", {}, one.parts.join("\n")) : null);
+  return section("replay", [make("p", {}, verdict, " ", span("soft", t("replay.by", { who, time: clock(began_ms) }))),
+    conclusion ? make("ul", {}, conclusion.others.map((other) => make("li", {}, other))) : null,
+    steps.length ? table(["head.step", "head.compared", n("head.runs"), n("head.took")], steps.map((one) => [one.step, differs(one) ? [pill("warn", "≠", t("replay.step_differs", { identical: one.identical, runs: one.runs })), make("ul", {}, one.differences.slice(0, 5).map(difference))] : pill("good", "✓", t("replay.step_same")), one.runs, seconds(one.took_us / 1e6)])) : null,
+    make("p", { class: "soft" }, t("replay.more"))], same || state === "running" ? null : "warn");
 }
 // Pictures are shown, other files are links.
 function showFiles(number, files) {
   const address = (one) => "/api/requests/" + number + "/files/" + one.name.split("/").map(encodeURIComponent).join("/");
-  const isPicture = (one) => one.media_type === "image/png" || one.media_type === "image/jpeg";
-  const opens = { target: "_blank", rel: "noreferrer" };
+  const isPicture = (one) => one.media_type === "image/png" || one.media_type === "image/jpeg", opens = { target: "_blank", rel: "noreferrer" };
   const pictures = files.filter(isPicture).map((one) => make("a", { href: address(one), ...opens }, make("img", { src: address(one), alt: one.name, title: one.name, loading: "lazy" })));
-  const others = files.filter((one) => !isPicture(one)).map((one) => make("li", {}, make("a", { href: address(one), ...opens }, one.name), make("span", { class: "soft" }, " · " + bytes(one.size))));
+  const others = files.filter((one) => !isPicture(one)).map((one) => make("li", {}, make("a", { href: address(one), ...opens }, one.name), span("soft", " · " + bytes(one.size))));
   return [pictures.length ? make("div", { class: "pictures" }, pictures) : null, others.length ? make("ul", {}, others) : null];
 }
 // The graph of a request: each step right of all that it needs. The sign and the words say the state, too.
 const SIGNS = { done: "✓", failed: "✗", skipped: "–", running: "▶", waiting: "·", "partly done": "◐" };
 function drawGraph(steps) {
-  const W = 190, H = 46, GAP = 40, of = new Map(steps.map((one) => [one.step, one])), depths = new Map();
+  const W = 190, H = 46, GAP = 40, of = new Map(steps.map((one) => [one.step, one])), depths = new Map(), rows = new Map(), place = new Map();
   const depth = (name) => { if (!depths.has(name)) { depths.set(name, 0); depths.set(name, Math.max(0, ...of.get(name).needs.filter((need) => of.has(need)).map((need) => depth(need) + 1))); } return depths.get(name); };
-  const rows = new Map(), place = new Map();
   for (const one of steps) { const column = depth(one.step), row = rows.get(column) || 0; rows.set(column, row + 1); place.set(one.step, [column * (W + GAP) + 2, row * (H + 14) + 2]); }
   const svg = (tag, attributes, ...inside) => { const element = document.createElementNS("http://www.w3.org/2000/svg", tag); for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value); element.append(...inside); return element; };
   const width = rows.size * (W + GAP) - GAP + 4, height = Math.max(...rows.values()) * (H + 14) - 10;
-  const picture = svg("svg", { width, height, viewBox: "0 0 " + width + " " + height, role: "img", "aria-label": steps.map((one) => one.step + " " + one.state).join(", ") });
+  const picture = svg("svg", { width, height, viewBox: "0 0 " + width + " " + height, role: "img", "aria-label": steps.map((one) => one.step + " " + word("step", one.state)).join(", ") });
   for (const one of steps) for (const need of one.needs.filter((need) => place.has(need))) {
     const [x1, y1] = place.get(need), [x2, y2] = place.get(one.step), middle = (x1 + W + x2) / 2;
     picture.append(svg("path", { d: `M${x1 + W} ${y1 + H / 2}C${middle} ${y1 + H / 2} ${middle} ${y2 + H / 2} ${x2} ${y2 + H / 2}`, class: "edge" }));
   }
   for (const one of steps) {
     const [x, y] = place.get(one.step), name = one.step.length > 20 ? one.step.slice(0, 19) + "…" : one.step;
-    const more = one.state + (one.of > 1 ? " " + one.runs + "/" + one.of : "") + (one.took_us ? ", " + seconds(one.took_us / 1e6) : "");
+    const more = word("step", one.state) + (one.of > 1 ? " " + one.runs + "/" + one.of : "") + (one.took_us ? ", " + seconds(one.took_us / 1e6) : "");
     picture.append(svg("g", { class: "node " + one.state.replace(" ", "-") }, svg("title", {}, one.step + ": " + more), svg("rect", { x, y, width: W, height: H, rx: 6 }), svg("text", { x: x + 10, y: y + 19, class: "name" }, (SIGNS[one.state] || "") + " " + name), svg("text", { x: x + 10, y: y + 36 }, more)));
   }
   return picture;
@@ -156,38 +203,96 @@ function grouped(records) {
   for (const one of records) {
     if (one.kind !== "run" || one.what.item === null || one.what.outcome !== "done") { lines.push(one); continue; }
     const known = lineOf[one.what.step];
-    if (known) { known.more += 1; known.what.took_us += one.what.took_us; } else { one.more = 1; lineOf[one.what.step] = one; lines.push(one); }
+    if (known) { known.what.more = (known.what.more || 1) + 1; known.what.took_us += one.what.took_us; } else { lineOf[one.what.step] = one; lines.push(one); }
   }
   return lines;
 }
-const act = (number, action, question, label) => confirmed("/api/requests/" + number + "/" + action, question, label);
-async function confirmed(path, question, label) {
-  const dialog = document.getElementById("confirm");
-  document.getElementById("question").textContent = question;
-  document.getElementById("go").textContent = label;
+// Which dataflow would this be? The form is built once, so that nothing is lost while somebody types.
+async function showRules(query) {
+  if (built === location.hash) return;
+  const given = [...new URLSearchParams(query)], { rules, dataflows, attributes } = await ask("/api/rules");
+  if (location.hash.slice(1) !== "rules" + (query ? "?" + query : "")) return;
+  const request = (given.find(([name]) => name === "request") || [])[1], pairs = given.filter(([name]) => name !== "request");
+  let choice = null, why = "";
+  if (given.length) try { choice = await ask("/api/choice?" + query); } catch (error) { why = error.message; }
+  const rows = make("div", {}), pair = ([name, value]) => {
+    const kind = make("select", { "aria-label": t("rules.attribute") }, attributes.map((one) => make("option", { value: one.name, title: one.about, selected: one.name === (name || "modality") ? "" : null }, one.name)));
+    const gone = make("button", { type: "button", "aria-label": t("rules.less") }, "✕"), row = make("div", { class: "pair" }, kind, make("input", { "aria-label": t("rules.value"), placeholder: t("rules.value"), value }), gone);
+    gone.addEventListener("click", () => row.remove());
+    return row;
+  };
+  rows.append(...(pairs.length ? pairs : [["modality", ""]]).map(pair));
+  const more = make("button", { type: "button" }, t("rules.more")), byAttributes = make("form", { "aria-label": t("rules.by_attributes") }, rows, make("div", { class: "actions" }, more, make("button", { class: "main" }, t("rules.ask"))));
+  more.addEventListener("click", () => { rows.append(pair([])); rows.lastChild.querySelector("input").focus(); });
+  byAttributes.addEventListener("submit", (event) => { event.preventDefault(); location.hash = "rules?" + new URLSearchParams([...rows.children].map((row) => [row.querySelector("select").value, row.querySelector("input").value]).filter(([, value]) => value)); });
+  const number = make("input", { inputmode: "numeric", "aria-label": t("head.number"), placeholder: t("head.number"), value: request }), byNumber = make("form", { class: "pair", "aria-label": t("rules.by_request") }, number, make("button", {}, t("rules.ask")));
+  byNumber.addEventListener("submit", (event) => { event.preventDefault(); location.hash = "rules?request=" + encodeURIComponent(number.value.trim()); });
+  draw([
+    section("rules.which", [make("h3", {}, t("rules.by_attributes")), byAttributes, make("h3", {}, t("rules.by_request")), byNumber]),
+    why ? section("rules.answer", make("p", {}, why), "bad") : choice ? section("rules.answer", showChoice(choice, rules), "good") : null,
+    section("rules", rules.length ? table(["head.rule", "head.when", "head.dataflow", "head.customer", "head.priority", n("head.line")], rules.map((one, i) => [i + 1, one.when || t("rules.all_others"), one.dataflow, one.customer || "", one.priority ? word("priority", one.priority) : "", one.line]), choice ? choice.rule : null) : make("p", {}, t("rules.none", { dataflow: dataflows.join(", ") })))].filter((part) => part));
+  built = location.hash;
+}
+function showChoice({ dataflow, priority, rule, attributes, was }, rules) {
+  const fact = (key, value) => make("div", {}, make("dt", {}, t(key)), make("dd", {}, value)), matched = rules[rule], told = Object.entries(attributes).map(([name, value]) => name + "=" + value).join(" · ");
+  return [make("p", {}, parts("rules.goes", { dataflow: make("b", {}, dataflow) }), was && was !== dataflow ? [" ", pill("warn", "≠", t("rules.was", { dataflow: was }))] : ""),
+    make("dl", { class: "facts" }, matched ? fact("head.rule", (matched.when ? rule + 1 + ": " + matched.when : t("rules.all_others")) + " · " + t("rules.line", { line: matched.line })) : null, matched && matched.customer ? fact("head.customer", matched.customer) : null, fact("head.priority", word("priority", priority))),
+    told ? make("p", { class: "soft" }, told) : null];
+}
+async function confirmed(path, question, label, isDanger) {
+  const dialog = byId("confirm");
+  byId("question").textContent = question;
+  byId("go").textContent = label;
+  byId("go").className = isDanger ? "main danger" : "main";
   dialog.returnValue = "no";
   dialog.showModal();
   await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
   if (dialog.returnValue !== "yes") return;
-  try { await ask(path, { method: "POST" }); tell(label + " is noted"); overview = await ask("/api/overview"); show(); } catch (error) { tell("Not done: " + error.message); }
+  try { await ask(path, { method: "POST" }); tell(t("noted", { action: label })); overview = await ask("/api/overview"); show(); } catch (error) { tell(t("refused", { action: label, why: error.message })); }
 }
-function tell(text) { said.textContent = text; setTimeout(() => { said.textContent = ""; }, 6000); }
+let silence = null;
+function tell(text) { said.textContent = text; clearTimeout(silence); silence = setTimeout(() => { said.textContent = ""; }, 8000); }
+
+// Puts the parts of a view into a place, unless they are there; what had the focus has it again.
+function draw(view, place = main) {
+  const made = make("div", {}, view), html = made.innerHTML, active = document.activeElement, focus = place.contains(active) && active !== place ? active : null;
+  if (html === place.drawn) return;
+  const same = (one) => ["href", "aria-label", "name"].every((key) => focus.getAttribute(key) === one.getAttribute(key)) && focus.textContent === one.textContent;
+  place.replaceChildren(...made.childNodes);
+  place.drawn = html;
+  if (focus) [...place.querySelectorAll(focus.tagName)].find(same)?.focus({ preventScroll: true });
+}
 async function show() {
-  const [view, query] = (location.hash.slice(1) || "overview").split("?"), focus = document.activeElement;
-  document.querySelectorAll("nav a").forEach((one) => one.getAttribute("href") === "#" + view ? one.setAttribute("aria-current", "page") : one.removeAttribute("aria-current"));
-  if (!overview) return;
+  const [view, query] = (location.hash.slice(1) || "overview").split("?");
+  document.querySelectorAll("nav a").forEach((one) => one.getAttribute("href") === "#" + view.replace(/^request\/.*/, "requests") ? one.setAttribute("aria-current", "page") : one.removeAttribute("aria-current"));
+  if (!overview || byId("confirm").open) return;
+  if (view !== "requests" && view !== "rules") built = null;
   try {
     if (view.startsWith("request/")) await showRequest(Number(view.slice(8)));
-    else if (view === "requests") { if (found !== location.hash) { main.replaceChildren(); found = location.hash; } await showRequests(query || ""); }
+    else if (view === "requests") await showRequests(query || "");
+    else if (view === "rules") await showRules(query || "");
     else if (view === "steps") showSteps();
     else showOverview();
-    if (view !== "requests") found = null;
   } catch (error) { tell(error.message); }
 }
-// The page is drawn again at most twice a second, and not while its reader types or has a link in focus.
+// The page is drawn again a moment after something has changed; more seldom while its reader has something of it in focus.
 let waits = null;
-const later = () => { if (!waits) waits = setTimeout(() => { waits = null; if (!main.contains(document.activeElement) || document.activeElement === main) show(); }, 100); };
-addEventListener("hashchange", () => { show(); main.focus({ preventScroll: true }); scrollTo(0, 0); });
-const events = new EventSource("/api/events");
-events.onmessage = (event) => { const first = !overview; overview = JSON.parse(event.data); connection.className = ""; connection.textContent = "live · commit " + overview.snapshot.commit; if (first) show(); else later(); };
-events.onerror = () => { connection.className = "lost"; connection.textContent = "✗ not connected"; };
+const later = () => { waits ??= setTimeout(() => { waits = null; show(); }, main.contains(document.activeElement) && document.activeElement !== main ? 2000 : 100); };
+function listen() {
+  const events = new EventSource("/api/events");
+  events.onmessage = (event) => { const first = !overview; overview = JSON.parse(event.data); const wrong = troubles().length;
+    document.title = (wrong ? "(" + wrong + ") " : "") + "flow"; connection.className = ""; connection.textContent = t("connection.live", { commit: whole(overview.snapshot.commit) }); if (first) show(); else later(); };
+  events.onerror = () => { connection.className = "lost"; connection.textContent = "✗ " + t("connection.lost"); };
+}
+async function start() {
+  const table = await ask("/page.texts.json");
+  texts = table.texts;
+  document.documentElement.lang = table.language;
+  document.querySelectorAll("[data-text]").forEach((one) => { one.textContent = t(one.getAttribute("data-text")); });
+  byId("views").setAttribute("aria-label", t("views"));
+  byId("views").append(...["overview", "requests", "steps", "rules"].map((view) => make("a", { href: "#" + view }, t(["views.overview", "views.requests", "views.steps", "views.rules"][["overview", "requests", "steps", "rules"].indexOf(view)]))));
+  addEventListener("hashchange", () => { show(); main.focus({ preventScroll: true }); scrollTo(0, 0); });
+  document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
+  listen();
+}
+start();

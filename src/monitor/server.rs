@@ -24,8 +24,9 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::tls::TlsServer;
 
-use super::api::{MonitorAnswer, MonitorApi};
+use super::api::MonitorApi;
 use super::changes::send_changes;
+use super::reply::MonitorAnswer;
 
 /// A server that runs. Dropping it ends its connections.
 pub struct MonitorServer {

@@ -48,6 +48,8 @@ pub struct ReplayObserver<'a> {
     pub listed: usize,
     /// Called for each compared run.
     pub tell: Option<&'a mut dyn FnMut(&ReplayedRun)>,
+    /// Ends the replay: runs that have not begun fail as cancelled.
+    pub cancel: CancelToken,
 }
 
 /// The inputs that the outputs of a run depend on.
@@ -76,6 +78,8 @@ pub fn again(
     let names = dataflow.nodes.iter().map(|node| &*node.name);
     let parts: BTreeMap<&str, StepTreatment> = names.zip(parts).collect();
     let mut runs = Vec::new();
+    let cancel = watch.cancel.clone();
+    let performed = |due: &ReadyRun| performed(past, due, &cancel);
     let mut perform = |due: &ReadyRun| match parts[due.step()] {
         StepTreatment::Run => {
             let depends = RunDependencies::of(past, due);
@@ -84,15 +88,15 @@ pub fn again(
                 before.map(|run| (ComparisonSide::Recorded(run, past), RunDependencies::recorded(run)));
             let recorded = records.take(due).filter(|_| due.node.step.declaration.calls);
             let (result, took) =
-                recorded.map_or_else(|| performed(past, due), |recorded| (recorded, Duration::ZERO));
+                recorded.map_or_else(|| performed(due), |recorded| (recorded, Duration::ZERO));
             watch.note(&mut runs, ReplayedRun::new(due, depends, before, (&result, took), watch.listed));
             result
         }
         StepTreatment::Help if due.node.step.declaration.calls => {
-            records.take(due).unwrap_or_else(|| performed(past, due).0)
+            records.take(due).unwrap_or_else(|| performed(due).0)
         }
-        StepTreatment::Help => performed(past, due).0,
-        StepTreatment::Take => records.take(due).unwrap_or_else(|| performed(past, due).0),
+        StepTreatment::Help => performed(due).0,
+        StepTreatment::Take => records.take(due).unwrap_or_else(|| performed(due).0),
         StepTreatment::Leave => records.left(due),
     };
     let (response, files) = dataflow.interpret_by(&Arc::new(past.recording.request.clone()), &mut perform);
@@ -115,7 +119,7 @@ pub fn shadow(
         let depends = RunDependencies::of(past, due);
         let (result, took) = match by_key.get(&depends.key) {
             Some(ran) => (ran.result.clone(), Duration::ZERO),
-            None => performed(past, due),
+            None => performed(past, due, &watch.cancel),
         };
         let before = by_name.get(&(due.step(), due.item));
         let before = before.map(|ran| (ComparisonSide::Made(&ran.result), ran.depends.clone()));
@@ -216,13 +220,20 @@ fn identity(past: &PastRequest, due: &ReadyRun) -> ResultIdentity {
     ResultIdentity { dataflow: past.recording.dataflow.version, ..due.identity.clone() }
 }
 
-fn performed(past: &PastRequest, due: &ReadyRun) -> (Result<StepOutputs, Fault>, Duration) {
+fn performed(
+    past: &PastRequest,
+    due: &ReadyRun,
+    cancel: &CancelToken,
+) -> (Result<StepOutputs, Fault>, Duration) {
+    if cancel.is_cancelled() {
+        return (Err(Fault::cancelled()), Duration::ZERO);
+    }
     // No service is called again.
     if due.node.step.declaration.calls {
         return (Err(not_recorded()), Duration::ZERO);
     }
     let began = Instant::now();
     let environment = ReplayedCalls::shared(past, due);
-    let result = due.node.perform(&identity(past, due), due.inputs, &CancelToken::default(), &environment);
+    let result = due.node.perform(&identity(past, due), due.inputs, cancel, &environment);
     (result, began.elapsed())
 }

@@ -35,6 +35,8 @@ pub struct DataflowRule {
     pub when: StepCondition,
     /// The name of a built-in dataflow, or the path of a file: that of a dataflow, or of a customer's overlay.
     pub dataflow: String,
+    /// The customer, if the rule names one.
+    pub customer: Option<String>,
     pub priority: Option<RequestPriority>,
     /// The line of the rule in the file, from 1.
     pub line: usize,
@@ -56,6 +58,7 @@ pub struct DataflowChoice<'a> {
     /// The index of the rule; `None` for the default.
     pub rule: Option<usize>,
     pub line: usize,
+    customer: Option<&'a str>,
     when: Option<&'a StepCondition>,
 }
 
@@ -65,13 +68,14 @@ impl DataflowRules {
     pub fn choose(&self, request: &Request) -> DataflowChoice<'_> {
         let holding = self.rules.iter().enumerate().find(|(_, rule)| rule.when.holds(request));
         match holding {
-            Some((index, DataflowRule { when, dataflow, priority, line })) => {
-                let (rule, when) = (Some(index), Some(when));
-                DataflowChoice { dataflow, priority: *priority, rule, line: *line, when }
+            Some((index, DataflowRule { when, dataflow, customer, priority, line })) => {
+                let (rule, when, customer) = (Some(index), Some(when), customer.as_deref());
+                DataflowChoice { dataflow, priority: *priority, rule, line: *line, customer, when }
             }
             None => {
                 let DefaultRule { dataflow, priority, line } = &self.default;
-                DataflowChoice { dataflow, priority: *priority, rule: None, line: *line, when: None }
+                let (rule, customer, when) = (None, None, None);
+                DataflowChoice { dataflow, priority: *priority, rule, line: *line, customer, when }
             }
         }
     }
@@ -92,9 +96,10 @@ impl DataflowRules {
 impl fmt::Display for DataflowChoice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.rule, self.when) {
-            (Some(index), Some(when)) => write!(f, "rule {} (line {}): {when}", index + 1, self.line),
-            _ => write!(f, "the default (line {})", self.line),
+            (Some(index), Some(when)) => write!(f, "rule {} (line {}): {when}", index + 1, self.line)?,
+            _ => write!(f, "the default (line {})", self.line)?,
         }
+        self.customer.map_or(Ok(()), |customer| write!(f, ", for the customer {customer}"))
     }
 }
 
@@ -156,12 +161,14 @@ fn entry(reader: &mut SectionReader, index: usize, tree: YamlTree, customers: &P
             // The attributes of all sources that this program is linked with.
             StepCondition::read(tree, &what, &StepTable::built_in(), reader.collector)
         });
-        let dataflow = match reader.text("customer") {
-            Some(customer) => overlay(&customer, customers, reader),
+        let customer = reader.text("customer");
+        let dataflow = match &customer {
+            Some(customer) => overlay(customer, customers, reader),
             None => reader.required("dataflow", |reader| reader.text("dataflow")).map(path),
         };
         let priority = reader.choice("priority", &PRIORITIES);
-        Some(Entry::Rule(DataflowRule { when: when?, dataflow: dataflow?, priority, line }))
+        let customer = customer.map(|customer| customer.value);
+        Some(Entry::Rule(DataflowRule { when: when?, dataflow: dataflow?, customer, priority, line }))
     })
 }
 

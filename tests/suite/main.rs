@@ -21,6 +21,7 @@ mod joins;
 mod journal;
 mod ledger;
 mod limits;
+mod monitor;
 mod outbox;
 mod pauses;
 mod phantom;

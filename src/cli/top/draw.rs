@@ -134,7 +134,7 @@ fn foot_lines(view: &TopView) -> Vec<Line<'static>> {
         }
         TopInput::Keys => vec![
             Line::styled(escaped(&view.said).into_owned(), bold()),
-            Line::raw("tab page  ↑↓ choose  c cancel  t retry  k keep  r release  / search  q end"),
+            Line::raw("tab page  ↑↓ move  c cancel  t retry  h hurry  k keep  r release  / find  q end"),
         ],
     }
 }

@@ -138,6 +138,7 @@ impl TopView {
             }
             KeyCode::Char('c') => self.ask(OperatorRequest::Cancel),
             KeyCode::Char('t') => self.ask(OperatorRequest::Retry),
+            KeyCode::Char('h') => self.ask(OperatorRequest::Hurry),
             KeyCode::Char('k') => self.ask(OperatorRequest::Keep),
             KeyCode::Char('r') => self.ask(OperatorRequest::Release),
             _ => {}
@@ -155,6 +156,9 @@ impl TopView {
                 format!("End {name}? Its sender gets an error response that says so.")
             }
             OperatorRequest::Retry => format!("Run again what failed of {name}, and deliver the rest?"),
+            OperatorRequest::Hurry => format!("Let {name} begin before all that are not urgent?"),
+            // No key asks for it.
+            OperatorRequest::Replay => format!("Run {name} again beside its answer?"),
             OperatorRequest::Keep => format!("Remember {name} with its files, however old it gets?"),
             OperatorRequest::Release => format!("Let {name} be removed when its time has come?"),
         };
@@ -207,6 +211,9 @@ mod tests {
         ]));
         assert_eq!(press(&mut view, KeyCode::Char('y')), TopOrder::Act(2, OperatorRequest::Cancel));
         assert_eq!((view.chosen, view.place), (Some(2), 2));
+        press(&mut view, KeyCode::Char('h'));
+        assert!(picture(&view).contains("begin before all that are not urgent"), "{}", picture(&view));
+        assert_eq!(press(&mut view, KeyCode::Char('y')), TopOrder::Act(2, OperatorRequest::Hurry));
     }
 
     #[test]

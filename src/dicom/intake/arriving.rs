@@ -249,12 +249,14 @@ impl ArrivingStudy {
         let replaced = self.replaced.remark("before the study was complete");
         let remarks = self.remarks.iter().map(|(remark, count)| remark.text(*count));
         let remarks: Vec<String> = replaced.into_iter().chain(remarks).collect();
+        let completed_by = inbox::ordered_by(&self.folder).unwrap_or_default();
         let attributes = [
             ("source", SOURCE),
             ("calling_ae", &joined(&self.calling_aes)),
             ("called_ae", &joined(&self.called_aes)),
             ("association", association),
             ("complete_by", signal.name()),
+            ("completed_by", &completed_by),
             (MIXED_SERIES, &joined(&self.order.mixed_series())),
             ("remarks", &remarks.join("\\")),
         ];

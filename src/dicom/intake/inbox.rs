@@ -11,7 +11,7 @@
 //! INBOX/study-0000003/replaced         the instances that took the place of others, one a line
 //! INBOX/study-0000003/arrivals         the order in which they were received, one a line
 //! INBOX/study-0000003/remarks          what its response is to say about how it was received, one a line
-//! INBOX/study-0000003/complete         an operator says that no more will come
+//! INBOX/study-0000003/complete         an operator says that no more will come, and who that is
 //! INBOX/study-0000003/senders.json     the AE titles of those who sent of it, and by which they called us
 //! INBOX/study-0000003/released         the last association that sent of it came to a good end
 //! ```
@@ -262,9 +262,16 @@ pub(in crate::dicom) fn is_ordered(folder: &Path) -> bool {
     folder.join(ORDERED).exists()
 }
 
-/// Orders the study to be handed over, also while another process is receiving it.
-pub(in crate::dicom) fn order(folder: &Path) -> io::Result<()> {
-    File::create(folder.join(ORDERED)).map(drop)
+/// Orders the study to be handed over, also while another process is receiving it, and notes who does.
+pub(in crate::dicom) fn order(folder: &Path, who: &str) -> io::Result<()> {
+    let part = folder.join(ORDERED).with_extension("part");
+    fs::write(&part, who)?;
+    fs::rename(part, folder.join(ORDERED))
+}
+
+/// The one who ordered the study to be handed over, if that was noted.
+pub(super) fn ordered_by(folder: &Path) -> Option<String> {
+    fs::read_to_string(folder.join(ORDERED)).ok().filter(|who| !who.is_empty())
 }
 
 pub(in crate::dicom) fn is_released(folder: &Path) -> bool {

@@ -73,11 +73,12 @@ impl WaitingStudy {
         !name.is_empty() && (self.study_instance_uid == name || self.names.iter().any(|own| own == name))
     }
 
-    /// Orders the study to be handed over as it is. The receiver notices the order within a second.
+    /// Orders the study to be handed over as it is, and notes who does: the request says so as `completed_by`. The
+    /// receiver notices the order within a second.
     ///
     /// # Errors
     /// If that cannot be noted in its folder.
-    pub fn complete(&self) -> io::Result<()> {
-        inbox::order(&self.folder)
+    pub fn complete(&self, who: &str) -> io::Result<()> {
+        inbox::order(&self.folder, who)
     }
 }

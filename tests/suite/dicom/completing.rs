@@ -72,8 +72,10 @@ fn the_next_study_on_the_association_completes_the_one_before() {
     receiving.event("closed", |event| matches!(event, ReceiverEvent::Closed { .. }));
     let waiting = waiting(&receiving.inbox, &BTreeSet::new()).unwrap();
     let last = waiting.iter().find(|study| study.study_instance_uid == "1.2.4").expect("it waits");
-    last.complete().unwrap();
-    assert_complete(&receiving.study(), "1.2.4", 1, "operator");
+    last.complete("an operator").unwrap();
+    let study = receiving.study();
+    assert_complete(&study, "1.2.4", 1, "operator");
+    assert_eq!(study.attribute("completed_by"), "an operator", "the record says who");
 }
 
 #[test]
@@ -106,7 +108,7 @@ fn expected_series_complete_a_study_and_an_operator_one_that_lacks_them() {
             let waiting = waiting(&receiving.inbox, &BTreeSet::new()).unwrap();
             assert!(waiting.len() == 1 && waiting[0].is_called("TEST-7"), "{waiting:?}");
             assert_eq!(waiting[0].instances, 2);
-            waiting[0].complete().unwrap();
+            waiting[0].complete("an operator").unwrap();
         }
         assert_complete(&receiving.study(), study, 2, by);
     };
@@ -206,6 +208,6 @@ fn at_the_cap_a_study_waits_for_an_operator() {
     let receiving = capped(WaitLimitAction::Wait);
     sent(&receiving, &slices("1.2.3", 1..3));
     receiving.event("it waits", |event| matches!(event, ReceiverEvent::Waits { instances: 2, .. }));
-    waiting(&receiving.inbox, &BTreeSet::new()).unwrap()[0].complete().unwrap();
+    waiting(&receiving.inbox, &BTreeSet::new()).unwrap()[0].complete("an operator").unwrap();
     assert_complete(&receiving.study(), "1.2.3", 2, "operator");
 }

@@ -97,7 +97,7 @@ impl Case {
 
     /// What became of each run; `listed` changes are shown of what differs.
     fn again(&self, table: &StepTable, scope: ReplayScope) -> Vec<ReplayedRun> {
-        let watch = ReplayObserver { listed: 5, tell: None };
+        let watch = ReplayObserver { listed: 5, ..ReplayObserver::default() };
         again(&self.past, &parsed(TEXT, table), scope, watch).unwrap().runs
     }
 }

@@ -28,9 +28,15 @@ impl PageAddress {
         self.host.rsplit(':').next().unwrap()
     }
 
-    fn of(place: &Place, port: &str) -> PageAddress {
+    /// The page of a flow that serves it at a port.
+    pub fn of(place: &Place, port: &str) -> PageAddress {
         let token = fs::read_to_string(place.path("flow-state/monitor.token")).unwrap().trim().to_owned();
         PageAddress { host: format!("127.0.0.1:{port}"), token }
+    }
+
+    /// The address that lets a browser in.
+    pub fn entry(&self) -> String {
+        format!("http://{}/?token={}", self.host, self.token)
     }
 
     /// The cookie that the browser gets when the address with the token is opened.

@@ -42,8 +42,22 @@ fn a_paused_dataflow_stays_so_after_a_kill_until_it_is_resumed() {
             let waits = status.contains("waits for its dataflow, which is paused");
             (waits && status.contains(" PAUSED  dataflow count, since ")).then_some(())
         });
+        // A pause is trouble once it lasts.
+        let check = |more: &[&str]| place.run(&[&["status", "--check"], more].concat());
+        assert_eq!((check(&[]).code, check(&[]).out.as_str()), (0, ""));
+        let long = check(&["--pause-max", "0"]);
+        assert!(long.code == 1 && long.out.starts_with("paused: dataflow count, since "), "{}", long.out);
         // Killed.
         drop(flow);
+    }
+    // By a clock that was set back since, it has just begun; by one that was set forward, it lasts.
+    let text = fs::read_to_string(place.path("flow-state/pauses.json")).unwrap();
+    let mut pauses: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for (since_ms, lasts) in [(4_102_444_800_000_i64, false), (1, true)] {
+        pauses[0]["since_ms"] = since_ms.into();
+        fs::write(place.path("flow-state/pauses.json"), pauses.to_string()).unwrap();
+        let check = place.run(&["status", "--check"]).out;
+        assert_eq!(check.contains("paused: dataflow count"), lasts, "{since_ms}: {check}");
     }
     let top = place.run(&["top", "--once"]).out;
     assert!(top.contains("PAUSED dataflow count, since ") && !top.contains("nothing is wrong"), "{top}");
