@@ -3,6 +3,7 @@
 mod attention;
 mod audit;
 mod backlog;
+mod backup;
 mod bench;
 mod bind;
 mod broken;
@@ -95,6 +96,8 @@ enum FlowCommand {
     Pause(pause::PauseArguments),
     Resume(pause::ResumeArguments),
     Complete(complete::CompleteArguments),
+    Backup(backup::BackupArguments),
+    Restore(backup::RestoreArguments),
     Pull(pull::PullArguments),
     Echo(peer::EchoArguments),
     Find(peer::FindArguments),
@@ -152,6 +155,8 @@ impl FlowCommand {
             FlowCommand::Pause(pause) => pause.run(table),
             FlowCommand::Resume(resume) => resume.run(),
             FlowCommand::Complete(complete) => complete.run(),
+            FlowCommand::Backup(backup) => backup.run(),
+            FlowCommand::Restore(restore) => restore.run(),
             FlowCommand::Pull(pull) => pull.run(),
             FlowCommand::Echo(echo) => echo.run(),
             FlowCommand::Find(find) => find.run(),

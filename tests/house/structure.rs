@@ -55,7 +55,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("sha2", &["books", "calls"]),
     ("zstd", &["books"]),
     ("saphyr_parser", &["yaml"]),
-    ("tempfile", &["books", "chat", "cli", "monitor", "program"]),
+    ("tempfile", &["backup", "books", "chat", "cli", "monitor", "program"]),
     ("blake3", &["step", "cluster"]),
     ("clap", &["cli"]),
     ("libc", &["cli"]),

@@ -39,5 +39,6 @@ mod support;
 mod tally;
 mod text;
 mod truth;
+mod upgrades;
 mod variants;
 mod versions;
