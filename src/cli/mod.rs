@@ -60,6 +60,7 @@ mod step_values;
 pub mod steps;
 mod subject;
 mod top;
+mod torture;
 mod truth;
 mod waiting;
 
@@ -112,6 +113,7 @@ enum FlowCommand {
     Sample(sample::SampleArguments),
     ChatToken(chat_token::ChatTokenArguments),
     Conversations(conversations::ConversationsArguments),
+    Torture(torture::TortureArguments),
     Bench(bench::BenchArguments),
 }
 
@@ -170,6 +172,7 @@ impl FlowCommand {
             FlowCommand::Schema(schema) => schema.run(),
             FlowCommand::ChatToken(token) => token.run(),
             FlowCommand::Conversations(conversations) => conversations.run(),
+            FlowCommand::Torture(torture) => torture.run(),
             FlowCommand::Bench(bench) => bench.run(table),
             FlowCommand::Sample(sample) => Ok(sample.run().map(|()| CommandExit::Done)?),
         }

@@ -204,8 +204,13 @@ fn invocation(line: &str) -> Option<&str> {
 }
 
 /// Chapters whose shell commands run as they are, one after the other, in a folder of their own.
-const RUN: [&str; 4] =
-    ["tutorial/first-study.md", "tutorial/own-dataflow.md", "how-to/replay.md", "how-to/backup.md"];
+const RUN: [&str; 5] = [
+    "tutorial/first-study.md",
+    "tutorial/own-dataflow.md",
+    "how-to/replay.md",
+    "how-to/backup.md",
+    "how-to/torture.md",
+];
 
 #[test]
 fn the_commands_of_chapters_without_peers_run() {

@@ -38,6 +38,7 @@ mod streams;
 mod support;
 mod tally;
 mod text;
+mod torture;
 mod truth;
 mod upgrades;
 mod variants;
