@@ -21,6 +21,7 @@ mod differences;
 mod exit;
 mod explain;
 mod file_access;
+mod file_schemas;
 pub mod graph;
 mod init;
 mod init_chat_type;
@@ -169,7 +170,7 @@ impl FlowCommand {
             FlowCommand::Step(step) => step.run(table),
             FlowCommand::Init(init) => init.run(),
             FlowCommand::Steps(steps) => Ok(steps.run(table, &mut stdout()).map(|()| CommandExit::Done)?),
-            FlowCommand::Schema(schema) => schema.run(),
+            FlowCommand::Schema(schema) => schema.run(table),
             FlowCommand::ChatToken(token) => token.run(),
             FlowCommand::Conversations(conversations) => conversations.run(),
             FlowCommand::Torture(torture) => torture.run(),

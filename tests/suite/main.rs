@@ -16,6 +16,7 @@ mod crash;
 mod customers;
 mod dicom;
 mod engine;
+mod file_schemas;
 mod init;
 mod joins;
 mod journal;
