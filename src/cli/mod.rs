@@ -13,6 +13,7 @@ pub mod check;
 mod check_site;
 mod check_verdict;
 mod complete;
+mod completions;
 mod conformance;
 mod conversations;
 mod customer;
@@ -49,6 +50,7 @@ mod run_settings;
 mod run_values;
 pub mod sample;
 mod schema;
+mod service_manager;
 mod signals;
 mod site;
 mod source;
@@ -63,11 +65,12 @@ mod subject;
 mod top;
 mod torture;
 mod truth;
+mod version;
 mod waiting;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::site::FileReaders;
 use crate::step::StepTable;
@@ -77,7 +80,7 @@ use output::{LogFormat, stderr, stdout};
 
 /// Runs requests with a lot of data through pure steps, and answers each one exactly once
 #[derive(Debug, Parser)]
-#[command(name = "flow", version, after_help = exit::HELP)]
+#[command(name = "flow", version = version::VERSION, after_help = exit::HELP)]
 struct CommandLine {
     #[command(subcommand)]
     command: FlowCommand,
@@ -116,6 +119,8 @@ enum FlowCommand {
     Conversations(conversations::ConversationsArguments),
     Torture(torture::TortureArguments),
     Bench(bench::BenchArguments),
+    Completions(completions::CompletionsArguments),
+    Man(completions::ManArguments),
 }
 
 /// Runs the command line of this process with the steps of a table: what `main` does, and what a
@@ -175,6 +180,8 @@ impl FlowCommand {
             FlowCommand::Conversations(conversations) => conversations.run(),
             FlowCommand::Torture(torture) => torture.run(),
             FlowCommand::Bench(bench) => bench.run(table),
+            FlowCommand::Completions(completions) => completions.run(CommandLine::command()),
+            FlowCommand::Man(man) => man.run(CommandLine::command()),
             FlowCommand::Sample(sample) => Ok(sample.run().map(|()| CommandExit::Done)?),
         }
     }

@@ -58,6 +58,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tempfile", &["backup", "books", "chat", "cli", "monitor", "program"]),
     ("blake3", &["step", "cluster"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("libc", &["cli"]),
     ("indicatif", &["cli"]),
     ("signal_hook", &["cli"]),
