@@ -317,3 +317,16 @@ fn the_checks_run_the_command_that_is_shown() {
     assert!(shown.lines().any(|line| line == test), "README does not show {test:?}");
     assert!(script.lines().any(|line| line == test), ".ci/run does not run {test:?}");
 }
+
+#[test]
+fn the_metrics_that_are_shown_are_served() {
+    let (shown, served) = (page("docs/src/how-to/monitor.md"), page("src/monitor/metrics.rs"));
+    let words = shown.split(|letter: char| !(letter.is_ascii_lowercase() || letter == '_'));
+    let names: BTreeSet<&str> = words
+        .filter(|word| word.starts_with("flow_"))
+        .map(|name| name.strip_suffix("_bucket").unwrap_or(name))
+        .collect();
+    assert!(names.len() > 5, "only {names:?}");
+    let wrong = names.iter().filter(|name| !served.contains(&format!("\"{name}\"")));
+    none("metrics that the page shows and flow does not serve", wrong.map(|name| (*name).to_owned()));
+}

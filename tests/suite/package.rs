@@ -80,6 +80,25 @@ fn the_package_has_all_that_an_installation_needs() {
     );
 }
 
+#[test]
+fn the_list_of_libraries_has_those_of_the_program_and_no_others() {
+    if tool("/usr/bin/python3").is_none() {
+        return;
+    }
+    let printed = said(&mut Command::new(root_of_project().join("dist/make-sbom")));
+    let bill: serde_json::Value = serde_json::from_str(&printed).expect("it is JSON");
+    assert_eq!((&bill["bomFormat"], &bill["specVersion"]), (&"CycloneDX".into(), &"1.5".into()));
+    assert_eq!(bill["metadata"]["component"]["version"], env!("CARGO_PKG_VERSION"));
+    let libraries = bill["components"].as_array().expect("it is a list");
+    let has = |name: &str| libraries.iter().any(|library| library["name"] == name);
+    assert!(has("timely") && has("libsqlite3-sys") && has("openjp2"), "libraries of libraries are there");
+    assert!(!has("s3s") && !has("pure_jpegls"), "libraries of tests are not in the program");
+    for library in libraries {
+        let digest = library["hashes"][0]["content"].as_str().unwrap_or_default();
+        assert!(digest.len() == 64 && library["licenses"][0]["expression"].is_string(), "{library}");
+    }
+}
+
 /// A root file system that a package is installed on.
 struct BareRoot {
     place: Place,
