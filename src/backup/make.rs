@@ -122,10 +122,11 @@ impl BackupCopy<'_> {
         let held = hold_back_collector(self.state);
         let _held = held.map_err(BackupError::at("hold back the removal of requests in", self.state))?;
         self.database(Path::new(""), Journal::FILE)?;
-        for directory in directories(self.state)? {
-            self.directory(&directory)?;
-        }
-        Ok(())
+        let directories = directories(self.state)?;
+        directories.iter().try_for_each(|directory| self.directory(directory))?;
+        // Now that all names are in them.
+        let folders = directories.iter().map(|directory| self.to.join(&directory.path));
+        folders.filter(|folder| folder.exists()).try_for_each(|folder| sync_folder(&folder))
     }
 
     fn directory(&mut self, directory: &StateDirectory) -> Result<(), BackupError> {
@@ -145,9 +146,8 @@ impl BackupCopy<'_> {
             self.files.truncate(before.0);
             self.linked = before.1;
             fs::remove_dir_all(&to).map_err(BackupError::at("remove", &to))?;
-            return Ok(());
         }
-        sync_folder(&to)
+        Ok(())
     }
 
     /// Copies a file, or links to it in the backup before. One that is removed meanwhile is passed over.

@@ -1,7 +1,7 @@
 //! What a backup is of.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -50,14 +50,48 @@ impl BackupManifest {
         let text = fs::read(&path).map_err(BackupError::at("read", &path))?;
         let manifest: BackupManifest = serde_json::from_slice(&text)
             .map_err(|error| BackupError::Manifest { path: path.clone(), what: error.to_string() })?;
-        match manifest.format {
-            BackupManifest::FORMAT => Ok(manifest),
-            other => Err(BackupError::Manifest { path, what: format!("it has format {other}") }),
+        let wrong = |what: String| Err(BackupError::Manifest { path: path.clone(), what });
+        if manifest.format != BackupManifest::FORMAT {
+            return wrong(format!("it has format {}", manifest.format));
+        }
+        match manifest.files.iter().find(|file| !is_below(&file.path)) {
+            Some(file) => wrong(format!("{} leads out of the state folder", file.path)),
+            None => Ok(manifest),
         }
     }
 
     /// Bytes of all files.
     pub fn bytes(&self) -> u64 {
         self.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes))
+    }
+}
+
+/// Whether a path leads to a place below the folder that it is joined to.
+fn is_below(path: &str) -> bool {
+    let parts = Path::new(path).components();
+    !path.is_empty() && parts.into_iter().all(|part| matches!(part, Component::Normal(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_that_leads_elsewhere_or_is_of_another_format_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |format: u32, path: &str| {
+            let digest = Digest::of(b"x");
+            let file = BackupFile { path: path.to_owned(), bytes: 1, digest, modified_ns: None };
+            let (flow, state) = ("1".to_owned(), Vec::new());
+            let manifest = BackupManifest { format, flow, made_ms: 0, state, files: vec![file] };
+            let text = serde_json::to_vec(&manifest).unwrap();
+            fs::write(folder.path().join(BackupManifest::FILE), text).unwrap();
+            BackupManifest::read(folder.path()).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(1, "store/a").unwrap().bytes(), 1);
+        for path in ["../a", "/etc/passwd", "store/../../a", "", ".", "store/.."] {
+            assert!(read(1, path).unwrap_err().contains("out of the state folder"), "{path}");
+        }
+        assert!(read(2, "store/a").unwrap_err().contains("format 2"));
     }
 }

@@ -88,8 +88,11 @@ impl StoredBackup {
         let draft = above.join(format!(".{}.restoring", name.to_string_lossy()));
         let _ = fs::remove_dir_all(&draft);
         make_folder(&draft)?;
+        let mut folders = BTreeSet::from([draft.clone()]);
         for file in &self.manifest.files {
             self.copy(file, &draft)?;
+            let above = Path::new(&file.path).ancestors().skip(1);
+            folders.extend(above.map(|folder| draft.join(folder)));
         }
         let (moved, names) = match self.manifest.state.contains(&to) {
             true => (0, self.manifest.state.clone()),
@@ -99,7 +102,7 @@ impl StoredBackup {
             }
         };
         let requests = check(&draft, &names, |file| draft.join(file).exists())?;
-        sync_folder(&draft)?;
+        folders.iter().try_for_each(|folder| sync_folder(folder))?;
         fs::rename(&draft, &to).map_err(BackupError::at("name", &to))?;
         sync_folder(above)?;
         Ok(self.verified(requests, moved))
