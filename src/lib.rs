@@ -39,6 +39,7 @@
 //! | [`dicom`] | receiving and sending; the only folder that speaks DIMSE and DICOMweb |
 //! | [`files`] | plain files as requests; the folder of responses |
 //! | [`replay`] | a past request run again, compared with what was recorded, and packed into one file |
+//! | [`backup`] | copies of a state folder, also while flow runs, and state folders made of them |
 //! | [`cli`] | one file per subcommand |
 //!
 //! Invariants, most of them about what is absent:
@@ -52,6 +53,7 @@
 pub mod admission;
 pub mod alarm;
 pub mod audit;
+pub mod backup;
 pub mod books;
 pub mod calls;
 pub mod chat;

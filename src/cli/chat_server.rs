@@ -24,6 +24,7 @@ use super::monitor::{MonitorSetup, RunMonitor};
 use super::progress::{GO_ON, ProgressDisplay};
 use super::run_row::refuse_given;
 use super::run_settings::{GivenSettings, RunSettings};
+use super::service_manager::ServiceManager;
 use super::site::SiteArguments;
 use super::step_folders::keep_step_folders;
 use super::{file_access, listen, memory, noted_states, output, signals};
@@ -107,6 +108,7 @@ impl ChatCommand {
         progress.say_line(format_args!("chat      {scheme}://{}/{about}", chat.address()));
         let engine = engine(&chosen, lanes, control);
         let observer = monitor.observer(Arc::new(NullObserver));
+        let _manager = ServiceManager::tell_ready(&service);
         let intake = service.run_all(vec![Arc::clone(&chat.source) as _], &chat.sink, engine, observer)?;
         Ok(if intake == Some(Intake::Partial) { CommandExit::WithErrors } else { CommandExit::Done })
     }

@@ -3,6 +3,7 @@
 mod attention;
 mod audit;
 mod backlog;
+mod backup;
 mod bench;
 mod bind;
 mod broken;
@@ -12,6 +13,7 @@ pub mod check;
 mod check_site;
 mod check_verdict;
 mod complete;
+mod completions;
 mod conformance;
 mod conversations;
 mod customer;
@@ -20,6 +22,7 @@ mod differences;
 mod exit;
 mod explain;
 mod file_access;
+mod file_schemas;
 pub mod graph;
 mod init;
 mod init_chat_type;
@@ -47,6 +50,7 @@ mod run_settings;
 mod run_values;
 pub mod sample;
 mod schema;
+mod service_manager;
 mod signals;
 mod site;
 mod source;
@@ -59,12 +63,14 @@ mod step_values;
 pub mod steps;
 mod subject;
 mod top;
+mod torture;
 mod truth;
+mod version;
 mod waiting;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::site::FileReaders;
 use crate::step::StepTable;
@@ -74,7 +80,7 @@ use output::{LogFormat, stderr, stdout};
 
 /// Runs requests with a lot of data through pure steps, and answers each one exactly once
 #[derive(Debug, Parser)]
-#[command(name = "flow", version, after_help = exit::HELP)]
+#[command(name = "flow", version = version::VERSION, after_help = exit::HELP)]
 struct CommandLine {
     #[command(subcommand)]
     command: FlowCommand,
@@ -96,6 +102,8 @@ enum FlowCommand {
     Pause(pause::PauseArguments),
     Resume(pause::ResumeArguments),
     Complete(complete::CompleteArguments),
+    Backup(backup::BackupArguments),
+    Restore(backup::RestoreArguments),
     Pull(pull::PullArguments),
     Echo(peer::EchoArguments),
     Find(peer::FindArguments),
@@ -110,7 +118,10 @@ enum FlowCommand {
     Sample(sample::SampleArguments),
     ChatToken(chat_token::ChatTokenArguments),
     Conversations(conversations::ConversationsArguments),
+    Torture(torture::TortureArguments),
     Bench(bench::BenchArguments),
+    Completions(completions::CompletionsArguments),
+    Man(completions::ManArguments),
 }
 
 /// Runs the command line of this process with the steps of a table: what `main` does, and what a
@@ -154,6 +165,8 @@ impl FlowCommand {
             FlowCommand::Pause(pause) => pause.run(table),
             FlowCommand::Resume(resume) => resume.run(),
             FlowCommand::Complete(complete) => complete.run(),
+            FlowCommand::Backup(backup) => backup.run(),
+            FlowCommand::Restore(restore) => restore.run(),
             FlowCommand::Pull(pull) => pull.run(),
             FlowCommand::Echo(echo) => echo.run(),
             FlowCommand::Find(find) => find.run(),
@@ -164,10 +177,13 @@ impl FlowCommand {
             FlowCommand::Step(step) => step.run(table),
             FlowCommand::Init(init) => init.run(),
             FlowCommand::Steps(steps) => Ok(steps.run(table, &mut stdout()).map(|()| CommandExit::Done)?),
-            FlowCommand::Schema(schema) => schema.run(),
+            FlowCommand::Schema(schema) => schema.run(table),
             FlowCommand::ChatToken(token) => token.run(),
             FlowCommand::Conversations(conversations) => conversations.run(),
+            FlowCommand::Torture(torture) => torture.run(),
             FlowCommand::Bench(bench) => bench.run(table),
+            FlowCommand::Completions(completions) => completions.run(CommandLine::command()),
+            FlowCommand::Man(man) => man.run(CommandLine::command()),
             FlowCommand::Sample(sample) => Ok(sample.run().map(|()| CommandExit::Done)?),
         }
     }

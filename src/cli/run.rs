@@ -42,6 +42,7 @@ use super::reporter::ResponseReporter;
 use super::run_row::{RowArguments, RowSettings, row_of};
 use super::run_settings::{GivenSettings, RunSettings};
 use super::run_values;
+use super::service_manager::ServiceManager;
 use super::signals;
 use super::site::{self, SiteArguments};
 use super::source::Input;
@@ -251,6 +252,7 @@ impl Run {
         let tell = self.outbox_events(&reporter, &auditor, &monitor);
         let outbox = self.outbox(folder, &service.journal, &links, tell)?;
         let observer = monitor.observer(progress);
+        let _manager = self.is_service().then(|| ServiceManager::tell_ready(&service));
         let intake = service.run_all(input.sources.clone(), &outbox, settings, observer)?;
         reporter.conclude();
         input.conclude(&outbox);

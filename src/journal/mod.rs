@@ -28,6 +28,7 @@
 //! | `verifier` | reading all once after a start |
 //! | `reader` | looking in from beside, and what operators ask for |
 //! | `collector` | forgetting what is old |
+//! | `snapshot`, `relocate` | copies of the file, and a state folder that has moved |
 
 mod arrival;
 mod checkpointer;
@@ -48,9 +49,11 @@ mod query;
 mod reader;
 mod receipt;
 mod recount;
+mod relocate;
 mod row;
 mod schema;
 pub mod small_files;
+mod snapshot;
 mod standing;
 mod summary;
 pub mod tally;
@@ -74,6 +77,8 @@ pub use operator_request::OperatorRequest;
 pub use process_journal::Journal;
 pub use reader::{JournalReader, RequestNames, RequestOverview};
 pub use receipt::{Receipt, RequestStanding};
+pub use relocate::StateMove;
 pub use row::{AnswerKind, RequestRow, RequestState};
+pub use snapshot::copy_database;
 pub use standing::{StandingCounts, StandingKey, StandingTotals};
 pub use summary::{AcceptedSummary, RecordMeaning, RecordSummary, RunSummary};

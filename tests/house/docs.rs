@@ -204,7 +204,13 @@ fn invocation(line: &str) -> Option<&str> {
 }
 
 /// Chapters whose shell commands run as they are, one after the other, in a folder of their own.
-const RUN: [&str; 3] = ["tutorial/first-study.md", "tutorial/own-dataflow.md", "how-to/replay.md"];
+const RUN: [&str; 5] = [
+    "tutorial/first-study.md",
+    "tutorial/own-dataflow.md",
+    "how-to/replay.md",
+    "how-to/backup.md",
+    "how-to/torture.md",
+];
 
 #[test]
 fn the_commands_of_chapters_without_peers_run() {
@@ -212,8 +218,8 @@ fn the_commands_of_chapters_without_peers_run() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         symlink(root().join("dataflows"), folder.path().join("dataflows")).expect("a link can be made");
         let page = page(&format!("docs/src/{chapter}"));
-        let script: Vec<&str> = blocks(&page, "sh").collect();
-        assert!(script.len() > 4, "only {script:?} in {chapter}");
+        let script: Vec<&str> = blocks(&page, "sh").flat_map(str::lines).collect();
+        assert!(script.len() > 3, "only {script:?} in {chapter}");
         let ended = shell(&script.join("\n"), folder.path()).output().expect("there is a shell");
         let said = String::from_utf8_lossy(&ended.stderr);
         assert!(ended.status.success(), "{chapter}: {}\n{said}", ended.status);
@@ -310,4 +316,17 @@ fn the_checks_run_the_command_that_is_shown() {
     let test = "cargo test --release";
     assert!(shown.lines().any(|line| line == test), "README does not show {test:?}");
     assert!(script.lines().any(|line| line == test), ".ci/run does not run {test:?}");
+}
+
+#[test]
+fn the_metrics_that_are_shown_are_served() {
+    let (shown, served) = (page("docs/src/how-to/monitor.md"), page("src/monitor/metrics.rs"));
+    let words = shown.split(|letter: char| !(letter.is_ascii_lowercase() || letter == '_'));
+    let names: BTreeSet<&str> = words
+        .filter(|word| word.starts_with("flow_"))
+        .map(|name| name.strip_suffix("_bucket").unwrap_or(name))
+        .collect();
+    assert!(names.len() > 5, "only {names:?}");
+    let wrong = names.iter().filter(|name| !served.contains(&format!("\"{name}\"")));
+    none("metrics that the page shows and flow does not serve", wrong.map(|name| (*name).to_owned()));
 }

@@ -6,5 +6,6 @@ mod docs;
 mod registered;
 mod source;
 mod structure;
+mod threats;
 mod tools;
 mod words;

@@ -3,10 +3,11 @@
 //! They run as tests so that one command checks all, in the same target folder and with the same
 //! profile, so that nothing is built twice.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::source::{files, root};
+use crate::source::{Source, files, none, root};
 
 /// A cargo command in this project, with the target folder that this test was built in.
 pub fn cargo(arguments: &[&str]) -> Command {
@@ -77,4 +78,32 @@ fn dependencies_have_allowed_licences() {
     if installed("deny") {
         silent(&mut cargo(&["deny", "check", "licenses", "bans"]));
     }
+}
+
+/// `cargo package` builds from its tarball alone: what the code includes has to be in it.
+#[test]
+fn the_tarball_has_what_its_build_needs() {
+    let output = cargo(&["package", "--list", "--allow-dirty"]).output().expect("cargo runs");
+    assert!(succeeds(&output), "{}", String::from_utf8_lossy(&output.stderr));
+    let listed = String::from_utf8(output.stdout).expect("paths are text");
+    let listed: BTreeSet<PathBuf> = listed.lines().map(PathBuf::from).collect();
+    let mut included = vec![PathBuf::from("dist/commit.rs")];
+    for source in Source::all(&["src"]) {
+        let folder = root().join(&source.path);
+        let folder = folder.parent().expect("a file lies in a folder");
+        for macro_name in ["include_str!(\"", "include_bytes!(\""] {
+            let paths = source.text.split(macro_name).skip(1).filter_map(|rest| rest.split('"').next());
+            // Those of documentation are no files.
+            let files = paths.filter_map(|path| folder.join(path).canonicalize().ok());
+            included.extend(files.filter_map(|file| Some(file.strip_prefix(root()).ok()?.to_owned())));
+        }
+    }
+    assert!(included.len() > 10, "only {included:?}");
+    let missing = included.iter().filter(|file| !listed.contains(*file));
+    none(
+        "files that the code includes and the tarball lacks",
+        missing.map(|file| file.display().to_string()),
+    );
+    let strange = listed.iter().filter(|file| file.starts_with("target") || file.starts_with(".ci"));
+    none("files that nobody needs", strange.map(|file| file.display().to_string()));
 }

@@ -42,7 +42,7 @@ fn schema(name: &str) -> PathBuf {
 #[test]
 fn the_published_schemas_are_those_that_are_printed() {
     let place = Place::new();
-    for name in ["results", "error", "response", "api"] {
+    for name in ["results", "error", "response", "api", "dataflow", "site"] {
         let printed = place.run(&["schema", name]);
         assert_eq!((printed.code, printed.err.as_str()), (0, ""));
         if std::env::var_os("FLOW_ACCEPT").is_some() {

@@ -9,13 +9,15 @@
 //! * [`damage`]: a journal that is cut, and bits that have turned in what lies on the disk;
 //! * [`clocks`]: a clock that jumps;
 //! * [`rows`]: all of these for tokens in directories;
-//! * [`holder`]: two on one state folder.
+//! * [`holder`]: two on one state folder;
+//! * [`backups`]: a state folder that is lost, and restored elsewhere.
 //!
 //! Most of it is done by a library that stands before libc ([`shim`]), which is tried itself
 //! ([`library`]). All are short unless `FLOW_KILLS` says how many kills there are to be. `FLOW_SEED` varies
 //! the instants.
 
 mod account;
+mod backups;
 mod clocks;
 mod damage;
 mod faults;

@@ -4,6 +4,7 @@ mod access;
 mod again;
 mod alarms;
 mod api;
+mod backups;
 mod bounds;
 mod circuits;
 mod files;

@@ -1,0 +1,50 @@
+//! `flow completions` and `flow man`: the command line for shells and for `man`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Command;
+use clap_complete::Shell;
+
+use super::exit::{CommandError, CommandExit};
+use super::output;
+
+/// Print the completions of this command for a shell
+///
+/// The packages have them in the places where shells look for them.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  flow completions bash > ~/.local/share/bash-completion/completions/flow
+  flow completions zsh > ~/.zfunc/_flow
+  flow completions fish > ~/.config/fish/completions/flow.fish")]
+pub struct CompletionsArguments {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    shell: Shell,
+}
+
+/// Write the manual pages: one for flow, and one for each of its commands
+#[derive(Debug, clap::Args)]
+pub struct ManArguments {
+    /// The folder; made if it does not exist
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+}
+
+impl CompletionsArguments {
+    pub fn run(self, mut command: Command) -> Result<CommandExit, CommandError> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut command, "flow", &mut script);
+        output::stdout().write_all(&script)?;
+        Ok(CommandExit::Done)
+    }
+}
+
+impl ManArguments {
+    pub fn run(self, command: Command) -> Result<CommandExit, CommandError> {
+        std::fs::create_dir_all(&self.folder)?;
+        clap_mangen::generate_to(command, &self.folder)?;
+        Ok(CommandExit::Done)
+    }
+}
