@@ -58,7 +58,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tempfile", &["books", "chat", "cli", "monitor", "program"]),
     ("blake3", &["step", "cluster"]),
     ("clap", &["cli"]),
-    ("libc", &["cli"]),
+    ("libc", &["cli", "program"]),
     ("indicatif", &["cli"]),
     ("signal_hook", &["cli"]),
     ("tracing_subscriber", &["cli"]),
