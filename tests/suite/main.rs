@@ -26,6 +26,7 @@ mod pauses;
 mod phantom;
 mod pixels;
 mod program;
+mod program_confinement;
 mod program_steps;
 mod program_streams;
 mod rates;
