@@ -9,15 +9,18 @@
 //!   is one such process, `pool` has those of one program, `hello` reads the declarations, and `load` makes steps
 //!   of them. The lines that travel are described in the book, under "The protocol of steps in any language".
 //!
-//! No program outlives flow, and none outlives a run that was cancelled or took too long.
+//! No program outlives flow, and none outlives a run that was cancelled or took too long. Where flow can make
+//! namespaces, the kernel ends a program with all its descendants; elsewhere they are searched for (`sweep`).
 
 mod call_folder;
 mod child;
+mod confinement;
 mod fault;
 mod folder;
 mod gpg;
 mod hello;
 mod load;
+mod namespaces;
 mod notify;
 pub mod npy;
 mod piped;
@@ -27,9 +30,11 @@ mod process;
 mod reservations;
 mod run_program;
 mod sandbox;
+mod sandbox_grants;
 mod step_call;
 mod stream_call;
 mod sweep;
+mod syscall_filter;
 
 pub use gpg::{GpgError, GpgFiles};
 pub use notify::run_with_input;

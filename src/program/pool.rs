@@ -14,7 +14,7 @@ use super::child::ProgramLimits;
 use super::fault::{self, ProcessFailure};
 use super::hello::ProgramHello;
 use super::process::{ProcessOrder, StepProcess};
-use super::sandbox::{NetworkAccess, ProgramGrants};
+use super::sandbox_grants::{NetworkAccess, ProgramGrants};
 use super::step_call::{self, StepAnswer};
 
 pub struct ProgramPool {

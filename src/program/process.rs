@@ -5,7 +5,7 @@
 //! again.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -17,10 +17,10 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use crate::step::CancelToken;
 
 use super::call_folder::CallFolders;
-use super::child::{self, PATH, ProgramLimits};
+use super::child::{self, PATH, ProgramLimits, ProgramProcess};
 use super::fault::ProcessFailure;
-use super::sandbox::{ProgramGrants, Sandbox};
-use super::sweep::ProcessMark;
+use super::sandbox::Sandbox;
+use super::sandbox_grants::ProgramGrants;
 
 /// The program to start, and its limits.
 pub struct ProcessOrder {
@@ -70,9 +70,8 @@ impl StepProcess {
         let (started, starts) = sync_channel(1);
         let (order, told) = (Arc::clone(order), tell.clone());
         let keeper = Builder::new().name("flow:steps".to_owned()).spawn(move || {
-            let mark = ProcessMark::new();
-            match child::spawn(command, sandbox, &order.limits, mark) {
-                Ok(child) => keep(child, mark, &started, &told),
+            match child::spawn(command, sandbox, &order.limits) {
+                Ok(program) => keep(program, &started, &told),
                 Err(error) => _ = started.send(Err(error)),
             }
         });
@@ -204,32 +203,25 @@ impl ProcessKiller {
         }
     }
 
-    /// Kills all processes of the group and those that have left it, and reaps the child.
-    fn end(&self, child: &mut Child, mark: ProcessMark) -> io::Result<ExitStatus> {
+    /// Kills the program with all processes that it has started, and reaps it.
+    fn end(&self, program: &ProgramProcess) -> io::Result<ExitStatus> {
         let mut is_over = self.is_over.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = kill_process_group(self.id, Signal::KILL);
-        mark.sweep(self.id);
         *is_over = true;
-        child.wait()
+        program.end()
     }
 }
 
 type StartReceipt = io::Result<(ChildStdin, Arc<ProcessKiller>)>;
 
 /// Reads the lines of a process until it closes its output, and ends it.
-fn keep(
-    mut child: Child,
-    mark: ProcessMark,
-    started: &SyncSender<StartReceipt>,
-    tell: &SyncSender<ProcessEvent>,
-) {
-    let killer = Arc::new(ProcessKiller { id: Pid::from_child(&child), is_over: Mutex::new(false) });
-    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+fn keep(mut program: ProgramProcess, started: &SyncSender<StartReceipt>, tell: &SyncSender<ProcessEvent>) {
+    let killer = Arc::new(ProcessKiller { id: program.id, is_over: Mutex::new(false) });
+    let (stdin, stdout) = (program.stdin.take(), program.stdout.take());
     let (stdin, stdout) = stdin.zip(stdout).expect("both are pipes");
     let _ = started.send(Ok((stdin, Arc::clone(&killer))));
     read_lines(stdout, tell);
     wait_for_end(killer.id);
-    let status = killer.end(&mut child, mark);
+    let status = killer.end(&program);
     // Without a receiver nobody asks any more.
     let _ = tell.send(ProcessEvent::Ended(status));
 }

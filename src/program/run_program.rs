@@ -14,7 +14,7 @@ use crate::step::{
 use super::child::{self, ProgramEnd, ProgramOrder};
 use super::folder::{ProgramFolder, ProgramFolderError, last_words};
 use super::reservations::{self, ProgramReservationError, RESERVATIONS_FILE};
-use super::sandbox::{NetworkAccess, ProgramGrants};
+use super::sandbox_grants::{NetworkAccess, ProgramGrants};
 
 /// The exit code for a temporary failure (`EX_TEMPFAIL` of sysexits.h): another run may succeed.
 const TEMPORARY: i32 = 75;

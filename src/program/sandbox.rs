@@ -1,45 +1,40 @@
 //! Restrictions that a program cannot lift: it sees its folder, the system's programs and libraries, its own
-//! files and what the dataflow grants, and it has no network.
+//! files and what the dataflow grants, it has no network, and no privileges though flow may run as root.
 //!
-//! Files are withheld by Landlock (Linux 5.13 and later), TCP by Landlock (Linux 6.7 and later). All other
-//! networking is withheld by an empty network namespace where flow has the right to make one. What a kernel
-//! does not have is said once in the log; the program runs all the same.
+//! Files are withheld by Landlock (Linux 5.13 and later). The network is withheld by a seccomp filter
+//! ([`super::syscall_filter`]), and by Landlock (TCP, Linux 6.7 and later) and an empty network namespace where the
+//! kernel and the rights of flow's user allow. A program in namespaces ([`super::namespaces`]) has a `/proc` of its
+//! own. What a kernel does not have is said once in the log; the program runs all the same.
 
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreated,
-    RulesetCreatedAttr, RulesetError, Scope, path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError,
+    Scope, path_beneath_rules,
 };
-use rustix::thread::{UnshareFlags, unshare_unsafe};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, UnshareFlags, set_capabilities, set_no_new_privs, unshare_unsafe,
+};
 
-/// What a dataflow grants to a program besides its folder.
-pub struct ProgramGrants {
-    /// Files and folders that it may read and execute.
-    pub reads: Vec<PathBuf>,
-    /// Folders whose lists of files it may read, with those of the folders below, and nothing else of them.
-    pub lists: Vec<PathBuf>,
-    /// Files and folders that it may also write.
-    pub writes: Vec<PathBuf>,
-    pub network: NetworkAccess,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NetworkAccess {
-    None,
-    All,
-}
+use super::confinement;
+use super::namespaces::NamespacePlan;
+use super::sandbox_grants::{NetworkAccess, ProgramGrants};
+use super::syscall_filter::SyscallFilter;
 
 /// Restrictions, ready to be applied in the child.
 pub struct Sandbox {
-    ruleset: Option<RulesetCreated>,
+    /// The rules of Landlock. `None`: the kernel has none.
+    ruleset: Option<OwnedFd>,
+    filter: Option<SyscallFilter>,
     network: NetworkAccess,
+    /// The namespaces that the program gets.
+    namespaces: Option<NamespacePlan>,
 }
 
 /// Programs, libraries and what they usually read: nothing of it is secret. Of `/etc` only these files.
-const SYSTEM: [&str; 29] = [
+const SYSTEM: [&str; 28] = [
     "/usr",
     "/bin",
     "/sbin",
@@ -49,7 +44,6 @@ const SYSTEM: [&str; 29] = [
     "/libx32",
     "/nix/store",
     "/gnu/store",
-    "/proc",
     "/sys/devices/system",
     "/sys/fs/cgroup",
     "/etc/alternatives",
@@ -77,30 +71,87 @@ const DEVICES: [&str; 5] = ["/dev/full", "/dev/null", "/dev/random", "/dev/urand
 const FILES: ABI = ABI::V5;
 const NETWORK: ABI = ABI::V4;
 
+/// The processes of the whole machine, or, in namespaces, those of the program.
+const PROCESSES: &str = "/proc";
+
 impl Sandbox {
     /// # Errors
     /// The kernel has Landlock and does not take the rules.
     pub fn new(program: &str, folder: &Path, grants: &ProgramGrants) -> io::Result<Sandbox> {
-        warn_once();
-        let ruleset = ruleset(program, folder, grants).map_err(io::Error::other)?;
-        Ok(Sandbox { ruleset: Some(ruleset), network: grants.network })
+        let network = grants.network;
+        let has_own_network = network == NetworkAccess::None;
+        let namespaces = confinement::namespaces().map(|plan| NamespacePlan { has_own_network, ..plan });
+        let mut ruleset = ruleset(program, folder, grants).map_err(io::Error::other)?;
+        if !namespaces.is_some_and(|plan| plan.has_own_proc) {
+            let rules = path_beneath_rules([PROCESSES], AccessFs::from_read(FILES));
+            ruleset = ruleset.add_rules(rules).map_err(|error: RulesetError| io::Error::other(error))?;
+        }
+        Ok(Sandbox { ruleset: ruleset.into(), filter: SyscallFilter::new(network), network, namespaces })
+    }
+
+    /// The namespaces that the program is started in.
+    pub fn namespaces(&self) -> Option<NamespacePlan> {
+        self.namespaces
     }
 
     /// Restricts this process, between fork and exec. Makes system calls only.
     ///
     /// # Errors
-    /// The kernel has Landlock and does not restrict the process.
-    pub fn enter(&mut self) -> io::Result<()> {
-        if self.network == NetworkAccess::None {
+    /// The kernel has Landlock or filters and does not restrict the process.
+    pub fn enter(&self) -> io::Result<()> {
+        if self.namespaces.is_none() && self.network == NetworkAccess::None {
             // SAFETY: a process that has just been forked shares no network namespace with its own threads.
-            // Without the right to make a namespace, Landlock alone has to do.
+            // Without the right to make a namespace, the filter and Landlock have to do.
             let _ = unsafe { unshare_unsafe(UnshareFlags::NEWNET) };
         }
-        match self.ruleset.take().map(RulesetCreated::restrict_self) {
-            Some(Err(_)) => Err(io::ErrorKind::PermissionDenied.into()),
-            Some(Ok(_)) | None => Ok(()),
+        let none = CapabilitySet::empty();
+        set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
+        // From here on a program has no more rights than this process, not even as root.
+        set_no_new_privs(true)?;
+        if let Some(ruleset) = &self.ruleset {
+            // SAFETY: the call has no pointers.
+            called(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0_usize) })?;
         }
+        self.filter.as_ref().map_or(Ok(()), SyscallFilter::install)
     }
+
+    /// Restricts the first process of the namespaces, which has mounted their `/proc`, and grants that to all of them.
+    ///
+    /// # Errors
+    /// As those of `enter`.
+    pub fn enter_first(&self) -> io::Result<()> {
+        if let (Some(ruleset), Some(NamespacePlan { has_own_proc: true, .. })) =
+            (&self.ruleset, self.namespaces)
+        {
+            grant_processes(ruleset)?;
+        }
+        self.enter()
+    }
+}
+
+/// Adds the rule for `/proc` as this process sees it. Makes system calls only.
+fn grant_processes(ruleset: &OwnedFd) -> io::Result<()> {
+    /// `struct landlock_path_beneath_attr`.
+    #[repr(C, packed)]
+    struct PathRule {
+        access: u64,
+        folder: i32,
+    }
+    const PATH_BENEATH: libc::c_int = 1;
+    // SAFETY: the path ends with a zero, and the number that comes back is that of a file of our own.
+    let folder = unsafe {
+        let number = libc::open(c"/proc".as_ptr(), libc::O_PATH | libc::O_CLOEXEC);
+        called(number.into())?;
+        OwnedFd::from_raw_fd(number)
+    };
+    let rule = PathRule { access: AccessFs::from_read(FILES).bits(), folder: folder.as_raw_fd() };
+    let (call, ruleset) = (libc::SYS_landlock_add_rule, ruleset.as_raw_fd());
+    // SAFETY: the kernel only reads the rule.
+    called(unsafe { libc::syscall(call, ruleset, PATH_BENEATH, &raw const rule, 0_usize) })
+}
+
+fn called(result: libc::c_long) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn ruleset(program: &str, folder: &Path, grants: &ProgramGrants) -> Result<RulesetCreated, RulesetError> {
@@ -137,21 +188,4 @@ fn own_files(program: &str) -> Vec<PathBuf> {
         files.push(path);
     }
     files
-}
-
-/// Says once what this kernel does not withhold.
-fn warn_once() {
-    static WARNED: Once = Once::new();
-    WARNED.call_once(|| {
-        let strict = || Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
-        if strict().handle_access(AccessFs::from_all(ABI::V1)).is_err() {
-            tracing::warn!(
-                "no Landlock in this kernel: programs of steps read and write what flow's user can"
-            );
-        }
-        let may_unshare = rustix::process::geteuid().is_root();
-        if !may_unshare && strict().handle_access(AccessNet::from_all(NETWORK)).is_err() {
-            tracing::warn!("no Landlock for TCP in this kernel: programs of steps can reach the network");
-        }
-    });
 }

@@ -1,9 +1,11 @@
-//! The processes that a program leaves running outside its process group, as those that called `setsid`.
+//! The processes that a program leaves running outside its process group, as those that called `setsid`, where flow
+//! can make no namespaces.
 //!
 //! Each process of a step has a mark that its children inherit and that nothing else uses: its hard limit of
-//! CPU time under a realtime policy (`RLIMIT_RTTIME`), a number of centuries. The processes with a mark are
-//! found in `/proc`. Where there is no `/proc`, and for a process that lowers this limit of its own, only the
-//! process group is killed.
+//! CPU time under a realtime policy (`RLIMIT_RTTIME`), a number of centuries. The filter of system calls refuses any
+//! change of it ([`super::syscall_filter`]). The processes with a mark are found in `/proc`. Where there is no
+//! `/proc`, only the process group is killed. Processes that fork faster than they are found can survive; that is said
+//! in the log.
 
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};

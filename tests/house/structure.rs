@@ -60,7 +60,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
-    ("libc", &["cli"]),
+    ("libc", &["cli", "program"]),
     ("indicatif", &["cli"]),
     ("signal_hook", &["cli"]),
     ("tracing_subscriber", &["cli"]),

@@ -29,6 +29,7 @@ mod pauses;
 mod phantom;
 mod pixels;
 mod program;
+mod program_confinement;
 mod program_steps;
 mod program_streams;
 mod rates;

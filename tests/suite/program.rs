@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::engine::{request, with_observed_engine};
+use crate::program_confinement::{own_seconds, processes_with};
 use crate::support::peers::until;
 use flow::dataflow::{Dataflow, Response, ResponseVerdict};
 use flow::engine::NullObserver;
@@ -193,17 +194,16 @@ fn what_a_program_puts_in_the_place_of_its_output_is_no_result() {
 
 #[test]
 fn a_process_that_leaves_the_group_ends_with_the_step() {
-    let folder = tempfile::tempdir().unwrap();
-    let ids = folder.path().join("ids");
+    let (folder, seconds) = (tempfile::tempdir().unwrap(), own_seconds());
+    let begun = folder.path().join("begun");
     let script = format!(
-        "setsid sh -c 'echo $$ > {0}.1; exec sleep 1000' & while [ ! -s {0}.1 ]; do :; done; \
-         env -i setsid -f sh -c 'echo $$ > {0}.2; exec sleep 1000' & while [ ! -s {0}.2 ]; do :; done; \
-         cat {0}.1 {0}.2 > {0}",
-        ids.display()
+        "setsid sh -c 'echo 1 > {0}.1; exec sleep {seconds}' & while [ ! -s {0}.1 ]; do :; done; \
+         env -i setsid -f sh -c 'echo 2 > {0}.2; exec sleep {seconds}' & while [ ! -s {0}.2 ]; do :; done",
+        begun.display()
     );
     let (response, _) = run(&alone(&writing(&script, folder.path()), ""));
     assert_eq!(response.verdict, ResponseVerdict::Complete, "{:?}", response.steps);
-    gone(&written(&ids));
+    assert_eq!(processes_with(&seconds), 0);
 }
 
 /// Whether this kernel withholds files and TCP from programs.
@@ -247,46 +247,39 @@ fn a_program_has_no_network_unless_it_is_granted() {
     assert_eq!(response.verdict, ResponseVerdict::Complete, "{:?}", response.steps);
 }
 
-/// Whether a process runs. One that nobody has waited for is dead all the same.
-fn runs(id: &str) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z') && !rest.is_empty())
-}
-
 /// What a program has written, when it is there.
 fn written(path: &Path) -> String {
     until("the program writes", || fs::read_to_string(path).ok().filter(|text| text.ends_with('\n')))
 }
 
-fn gone(ids: &str) {
-    let ids: Vec<&str> = ids.split_whitespace().collect();
-    assert_eq!(ids.len(), 2);
-    until("all processes are gone", || ids.iter().all(|id| !runs(id)).then_some(()));
+fn gone(seconds: &str) {
+    until("all processes are gone", || (processes_with(seconds) == 0).then_some(()));
 }
 
 #[test]
 fn a_program_that_does_not_end_is_killed_with_its_children() {
-    let folder = tempfile::tempdir().unwrap();
-    let ids = folder.path().join("ids");
+    let (folder, seconds) = (tempfile::tempdir().unwrap(), own_seconds());
+    let begun = folder.path().join("begun");
     // Neither the shell nor its child listens to SIGTERM.
-    let script = format!("trap '' TERM; sleep 1000 & echo $$ $! > {}; wait; sleep 1000", ids.display());
+    let script =
+        format!("trap '' TERM; sleep {seconds} & echo begun > {}; wait; sleep {seconds}", begun.display());
     let dataflow = Arc::new(alone(&writing(&script, folder.path()), ", timeout: 1 s"));
     with_observed_engine(&dataflow, 1, 1000, Arc::new(NullObserver), |queue, responses| {
         queue.submit(request("one", 1));
-        let ids = written(&ids);
+        written(&begun);
         let response = responses.recv_timeout(crate::engine::LONG).unwrap();
         assert_eq!(response.faults().next().unwrap().1.kind, FaultKind::TimedOut);
-        gone(&ids);
+        gone(&seconds);
     });
 }
 
 #[test]
 fn a_program_that_is_cancelled_is_asked_to_end_first() {
     let folder = tempfile::tempdir().unwrap();
-    let (begun, ended) = (folder.path().join("begun"), folder.path().join("ended"));
+    let (begun, ended, seconds) = (folder.path().join("begun"), folder.path().join("ended"), own_seconds());
     // The shell ends when it is asked to; its child does not listen.
     let script = format!(
-        "(trap '' TERM; exec sleep 1000) & echo $$ $! > {}; \
+        "(trap '' TERM; exec sleep {seconds}) & echo begun > {}; \
          trap 'echo politely > {}; exit' TERM; while :; do sleep 0.01; done",
         begun.display(),
         ended.display()
@@ -297,24 +290,22 @@ fn a_program_that_is_cancelled_is_asked_to_end_first() {
         let one = request("one", 1);
         let id = one.request().id;
         queue.submit(one);
-        let ids = written(&begun);
+        written(&begun);
         queue.canceller().cancel(id);
         let response = responses.recv_timeout(crate::engine::LONG).unwrap();
         assert_eq!(response.faults().next().unwrap().1.kind, FaultKind::Cancelled);
         assert_eq!(written(&ended), "politely\n");
-        gone(&ids);
+        gone(&seconds);
     });
 }
 
 #[test]
 fn what_a_program_leaves_running_is_killed() {
-    let folder = tempfile::tempdir().unwrap();
-    let ids = folder.path().join("ids");
-    let script = format!("sleep 1000 & echo $$ $! > {}; echo done", ids.display());
-    let (response, files) = run(&alone(&writing(&script, folder.path()), ""));
+    let seconds = own_seconds();
+    let (response, files) = run(&alone(&shell(&format!("sleep {seconds} & echo done")), ""));
     assert_eq!(
         (response.verdict, texts(&files)),
         (ResponseVerdict::Complete, vec![("stdout.txt", "done\n")])
     );
-    gone(&written(&ids));
+    assert_eq!(processes_with(&seconds), 0);
 }

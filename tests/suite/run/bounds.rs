@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use flow::imaging::phantom::{PhantomChest, PhantomOptions, PhantomSyntax};
 
 use super::Place;
+use crate::program_confinement::{own_seconds, processes_with};
 use crate::support::peers::{DEADLINE, until};
 
 /// A number out of `/proc`, while the process is there.
@@ -94,22 +95,16 @@ fn a_state_folder_has_one_user() {
 fn a_program_does_not_outlive_flow() {
     let place = Place::new();
     place.study("in", 1);
-    let script = format!("echo $$ > {}; exec sleep 1000", place.path("id").display());
+    let seconds = own_seconds();
     let text = format!(
         "dataflow: sleepy\nsteps:\n  sleep:\n    step: run-program\n    needs: {{request: request}}\n    \
-         with: {{program: sh, arguments: [-c, {script:?}], writes: [{:?}]}}\nresponse: [sleep]\n",
-        place.path("")
+         with: {{program: sleep, arguments: ['{seconds}']}}\nresponse: [sleep]\n"
     );
     fs::write(place.path("sleepy.yaml"), text).unwrap();
     let mut command = place.flow(&["run", "sleepy.yaml", "--input", "in"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let id = until("the program runs", || {
-        fs::read_to_string(place.path("id")).ok().filter(|text| text.ends_with('\n'))
-    });
-    // Its state, or nothing: one that nobody has waited for is dead all the same.
-    let state = || fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
-    assert!(!state().is_empty(), "it runs");
+    until("the program runs", || (processes_with(&seconds) == 1).then_some(()));
     child.kill().unwrap();
     child.wait().unwrap();
-    until("the program is gone", || (state().is_empty() || state().contains(") Z ")).then_some(()));
+    until("the program is gone", || (processes_with(&seconds) == 0).then_some(()));
 }
