@@ -107,7 +107,7 @@ impl ChatCommand {
         let engine = engine(&chosen, lanes, control);
         let observer = monitor.observer(Arc::new(NullObserver));
         let intake = service.run_all(vec![Arc::clone(&chat.source) as _], &chat.sink, engine, observer)?;
-        Ok(if intake == Some(Intake::Partial) { CommandExit::WithErrors } else { CommandExit::Done })
+        Ok(if intake == Intake::Partial { CommandExit::WithErrors } else { CommandExit::Done })
     }
 }
 
