@@ -19,8 +19,8 @@
 //! | [`journal`] | the durable record of what was accepted, done and answered, in SQLite |
 //! | [`engine`] | a dataflow as timely lanes |
 //! | [`admission`] | requests become durable, known, revised, resumed, answered; where they come from and where responses go |
-//! | [`cluster`] | several processes as one: how they meet |
 //! | [`tls`] | encrypted connections; the only folder that opens certificates and keys |
+//! | [`cluster`] | several processes as one: whole requests of the first process, run by the others |
 //! | [`audit`] | who sent what about whom where, told to the audit repository |
 //! | [`tokens`] | small files that move through a row of directories, safe for many processes |
 //! | [`site`] | a site's file: general settings, rules from requests to dataflows, and sections that their owners read |

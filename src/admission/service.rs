@@ -207,12 +207,10 @@ impl Service {
     ) -> Result<Intake, ServiceError> {
         let control = Arc::new(EngineControl::at(&self.settings.state));
         let settings = EngineSettings { control, ..EngineSettings::default() };
-        let intake = self.run_all(vec![Arc::new(source)], sink, settings, Arc::new(NullObserver))?;
-        Ok(intake.unwrap_or(Intake::Whole))
+        self.run_all(vec![Arc::new(source)], sink, settings, Arc::new(NullObserver))
     }
 
-    /// Runs several sources beside each other; the engine as large as `settings` say. In a process of a
-    /// cluster that is not the first, no source is run, and nothing is given.
+    /// Runs several sources beside each other; the engine as large as `settings` say.
     ///
     /// # Errors
     /// As [`Service::run`].
@@ -222,7 +220,7 @@ impl Service {
         sink: &dyn ResponseSink,
         settings: EngineSettings,
         observer: Arc<dyn EventObserver>,
-    ) -> Result<Option<Intake>, ServiceError> {
+    ) -> Result<Intake, ServiceError> {
         let table = sources.iter().cloned().fold(self.sources.clone(), SourceTable::with);
         let program = program().map_err(ServiceError::Program)?;
         let left = LeftRequests::default();
@@ -240,6 +238,27 @@ impl Service {
             let upkeep = UpkeepSettings { sink, retention: self.settings.retention, updates: &self.updates };
             feed(&sources, &admission, upkeep)
         };
+        let intake = self.run_engine(feed, sink, settings, observer)??;
+        sink.drain();
+        // A step that never returns keeps the journal open, so that dropping it would not write the last
+        // records.
+        self.journal.flush()?;
+        Ok(intake)
+    }
+
+    /// Runs the engine with requests from a function that submits them itself, for example those of another process.
+    /// Nothing that an earlier process accepted is resumed. Returns what the function gave, once every request has its
+    /// response.
+    ///
+    /// # Errors
+    /// If the engine cannot be started.
+    pub fn run_engine<T: Send>(
+        &self,
+        source: impl FnOnce(&RequestQueue) -> T + Send,
+        sink: &dyn ResponseSink,
+        settings: EngineSettings,
+        observer: Arc<dyn EventObserver>,
+    ) -> Result<T, ServiceError> {
         let journal = Arc::clone(&self.journal);
         let dataflows = self.dataflows.set();
         let (state, control, end) =
@@ -250,16 +269,11 @@ impl Service {
         }
         let ended = std::thread::scope(|scope| {
             scope.spawn(|| watch_pauses(state, &control.pauses, &end));
-            let ended = engine::run(dataflows, journal, settings, observer, feed, sink);
+            let ended = engine::run(dataflows, journal, settings, observer, source, sink);
             end.request();
             ended
         });
-        let intake = ended?.transpose()?;
-        sink.drain();
-        // A step that never returns keeps the journal open, so that dropping it would not write the last
-        // records.
-        self.journal.flush()?;
-        Ok(intake)
+        Ok(ended?)
     }
 }
 

@@ -7,19 +7,41 @@ use indicatif::HumanDuration;
 
 use crate::admission::{PauseRecord, StateFolder, pause_records};
 use crate::calls::{OpenCircuit, open_circuits};
+use crate::cluster::{ProcessStanding, cluster_standing};
 use crate::dicom::{self, ArchiveTrouble};
 
 /// A flow that does not run, and archives and services that fail.
 pub fn troubles(state: &Path) -> Vec<String> {
     let stopped = StateFolder::holder(state).is_none();
     let stopped = stopped.then(|| format!("no flow is running on {}", state.display()));
-    stopped.into_iter().chain(peer_troubles(state)).collect()
+    let lost = process_lines(state).into_iter().filter(|line| line.contains("NOT THERE"));
+    stopped.into_iter().chain(lost).chain(peer_troubles(state)).collect()
 }
 
 /// Archives and services that fail.
 pub fn peer_troubles(state: &Path) -> Vec<String> {
     let archives = dicom::archive_troubles(&state.join("inbox"));
     archives.iter().map(of_archive).chain(circuits(state).iter().map(of_circuit)).collect()
+}
+
+/// The other processes of a running flow, in lines.
+pub fn process_lines(state: &Path) -> Vec<String> {
+    let standing = StateFolder::holder(state).and_then(|_| cluster_standing(state));
+    standing.iter().flat_map(|standing| &standing.processes).map(of_process).collect()
+}
+
+fn of_process(one: &ProcessStanding) -> String {
+    let ProcessStanding { process, address, is_connected, generation, since_ms, requests, .. } = one;
+    let since = ago(*since_ms);
+    let outage =
+        one.last_outage_ms.map(|outage| format!("; its last outage took {:.1} s", outage as f64 / 1e3));
+    let outage = outage.unwrap_or_default();
+    match is_connected {
+        true => format!(
+            "process {process} at {address} is there since {since}, generation {generation}, and runs {requests} requests{outage}"
+        ),
+        false => format!("process {process} at {address} is NOT THERE, since {since}"),
+    }
 }
 
 /// What is paused, in lines.

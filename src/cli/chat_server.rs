@@ -110,7 +110,7 @@ impl ChatCommand {
         let observer = monitor.observer(Arc::new(NullObserver));
         let _manager = ServiceManager::tell_ready(&service);
         let intake = service.run_all(vec![Arc::clone(&chat.source) as _], &chat.sink, engine, observer)?;
-        Ok(if intake == Some(Intake::Partial) { CommandExit::WithErrors } else { CommandExit::Done })
+        Ok(if intake == Intake::Partial { CommandExit::WithErrors } else { CommandExit::Done })
     }
 }
 

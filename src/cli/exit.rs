@@ -20,7 +20,7 @@ Exit codes:
    2  the command line is wrong
    3  there are problems in a dataflow file or a site's file
   66  there is no input to work on; requests that an earlier process had not answered are answered first
-  70  the engine broke, or a process of the cluster was lost
+  70  the engine broke, or the process could not join its cluster
   74  a file, folder or address could not be used";
 
 /// The end of a command that did its work.

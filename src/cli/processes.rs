@@ -1,15 +1,20 @@
 //! The options of `flow run` for several processes.
 
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::admission::DataflowSelector;
-use crate::cluster::{ClusterAgreement, ClusterMember, ClusterSecret, HostList};
+use crate::admission::{DataflowSelector, Service};
+use crate::cluster::{
+    AnnouncedVersion, ClusterAgreement, ClusterCoordinator, ClusterMember, ClusterSecret, ClusterSetup,
+    HostList,
+};
 use crate::dataflow::Dataflow;
-use crate::engine::ProcessMesh;
-use crate::step::{Digest, StepTable};
+use crate::engine::{EngineSettings, EventObserver, ProcessMesh};
+use crate::site::Site;
+use crate::step::StepTable;
+use crate::tls::SessionKeys;
 
 use super::exit::{CommandError, CommandErrorKind};
 use super::output;
@@ -29,13 +34,16 @@ pub struct ProcessArguments {
     #[arg(long, value_name = "FILE")]
     hosts: Option<PathBuf>,
 
-    /// A file with a secret that only these processes know; needed unless all are on this machine
+    /// A file with a secret that only these processes know; needed unless all are on this machine or the site's file has certificates
     #[arg(long, value_name = "FILE")]
     secret: Option<PathBuf>,
 }
 
-/// The longest wait for the other processes.
+/// The longest wait for the other processes, where nothing else has to be answered.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The wait for the other processes where requests have to be answered: what they hold is theirs again.
+const PATIENCE_WITH_WORK: Duration = Duration::from_secs(2);
 
 impl ProcessArguments {
     pub fn is_first(&self) -> bool {
@@ -60,7 +68,7 @@ impl ProcessArguments {
     }
 
     /// The cluster that this process is to join; `None` if it is alone.
-    pub fn cluster(&self) -> Result<Option<ClusterPlace>, CommandError> {
+    pub fn cluster(&self, site: Option<&Site>) -> Result<Option<ClusterPlace>, CommandError> {
         let (index, processes) = (self.process, self.processes.get());
         if index >= processes {
             let text = format!("-p {index} is not below -n {processes}");
@@ -70,8 +78,8 @@ impl ProcessArguments {
             return Ok(None);
         }
         let hosts = self.hosts()?;
-        let secret = self.secret(&hosts)?;
-        Ok(Some(ClusterPlace { index, processes, hosts, secret }))
+        let keys = self.keys(&hosts, site)?;
+        Ok(Some(ClusterPlace { index, processes, hosts, keys }))
     }
 
     fn hosts(&self) -> Result<HostList, CommandError> {
@@ -82,21 +90,26 @@ impl ProcessArguments {
         HostList::read(path, self.processes.get()).map_err(CommandError::of(CommandErrorKind::Usage))
     }
 
-    fn secret(&self, hosts: &HostList) -> Result<ClusterSecret, CommandError> {
-        match &self.secret {
-            Some(path) => ClusterSecret::read(path).map_err(|error| {
-                CommandError::new(
-                    CommandErrorKind::InputOutput,
-                    format!("could not read {}: {error}", path.display()),
-                )
-            }),
-            None if hosts.are_loopback() => Ok(ClusterSecret::new(b"")),
-            None => {
-                let failure =
-                    CommandError::new(CommandErrorKind::Usage, "processes on several machines need --secret");
-                Err(failure.hint("give all of them the same file with a long random text"))
-            }
+    /// How the processes prove to each other who they are.
+    fn keys(&self, hosts: &HostList, site: Option<&Site>) -> Result<SessionKeys, CommandError> {
+        let failed = CommandError::of(CommandErrorKind::InputOutput);
+        if let Some(path) = &self.secret {
+            let secret = ClusterSecret::read(path).map_err(|error| {
+                let text = format!("could not read {}: {error}", path.display());
+                CommandError::new(CommandErrorKind::InputOutput, text)
+            })?;
+            return SessionKeys::shared(secret.key()).map_err(failed);
         }
+        let certificate = site.and_then(|site| site.identity.as_ref().zip(site.authorities.as_ref()));
+        if let Some((identity, authorities)) = certificate {
+            return SessionKeys::certified(identity, authorities).map_err(failed);
+        }
+        if hosts.are_loopback() {
+            return SessionKeys::shared(ClusterSecret::new(b"").key()).map_err(failed);
+        }
+        let text = "processes on several machines need --secret, or certificates in the site's file";
+        Err(CommandError::new(CommandErrorKind::Usage, text)
+            .hint("give all of them the same file with a long random text"))
     }
 }
 
@@ -105,67 +118,69 @@ pub struct ClusterPlace {
     index: usize,
     processes: usize,
     hosts: HostList,
-    secret: ClusterSecret,
+    keys: SessionKeys,
 }
 
 impl ClusterPlace {
-    /// Connects to the other processes. The earlier versions of dataflows, which process 0 knows from its
-    /// journal, are afterwards known to all of them.
-    pub fn meet(
+    fn setup(&self, workers: NonZero<usize>) -> Result<ClusterSetup, CommandError> {
+        let instance = random().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
+        let (index, hosts, keys, workers) =
+            (self.index, self.hosts.clone(), self.keys.clone(), workers.get());
+        Ok(ClusterSetup { index, instance, hosts, keys, workers })
+    }
+
+    fn agreement(&self, dataflows: &DataflowSelector, lanes: NonZero<usize>) -> ClusterAgreement {
+        let (dataflow, processes) = (dataflows.current_set().digest(), self.processes);
+        ClusterAgreement { dataflow, lanes: lanes.get(), processes }
+    }
+
+    /// Starts to listen for the other processes, and waits for them, but not long where `has_work` says that requests
+    /// are to be answered.
+    pub fn coordinate(
         &self,
-        dataflows: &DataflowSelector,
-        table: &StepTable,
+        service: &Service,
         workers: NonZero<usize>,
         lanes: NonZero<usize>,
-    ) -> Result<ProcessMesh, CommandError> {
-        let (index, hosts, secret, processes) = (self.index, &self.hosts, &self.secret, self.processes);
-        let (workers, lanes) = (workers.get(), lanes.get());
-        let dataflow = dataflows.current_set().digest();
-        let agreement = &ClusterAgreement { dataflow, lanes, workers, processes };
-        let (others, seconds) = (processes - 1, PATIENCE.as_secs());
+        has_work: bool,
+    ) -> Result<ClusterCoordinator, CommandError> {
+        let agreement = self.agreement(&service.dataflows, lanes);
+        let failed = CommandError::of(CommandErrorKind::Engine);
+        let setup = self.setup(workers)?;
+        let cluster =
+            ClusterCoordinator::start(setup, &agreement, &service.settings.state).map_err(&failed)?;
+        let patience = if has_work { PATIENCE_WITH_WORK } else { PATIENCE };
+        let (others, seconds) = (self.processes - 1, patience.as_secs());
         output::tell_line(format_args!("waiting up to {seconds} s for {others} other processes"));
-        let member = ClusterMember { index, hosts, secret, agreement, patience: PATIENCE };
-        let met = member.meet(&announcement(&dataflows.earlier_versions()));
-        let (mesh, announced) = met.map_err(CommandError::of(CommandErrorKind::Engine))?;
-        for dataflow in announced_versions(&announced, table)? {
-            dataflows.add_version(dataflow);
+        for process in cluster.wait(patience).map_err(&failed)? {
+            tracing::warn!("process {process} at {} is not there yet", self.hosts.addresses()[process]);
         }
-        Ok(mesh)
+        Ok(cluster)
+    }
+
+    /// Runs requests of process 0, until it says that all are answered.
+    pub fn run_member(
+        &self,
+        service: &Service,
+        table: &StepTable,
+        settings: EngineSettings,
+        observer: Arc<dyn EventObserver>,
+    ) -> Result<(), CommandError> {
+        let agreement = self.agreement(&service.dataflows, settings.lanes);
+        let member = Arc::new(ClusterMember::new(self.setup(settings.workers)?, &agreement));
+        let mesh = Some(ProcessMesh::Member(Arc::clone(&member) as _));
+        let seconds = PATIENCE.as_secs();
+        output::tell_line(format_args!("waiting up to {seconds} s for process 0"));
+        let read =
+            |announced: &AnnouncedVersion| Dataflow::parse(&announced.name, &announced.text, table).ok();
+        let settings = EngineSettings { mesh, ..settings };
+        let served =
+            service.run_engine(|queue| member.serve(queue, &read, PATIENCE), &*member, settings, observer);
+        served?.map_err(CommandError::of(CommandErrorKind::Engine))
     }
 }
 
-/// A version of a dataflow as process 0 sends it to the others.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct AnnouncedVersion {
-    name: String,
-    text: String,
-    version: Digest,
-}
-
-fn announcement(versions: &[Arc<Dataflow>]) -> Vec<u8> {
-    let announced = versions.iter().map(|dataflow| AnnouncedVersion {
-        name: dataflow.name().to_owned(),
-        text: dataflow.text().to_owned(),
-        version: dataflow.digest(),
-    });
-    serde_json::to_vec(&announced.collect::<Vec<_>>()).expect("texts are written as JSON")
-}
-
-/// The dataflows of an announcement.
-fn announced_versions(announced: &[u8], table: &StepTable) -> Result<Vec<Dataflow>, CommandError> {
-    let versions: Vec<AnnouncedVersion> =
-        serde_json::from_slice(announced).map_err(CommandError::of(CommandErrorKind::Engine))?;
-    let read = |announced: AnnouncedVersion| {
-        let AnnouncedVersion { name, text, version } = announced;
-        let dataflow = Dataflow::parse(&name, &text, table).ok();
-        dataflow.filter(|dataflow| dataflow.digest() == version).ok_or_else(|| {
-            let text = format!(
-                "this process cannot run version {} of {name}, which unanswered requests were accepted under",
-                version.short()
-            );
-            CommandError::new(CommandErrorKind::Engine, text)
-                .hint("use the same flow and the same programs as process 0")
-        })
-    };
-    versions.into_iter().map(read).collect()
+fn random() -> std::io::Result<u64> {
+    let mut bytes = [0; 8];
+    std::io::Read::read_exact(&mut std::fs::File::open(Path::new("/dev/urandom"))?, &mut bytes)?;
+    Ok(u64::from_be_bytes(bytes))
 }

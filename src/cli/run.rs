@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use crate::admission::{DataflowSelector, Intake, Service, ServiceSettings, Source};
 use crate::calls::note_circuits_in;
+use crate::cluster::ClusterCoordinator;
 use crate::dataflow::RequestPriority;
 use crate::dicom::deliver::NotedDestination;
 use crate::dicom::{DeliveredObjects, StudyReceiver};
-use crate::engine::{EngineControl, EngineSettings};
+use crate::engine::{EngineControl, EngineSettings, ProcessMesh};
 use crate::files::{OutputSetting, ResponseFolder};
 use crate::journal::Journal;
 use crate::outbox::{DeliveryClock, DeliveryPolicy, DestinationService, Outbox, OutboxObserver, OutboxSetup};
@@ -233,14 +234,23 @@ impl Run {
         let (chosen, site) = (&self.chosen, &self.site);
         let dataflows = chosen.load(table)?;
         let progress = Arc::new(ProgressDisplay::new());
-        let cluster = self.processes.cluster()?;
+        let cluster = self.processes.cluster(site.site.as_deref())?;
         file_access::restrict(chosen.readers);
         file_access::claim_folder(&chosen.state, chosen.readers)?;
         let service = self.service(dataflows, table, &progress)?;
-        let settings = self.settings(cluster.as_ref(), &service.dataflows, table)?;
-        self.note_state(&progress);
         keep_step_folders(&chosen.state, self.processes.index())?;
         note_circuits_in(&chosen.state, self.processes.index());
+        let settings = self.settings();
+        if let Some(cluster) = cluster.as_ref().filter(|_| !self.processes.is_first()) {
+            self.handle_signals(table, &service)?;
+            cluster.run_member(&service, table, settings, progress)?;
+            return Ok(CommandExit::Done);
+        }
+        let coordinator =
+            cluster.map(|cluster| self.coordinate(&cluster, &service, &settings)).transpose()?;
+        let mesh = coordinator.as_ref().map(|coordinator| ProcessMesh::First(coordinator.processes()));
+        let settings = EngineSettings { mesh, ..settings };
+        self.note_state(&progress);
         let folder = self.folder()?;
         let monitor = self.monitor(&service, table, &progress)?;
         let links = self.dicom_links(&service)?;
@@ -254,12 +264,13 @@ impl Run {
         let observer = monitor.observer(progress);
         let _manager = self.is_service().then(|| ServiceManager::tell_ready(&service));
         let intake = service.run_all(input.sources.clone(), &outbox, settings, observer)?;
+        coordinator.into_iter().for_each(ClusterCoordinator::end);
         reporter.conclude();
         input.conclude(&outbox);
         if let Some(missing) = input.missing {
             return Err(missing);
         }
-        Ok(if intake == Some(Intake::Partial) { CommandExit::WithErrors } else { reporter.exit() })
+        Ok(if intake == Intake::Partial { CommandExit::WithErrors } else { reporter.exit() })
     }
 
     /// The status page and alarms, if they are wanted; the first process of a cluster has the journal.
@@ -387,21 +398,26 @@ impl Run {
         Ok(Outbox::open(setup)?)
     }
 
-    /// Settings of the engine, with connections to the other processes of a cluster.
-    fn settings(
-        &self,
-        cluster: Option<&ClusterPlace>,
-        dataflows: &DataflowSelector,
-        table: &StepTable,
-    ) -> Result<EngineSettings, CommandError> {
+    /// Settings of the engine, without other processes.
+    fn settings(&self) -> EngineSettings {
         let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let (workers, lanes) = (self.chosen.workers.unwrap_or(cores), self.chosen.lanes);
         let budget = self.chosen.memory;
         let budget = budget.unwrap_or_else(|| memory::default_budget() / self.processes.on_this_machine());
-        let mesh = cluster.map(|cluster| cluster.meet(dataflows, table, workers, lanes)).transpose()?;
         let control = Arc::clone(&self.control);
         let memory = budget - memory::keep_for_inflating(budget);
-        Ok(EngineSettings { workers, lanes, memory, mesh, control, ..EngineSettings::default() })
+        EngineSettings { workers, lanes, memory, control, ..EngineSettings::default() }
+    }
+
+    /// Listens for the other processes of a cluster.
+    fn coordinate(
+        &self,
+        cluster: &ClusterPlace,
+        service: &Service,
+        settings: &EngineSettings,
+    ) -> Result<ClusterCoordinator, CommandError> {
+        let has_work = self.is_service() || !service.journal.open_requests()?.is_empty();
+        cluster.coordinate(service, settings.workers, settings.lanes, has_work)
     }
 
     /// Whether nothing is given that a sample could get in the way of: no site, no destination, and no request that is

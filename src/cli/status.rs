@@ -18,7 +18,7 @@ use crate::printable::PrintableLines;
 use crate::step::{Digest, StepTable};
 use crate::store::free_bytes;
 
-use super::attention::{self, ago, circuits, pause_lines, pauses, peer_troubles};
+use super::attention::{self, ago, circuits, pause_lines, pauses, peer_troubles, process_lines};
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::listen;
 use super::lookup;
@@ -171,6 +171,9 @@ fn text(
     for study in receiving(state, claims) {
         let (uid, instances) = (&study.study_instance_uid, study.instances);
         text.push(format_args!("{instances:>7}  instances received so far of the study {uid}"));
+    }
+    for line in process_lines(state) {
+        text.push(format_args!("PROCESS  {line}"));
     }
     for trouble in peer_troubles(state) {
         text.push(format_args!("TROUBLE  {trouble}"));

@@ -42,13 +42,25 @@ impl HostList {
         &self.0
     }
 
+    /// Whether process 0 listens at a loopback address, which other machines cannot reach.
+    pub fn is_first_loopback(&self) -> bool {
+        is_loopback(&self.0[0])
+    }
+
     /// Whether all addresses are loopback addresses, which other machines cannot reach.
     pub fn are_loopback(&self) -> bool {
-        self.0.iter().all(|address| {
-            let found = address.to_socket_addrs();
-            found.is_ok_and(|mut found| found.all(|one| IpAddr::is_loopback(&one.ip())))
-        })
+        self.0.iter().all(|address| is_loopback(address))
     }
+}
+
+fn is_loopback(address: &str) -> bool {
+    let found = address.to_socket_addrs();
+    found.is_ok_and(|mut found| found.all(|one| IpAddr::is_loopback(&one.ip())))
+}
+
+/// The host of an address, without its port.
+pub fn host_of(address: &str) -> &str {
+    address.rsplit_once(':').map_or(address, |(host, _)| host)
 }
 
 fn is_address(text: &str) -> bool {

@@ -41,7 +41,7 @@ pub struct RunEnvironment {
     pub store: Arc<Store>,
     pub memories: Arc<RequestMemories>,
     pub observer: Arc<dyn EventObserver>,
-    /// Whether another process may deliver the response: then its files are written to the shared store.
+    /// Whether another process delivers the response: then its files are written to the shared store.
     pub is_shared: bool,
     pub control: Arc<EngineControl>,
 }

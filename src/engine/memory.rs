@@ -1,6 +1,7 @@
 //! Recorded runs of the requests in work: finished runs are not run again, and runs that end are
 //! noted in the journal.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
@@ -17,11 +18,15 @@ use crate::step::{
 };
 use crate::store::{Store, StoreError};
 
+use super::remote::{RemoteRequestKey, RunNotRecorded, RunRecorder};
+
 /// The requests in work whose runs this process records. Those that another process accepted are not among
 /// them.
 pub struct RequestMemories {
     journal: Arc<Journal>,
     store: Arc<Store>,
+    /// The recorder in the first process, where another one keeps the journal.
+    elsewhere: Option<Arc<dyn RunRecorder>>,
     open: Mutex<HashMap<MemoryKey, Arc<RequestMemory>>>,
     /// The requests under way; `changed` is notified when one has left.
     under_way: Mutex<BTreeSet<i64>>,
@@ -39,10 +44,15 @@ pub struct MemoryKey {
 /// The recorded runs of one request.
 struct RequestMemory {
     number: i64,
-    runs: BTreeMap<Digest, (RunRecord, Vec<u8>)>,
+    runs: BTreeMap<Digest, KeptRun>,
+    /// Runs that ended in other processes since, while their reports are taken.
+    elsewhere: Mutex<BTreeMap<Digest, KeptRun>>,
     /// The request's items by their content, made when the first run is recalled.
     items: OnceLock<HashMap<Digest, usize>>,
 }
+
+/// A run with its content.
+type KeptRun = (RunRecord, Vec<u8>);
 
 /// One run, as the journal knows it.
 pub struct RecordedRun<'a> {
@@ -70,13 +80,20 @@ pub enum AnswerRecordError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Journal(#[from] JournalError),
+    #[error(transparent)]
+    Elsewhere(#[from] RunNotRecorded),
 }
 
 impl RequestMemories {
-    pub fn new(journal: Arc<Journal>, store: Arc<Store>) -> RequestMemories {
+    pub fn new(
+        journal: Arc<Journal>,
+        store: Arc<Store>,
+        elsewhere: Option<Arc<dyn RunRecorder>>,
+    ) -> RequestMemories {
         RequestMemories {
             journal,
             store,
+            elsewhere,
             open: Mutex::default(),
             under_way: Mutex::default(),
             changed: Condvar::new(),
@@ -91,8 +108,67 @@ impl RequestMemories {
     pub fn open(&self, memory: MemoryKey, number: i64, history: Option<&RequestHistory>) {
         let runs = history.map(RequestHistory::runs).unwrap_or_default();
         let runs = runs.into_iter().map(|(key, (run, content))| (key, (run.clone(), content.to_vec())));
-        self.lock()
-            .insert(memory, Arc::new(RequestMemory { number, runs: runs.collect(), items: OnceLock::new() }));
+        self.lock().insert(memory, Arc::new(RequestMemory::new(number, runs.collect())));
+    }
+
+    /// Begins to remember a request that another process accepted.
+    pub fn open_for_other(&self, key: &RemoteRequestKey, runs: Vec<KeptRun>) {
+        let memory = key.memory();
+        let runs = runs.into_iter().map(|(record, content)| (record.key, (record, content)));
+        self.lock().insert(memory, Arc::new(RequestMemory::new(key.number, runs.collect())));
+    }
+
+    /// The recorded runs of a request, for a process that is to run it.
+    pub fn runs_of(&self, memory: MemoryKey) -> Vec<KeptRun> {
+        let Some(memory) = self.of(memory) else { return Vec::new() };
+        let elsewhere = memory.elsewhere.lock().expect(NO_PANIC);
+        memory.runs.values().chain(elsewhere.values()).cloned().collect()
+    }
+
+    /// The number of runs of a request that ended in other processes.
+    pub fn ended_elsewhere(&self, memory: MemoryKey) -> usize {
+        self.of(memory).map_or(0, |memory| memory.elsewhere.lock().expect(NO_PANIC).len())
+    }
+
+    /// Records that a request is begun again, because the process that ran it was lost.
+    pub fn taken_up(&self, number: i64) {
+        self.journal.note(number, JournalEntry::TakenUp, Vec::new());
+        self.journal.expedite(number, JournalEntry::Began);
+    }
+
+    /// Records a run that ended in another process, unless its request is answered.
+    ///
+    /// # Errors
+    /// If the journal cannot be used.
+    pub fn note_of_other(
+        &self,
+        key: &RemoteRequestKey,
+        record: RunRecord,
+        content: Vec<u8>,
+    ) -> Result<(), JournalError> {
+        let memory = self.of(key.memory());
+        if let Some(memory) = memory.filter(|memory| memory.number == key.number) {
+            let kept = (record.clone(), content.clone());
+            let before = memory.elsewhere.lock().expect(NO_PANIC).insert(record.key, kept);
+            if before.is_none() && !memory.runs.contains_key(&record.key) {
+                self.journal.note(key.number, JournalEntry::Run(record), content);
+            }
+            return Ok(());
+        }
+        // It is not taken up yet, after a start of this process, or it is answered.
+        self.journal.note_if_open(key.request, key.number, JournalEntry::Run(record), content)
+    }
+
+    /// Waits until all that was recorded so far is on the disk.
+    ///
+    /// # Errors
+    /// If the journal cannot be written.
+    pub fn flush(&self) -> Result<(), JournalError> {
+        self.journal.flush()
+    }
+
+    fn keeps(&self) -> bool {
+        self.journal.keeps() || self.elsewhere.is_some()
     }
 
     pub fn close(&self, memory: MemoryKey) {
@@ -114,7 +190,7 @@ impl RequestMemories {
     }
 
     pub fn remembers(&self, memory: MemoryKey) -> bool {
-        self.journal.keeps() && self.lock().contains_key(&memory)
+        self.keeps() && self.lock().contains_key(&memory)
     }
 
     /// Notes that a request has taken a lane.
@@ -129,7 +205,8 @@ impl RequestMemories {
     /// The recorded result of a run, if there is one and all of its files are still in the store.
     pub fn recall(&self, run: &RecordedRun) -> Option<Result<StepOutputs, Fault>> {
         let memory = self.of(run.memory)?;
-        let (record, content) = memory.runs.get(&run.key)?;
+        let recorded = memory.recorded(run.key)?;
+        let (record, content) = &*recorded;
         match &record.outcome {
             Outcome::Done => self.outputs(run, &memory, &record.outputs, content).map(Ok),
             // The same data cause the same fault again. Other faults, as a timeout, may not come again.
@@ -165,17 +242,21 @@ impl RequestMemories {
             outputs,
             took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         };
-        self.journal.note(memory.number, JournalEntry::Run(record), content);
+        match &self.elsewhere {
+            Some(recorder) => recorder.note(&run.memory.at(memory.number), record, content),
+            None => self.journal.note(memory.number, JournalEntry::Run(record), content),
+        }
         Ok(())
     }
 
     /// The recorded answers to a batch of a call.
     pub fn recall_answers(&self, memory: MemoryKey, batch: &CallBatch) -> Option<Vec<u8>> {
-        if !self.journal.keeps() {
+        if !self.keeps() {
             return None;
         }
         let remembered = self.of(memory)?;
-        let (record, content) = remembered.runs.get(&batch.key)?;
+        let recorded = remembered.recorded(batch.key)?;
+        let (record, content) = &*recorded;
         match &record.outputs.iter().find(|output| output.name == CallAnswers::OUTPUT)?.kept {
             ValuePlace::Here { bytes } => content.get(..*bytes).map(<[u8]>::to_vec),
             ValuePlace::Stored { form } => self.store.get(memory.request, *form),
@@ -194,7 +275,7 @@ impl RequestMemories {
         answers: &[u8],
         failed: Option<&Fault>,
     ) -> Result<(), AnswerRecordError> {
-        let Some(remembered) = self.of(memory).filter(|_| self.journal.keeps()) else { return Ok(()) };
+        let Some(remembered) = self.of(memory).filter(|_| self.keeps()) else { return Ok(()) };
         let digest = Digest::of(answers);
         let (kept, content) = if answers.len() <= ANSWERS_HERE_MAX {
             (ValuePlace::Here { bytes: answers.len() }, answers.to_vec())
@@ -212,6 +293,9 @@ impl RequestMemories {
             outputs: vec![OutputRecord { name: CallAnswers::OUTPUT.to_owned(), digest, kept }],
             took_us: 0,
         };
+        if let Some(recorder) = &self.elsewhere {
+            return Ok(recorder.note_durably(&memory.at(remembered.number), record, content)?);
+        }
         self.journal.note(remembered.number, JournalEntry::Run(record), content);
         Ok(self.journal.flush()?)
     }
@@ -320,7 +404,29 @@ impl RequestMemories {
 
 const NO_PANIC: &str = "nothing panics while it holds the lock";
 
+impl RemoteRequestKey {
+    pub(super) fn memory(&self) -> MemoryKey {
+        MemoryKey { request: self.request, version: self.version }
+    }
+}
+
+impl MemoryKey {
+    fn at(self, number: i64) -> RemoteRequestKey {
+        let MemoryKey { request, version } = self;
+        RemoteRequestKey { number, request, version }
+    }
+}
+
 impl RequestMemory {
+    fn new(number: i64, runs: BTreeMap<Digest, KeptRun>) -> RequestMemory {
+        RequestMemory { number, runs, elsewhere: Mutex::default(), items: OnceLock::new() }
+    }
+
+    fn recorded(&self, key: Digest) -> Option<Cow<'_, KeptRun>> {
+        let elsewhere = || self.elsewhere.lock().expect(NO_PANIC).get(&key).cloned().map(Cow::Owned);
+        self.runs.get(&key).map(Cow::Borrowed).or_else(elsewhere)
+    }
+
     fn path_of(&self, request: &Request, digest: Digest) -> Option<PathBuf> {
         let numbered = || request.items.iter().enumerate().map(|(number, item)| (item.digest, number));
         // Of two items with the same content, the index of the first.

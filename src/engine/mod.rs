@@ -11,6 +11,7 @@
 //! | `open`, `node`, `close` | its operators |
 //! | `chain` | which nodes share an operator |
 //! | `to_worker` | its channels between workers |
+//! | `remote`, `placement` | other processes that run whole requests, and which request runs where |
 //! | `epoch` | what they share about a request |
 //! | `job`, `run`, `pool` | steps, off the workers' threads |
 //! | `call_records` | the answers to calls, in the journal before anything uses them |
@@ -40,16 +41,17 @@ mod job;
 mod lane;
 mod lane_builder;
 mod memory;
-mod mesh;
 mod node;
 mod open;
 mod panic_guard;
 mod partial_text;
 mod pause_board;
 mod pending_delivery;
+mod placement;
 mod pool;
 mod queue;
 mod rate_limiter;
+mod remote;
 mod response_sink;
 mod room_signal;
 mod run;
@@ -74,12 +76,15 @@ use crate::journal::Journal;
 pub use control::EngineControl;
 pub use dataflow_set::DataflowSet;
 pub use event::{EngineEvent, EventObserver, NullObserver};
-pub use mesh::ProcessMesh;
 pub use partial_text::{PartialText, PartialTexts};
 pub use pause_board::{PausablePart, PauseBoard};
 pub use pending_delivery::{PendingDelivery, UndeliveredResponse};
 pub use queue::{
     PausedWaits, RequestCanceller, RequestDeadline, RequestQueue, RequestSubmission, RequestSubmitter,
+};
+pub use remote::{
+    ProcessMesh, RemotePeer, RemoteProcesses, RemoteReports, RemoteRequest, RemoteRequestKey, RunNotRecorded,
+    RunRecorder,
 };
 pub use response_sink::ResponseSink;
 pub use running_dataflows::DataflowRefusal;
@@ -90,6 +95,7 @@ use delivery::DeliveryQueue;
 use memory::RequestMemories;
 use panic_guard::PanicGuard;
 use pending_delivery::ResponseRecorder;
+use placement::RequestPlacement;
 use pool::ThreadPool;
 use running_dataflows::{EngineResources, RunningDataflows};
 use scheduler::SchedulerChannels;
@@ -108,7 +114,7 @@ pub struct EngineSettings {
     pub under_way_max: Option<NonZero<usize>>,
     /// Bytes that requests in work may take in this process.
     pub memory: u64,
-    /// The other processes, connected.
+    /// The other processes, if there are any.
     pub mesh: Option<ProcessMesh>,
     /// What may begin: rate limits, and what is paused.
     pub control: Arc<EngineControl>,
@@ -133,12 +139,11 @@ pub struct EngineError(String);
 /// and gives each one's response to `sink`. A program with one dataflow passes just that.
 /// Returns what the source gave when it has returned and the sink has every response.
 ///
-/// In a mesh, all processes have the same dataflows in the same order. Requests come in at the first process; in the others `source` and `sink` are not used,
-/// and nothing is given.
+/// Among several processes, requests come in at the first one, which gives some of them to the others. The source of
+/// another process takes them from there, and its sink gives the responses back.
 ///
 /// A panic in a step becomes a fault and is not printed: a hook for the whole process sees to that. A
-/// panic in a worker, which only a mistake in the engine or a lost process of the mesh can cause, ends
-/// the whole process with exit code 70.
+/// panic in a worker, which only a mistake in the engine can cause, ends the whole process with exit code 70.
 ///
 /// # Errors
 /// If a thread or a connection of the workers cannot be started, or a worker has panicked.
@@ -149,9 +154,13 @@ pub fn run<T>(
     observer: Arc<dyn EventObserver>,
     source: impl FnOnce(&RequestQueue) -> T + Send,
     sink: &dyn ResponseSink,
-) -> Result<Option<T>, EngineError> {
-    let first = settings.mesh.as_ref().is_none_or(ProcessMesh::is_first);
-    let memories = Arc::new(RequestMemories::new(Arc::clone(&journal), Arc::clone(journal.store())));
+) -> Result<T, EngineError> {
+    let elsewhere = match &settings.mesh {
+        Some(ProcessMesh::Member(recorder)) => Some(Arc::clone(recorder)),
+        Some(ProcessMesh::First(_)) | None => None,
+    };
+    let memories =
+        Arc::new(RequestMemories::new(Arc::clone(&journal), Arc::clone(journal.store()), elsewhere));
     let recorder = ResponseRecorder { journal, observer, sink_keeps: sink.keeps_responses() };
     let resources = resources(&memories, &recorder, &settings)?;
     let dataflows = Arc::new(RunningDataflows::new(&dataflows.into(), resources));
@@ -159,13 +168,16 @@ pub fn run<T>(
     let (queue, messages) =
         RequestQueue::new(Arc::clone(&dataflows), Arc::clone(&memories), answers.sender());
     let channels = SchedulerChannels { messages, answers: answers.sender(), scheduler: queue.scheduler() };
+    if let Some(ProcessMesh::First(remote)) = &settings.mesh {
+        remote.start(RemoteReports { scheduler: queue.scheduler(), memories: Arc::clone(&memories) });
+    }
     let dataflows_delivered = Arc::clone(&dataflows);
     let delivery = DeliveryQueue { answers, sink, recorder, memories, dataflows: dataflows_delivered };
     let guards = start(settings, Arc::clone(&dataflows), channels, queue.worker())?;
     let delivery = &delivery;
     let ended = std::thread::scope(move |scope| {
         (0..DELIVERIES).for_each(|_| drop(scope.spawn(|| delivery.serve())));
-        let given = first.then(|| source(&queue));
+        let given = source(&queue);
         // Also when the source panics: the workers end when no more requests can come.
         drop(queue);
         let ended: Result<Vec<()>, String> = guards.join().into_iter().collect();
@@ -188,7 +200,7 @@ fn resources(
         timer: Arc::new(TimerThread::start().map_err(|error| EngineError(error.to_string()))?),
         budget: MemoryBudget::new(settings.memory),
         slots: settings.under_way_max.map_or(settings.lanes.get().saturating_mul(2), NonZero::get),
-        is_mesh: settings.mesh.is_some(),
+        is_member: matches!(settings.mesh, Some(ProcessMesh::Member(_))),
         room: Arc::default(),
         control: Arc::clone(&settings.control),
     })
@@ -208,12 +220,12 @@ fn start(
 ) -> Result<WorkerGuards<()>, EngineError> {
     let EngineSettings { workers, lanes, in_work_max, mesh, .. } = settings;
     let in_work_max = in_work_max.unwrap_or(lanes);
-    let built = match mesh {
-        None => CommunicationConfig::Process(workers.get()).try_build(),
-        Some(mesh) => mesh.build(workers.get()),
+    let placement = match mesh {
+        Some(ProcessMesh::First(remote)) => Some(RequestPlacement::new(remote, workers.get())),
+        Some(ProcessMesh::Member(_)) | None => None,
     };
-    let (builders, other) = built.map_err(EngineError)?;
-    let channels = Mutex::new(Some(channels));
+    let (builders, other) = CommunicationConfig::Process(workers.get()).try_build().map_err(EngineError)?;
+    let channels = Mutex::new(Some((channels, placement)));
     let guards = timely::execute::execute_from(builders, other, WorkerConfig::default(), move |worker| {
         let _guard = PanicGuard;
         let channels =

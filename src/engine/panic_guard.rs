@@ -12,7 +12,7 @@ pub struct PanicGuard;
 impl Drop for PanicGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let why = "flow: a worker of the engine panicked, or a process of the cluster was lost; exiting";
+            let why = "flow: a worker of the engine panicked; exiting";
             // `eprintln!` would panic if nobody reads the error output, and the exit code would be another.
             let _ = writeln!(std::io::stderr(), "{why}");
             std::process::exit(BROKEN);

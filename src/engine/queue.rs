@@ -12,6 +12,7 @@ use crate::step::{Digest, Fault};
 use super::answer_queue::{AnswerSender, AnswerTurn, AnsweredRequest};
 use super::control::EngineControl;
 use super::memory::{MemoryKey, RequestMemories};
+use super::remote::RemoteRequest;
 use super::running_dataflows::{DataflowRefusal, RunningDataflows};
 
 /// The entrance of the engine: requests wait here until a lane is free. Any thread may submit.
@@ -81,7 +82,12 @@ impl RequestCanceller {
     /// response, for which the failure part still runs; one whose work is all done gets its results.
     /// A request that is not in the engine is left as it is.
     pub fn cancel(&self, request: Digest) {
-        self.0.send(SchedulerMessage::Cancel(request));
+        self.0.send(SchedulerMessage::Cancel { request, version: None });
+    }
+
+    /// Cancels a request on its way through one dataflow, by that one's digest.
+    pub fn cancel_version(&self, request: Digest, version: Digest) {
+        self.0.send(SchedulerMessage::Cancel { request, version: Some(version) });
     }
 }
 
@@ -125,6 +131,27 @@ impl RequestSubmitter {
         self.scheduler.send(SchedulerMessage::Submitted { dataflow, submission, since: Instant::now() });
         shared.slots.enter_at_once(priority);
     }
+
+    /// Submits a request that another process accepted, with the runs that it has recorded. Returns whether the
+    /// dataflow is here. A request may be given again once it was answered.
+    pub fn run_for_other(&self, given: RemoteRequest) -> bool {
+        let RemoteRequest { key, request, priority, deadline, runs, .. } = given;
+        let Some(dataflows) = self.dataflows.upgrade() else { return true };
+        let Some(dataflow) = dataflows.position(key.version) else { return false };
+        self.memories.store().begin_holding(request.id);
+        self.memories.open_for_other(&key, runs);
+        let submission = RequestSubmission {
+            version: Some(key.version),
+            deadline: deadline.map_or(RequestDeadline::Passed, RequestDeadline::Within),
+            priority,
+            ..RequestSubmission::from(Receipt::unrecorded(request))
+        };
+        let shared = dataflows.at(dataflow);
+        shared.slots.announce();
+        self.scheduler.send(SchedulerMessage::Submitted { dataflow, submission, since: Instant::now() });
+        shared.slots.enter_at_once(priority);
+        true
+    }
 }
 
 /// A message to the scheduler.
@@ -135,17 +162,26 @@ pub(super) enum SchedulerMessage {
         submission: RequestSubmission,
         since: Instant,
     },
-    Cancel(Digest),
+    Cancel {
+        request: Digest,
+        /// Of this dataflow only, by its digest.
+        version: Option<Digest>,
+    },
     Hurry(Digest),
     /// The deadline of the request with this number has passed.
     Overdue(u64),
     /// The interim response to the request of this number has been made.
-    InterimMade {
-        number: u64,
-        response: Response,
-    },
+    InterimMade { number: u64, response: Response },
     /// Something that was paused may begin, or is paused now.
     Changed,
+    /// The final response of another process.
+    RemoteAnswered { ticket: u64, response: Response },
+    /// The interim response of another process.
+    RemoteInterim { ticket: u64, response: Response },
+    /// Another process cannot run a request that it was given.
+    RemoteRefused { ticket: u64 },
+    /// Another process has connected, or is lost.
+    ProcessesChanged,
     /// No more requests come.
     Closed,
 }
@@ -271,7 +307,7 @@ impl RequestQueue {
     /// Adds a dataflow, which requests can be run by from then on.
     ///
     /// # Errors
-    /// In a mesh, and if there are too many.
+    /// If there are too many.
     pub fn add(&self, dataflow: &Arc<Dataflow>) -> Result<(), DataflowRefusal> {
         self.dataflows.add(dataflow)
     }

@@ -1,8 +1,7 @@
 //! The dataflows that an engine runs. Others may be added while it runs; none is removed, because accepted
 //! requests stay with their versions.
 //!
-//! All workers build the lanes of the dataflows in the order of this list, each worker at its next round. In
-//! a mesh nothing can be added: the other processes have no way to learn of it.
+//! All workers build the lanes of the dataflows in the order of this list, each worker at its next round.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::Thread;
@@ -28,9 +27,6 @@ const DATAFLOWS_MAX: usize = 64;
 /// The reason why a dataflow was not added to a running engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DataflowRefusal {
-    /// The processes of a mesh agree on their dataflows once, when they connect.
-    #[error("several processes work together, and agree on their dataflows only when they start")]
-    Mesh,
     /// There are too many already.
     #[error(
         "this process runs {DATAFLOWS_MAX} versions of dataflows already: start it again to take up more"
@@ -54,8 +50,8 @@ pub struct EngineResources {
     pub budget: MemoryBudget,
     /// Requests of each dataflow that may be waiting, in work or in delivery.
     pub slots: usize,
-    /// Whether there are other processes.
-    pub is_mesh: bool,
+    /// Whether another process delivers the responses.
+    pub is_member: bool,
     pub control: Arc<EngineControl>,
     pub room: Arc<RoomSignal>,
 }
@@ -73,7 +69,6 @@ impl RunningDataflows {
             return Ok(());
         }
         match all.len() {
-            _ if self.resources.is_mesh => return Err(DataflowRefusal::Mesh),
             DATAFLOWS_MAX.. => return Err(DataflowRefusal::TooMany),
             _ => all.push(self.resources.share(dataflow)),
         }
@@ -136,7 +131,7 @@ impl EngineResources {
             store: Arc::clone(self.memories.store()),
             memories: Arc::clone(&self.memories),
             observer: Arc::clone(&self.observer),
-            is_shared: self.is_mesh,
+            is_shared: self.is_member,
             control: Arc::clone(&self.control),
         };
         // One class more, for the interim responses of deadlines.

@@ -20,9 +20,12 @@ use crate::step::{Digest, Fault, Request};
 use super::answer_queue::{AnswerSender, AnswerTurn, AnsweredRequest};
 use super::epoch::{EpochBegin, LaneOrder};
 use super::event::{EngineEvent, tell};
+use super::job::RunEnvironment;
 use super::lane::{LaneInput, LaneResponse};
 use super::lane_builder::LaneBuilder;
+use super::placement::{PlacedRequest, RemotePlace, RequestPlacement};
 use super::queue::{RequestDeadline, RequestSubmission, SchedulerHandle, SchedulerMessage};
+use super::remote::RemoteRequestKey;
 use super::timer::TimerAlarm;
 use super::turn_order::{TurnCandidate, TurnOrder};
 
@@ -32,6 +35,9 @@ pub struct SchedulerChannels {
     pub answers: AnswerSender,
     pub scheduler: SchedulerHandle,
 }
+
+/// Processes that may be lost in a row while they run a request and before any of its steps has ended.
+const LOSSES_MAX: u32 = 10;
 
 pub struct RequestScheduler<'a> {
     lanes: Vec<Lane>,
@@ -45,6 +51,8 @@ pub struct RequestScheduler<'a> {
     /// The number of requests so far, which numbers them.
     count: u64,
     channels: SchedulerChannels,
+    /// Where requests run, if there are other processes.
+    placement: Option<RequestPlacement>,
     /// The builder of the lanes, with the state that the workers share of each dataflow.
     builder: &'a mut LaneBuilder,
 }
@@ -93,6 +101,18 @@ struct PendingRequest {
     supersedes: Option<Digest>,
     /// Closed once the sink has taken the interim response.
     earlier: Option<Receiver<()>>,
+    /// The time of its deadline.
+    due: Option<Instant>,
+    /// Whether it was cancelled after it had taken its lane.
+    is_cancelled: bool,
+    /// Its place, if another process runs it.
+    place: Option<RemotePlace>,
+    /// Processes that were lost in a row while they ran it and before any of its steps had ended.
+    losses: u32,
+    /// The runs that had ended when the last process was lost.
+    ended_before: usize,
+    /// The fault because of which it is no longer run, after such losses.
+    gave_up: Option<Fault>,
 }
 
 impl PendingRequest {
@@ -107,7 +127,12 @@ impl PendingRequest {
 }
 
 impl<'a> RequestScheduler<'a> {
-    pub fn new(channels: SchedulerChannels, in_work_max: usize, builder: &'a mut LaneBuilder) -> Self {
+    pub fn new(
+        channels: SchedulerChannels,
+        in_work_max: usize,
+        placement: Option<RequestPlacement>,
+        builder: &'a mut LaneBuilder,
+    ) -> Self {
         let (lanes, queues) = (Vec::new(), Vec::new());
         RequestScheduler {
             lanes,
@@ -118,6 +143,7 @@ impl<'a> RequestScheduler<'a> {
             in_work_max,
             count: 0,
             channels,
+            placement,
             builder,
         }
     }
@@ -157,7 +183,15 @@ impl<'a> RequestScheduler<'a> {
                     self.receive(dataflow, submission, since)
                 }
                 Ok(SchedulerMessage::Changed) => {}
-                Ok(SchedulerMessage::Cancel(request)) => self.cancel(request),
+                Ok(SchedulerMessage::Cancel { request, version }) => self.cancel(request, version),
+                Ok(SchedulerMessage::RemoteAnswered { ticket, response }) => {
+                    self.take_answer(ticket, response)
+                }
+                Ok(SchedulerMessage::RemoteInterim { ticket, response }) => {
+                    self.take_interim(ticket, response)
+                }
+                Ok(SchedulerMessage::RemoteRefused { ticket }) => self.take_back(ticket),
+                Ok(SchedulerMessage::ProcessesChanged) => self.follow_processes(),
                 Ok(SchedulerMessage::Hurry(request)) => self.hurry(request),
                 Ok(SchedulerMessage::Overdue(number)) => self.overdue(number),
                 Ok(SchedulerMessage::InterimMade { number, response }) => {
@@ -173,6 +207,7 @@ impl<'a> RequestScheduler<'a> {
         self.count += 1;
         let RequestSubmission { receipt, version: _, refused, deadline, supersedes, priority } = submission;
         let shared = &self.builder.shared[dataflow];
+        let mut due = None;
         let deadline = shared.work.dataflow.deadline.and_then(|after| {
             let left = match deadline {
                 RequestDeadline::OfDataflow => after,
@@ -181,6 +216,7 @@ impl<'a> RequestScheduler<'a> {
             };
             let (scheduler, number) = (self.channels.scheduler.clone(), self.count);
             let left = left.saturating_sub(since.elapsed());
+            due = Some(Instant::now() + left);
             Some((after, shared.timer.after(left, move || scheduler.send(SchedulerMessage::Overdue(number)))))
         });
         let queue = &mut self.queues[dataflow];
@@ -195,23 +231,41 @@ impl<'a> RequestScheduler<'a> {
             deadline,
             supersedes,
             earlier: None,
+            due,
+            is_cancelled: false,
+            place: None,
+            losses: 0,
+            ended_before: 0,
+            gave_up: None,
         });
     }
 
     fn admit(&mut self) {
-        while let Some((index, mut pending)) = self.next() {
+        while let Some((index, pending)) = self.next() {
             self.in_work += usize::from(!pending.is_ended());
-            let Lane { input, dataflow, current } = &mut self.lanes[index];
+            let Lane { dataflow, current, .. } = &mut self.lanes[index];
             let work = &self.builder.shared[*dataflow].work;
             let event = EngineEvent::Accepted { request: pending.request(), dataflow: &work.dataflow };
             tell(&*work.observer, &event);
             work.memories.began(work.memory_key(pending.request()));
-            pending.began = *input.time();
-            let (request, refused) = (Arc::clone(pending.request()), pending.refused.clone());
-            order(input, LaneOrder::Begin(EpochBegin { request, refused }));
             *current = Some(pending);
+            self.begin(index);
         }
         self.count_held();
+    }
+
+    /// Begins the request of a lane, in this process or another.
+    fn begin(&mut self, index: usize) {
+        let Lane { input, dataflow, current } = &mut self.lanes[index];
+        let Some(pending) = current else { return };
+        if let Some(placement) = &mut self.placement {
+            let work = &self.builder.shared[*dataflow].work;
+            pending.place = remote_place(placement, work, pending);
+            if pending.place.is_some() {
+                return;
+            }
+        }
+        begin_here(input, pending);
     }
 
     /// Counts the requests of paused dataflows: nobody waits for them when flow is to end.
@@ -286,8 +340,11 @@ impl<'a> RequestScheduler<'a> {
     }
 
     /// Cancels a request. One that waits is not begun, and gets its error response at once.
-    fn cancel(&mut self, request: Digest) {
-        for queue in &mut self.queues {
+    fn cancel(&mut self, request: Digest, version: Option<Digest>) {
+        for (queue, shared) in self.queues.iter_mut().zip(&self.builder.shared) {
+            if version.is_some_and(|version| version != shared.work.dataflow.digest()) {
+                continue;
+            }
             for line in &mut queue.waiting {
                 let is_it = |pending: &PendingRequest| pending.request().id == request;
                 let (cancelled, others): (VecDeque<_>, VecDeque<_>) =
@@ -297,9 +354,16 @@ impl<'a> RequestScheduler<'a> {
                 queue.ended.extend(cancelled.into_iter().map(refused));
             }
         }
-        for Lane { input, current, .. } in &mut self.lanes {
-            if current.as_ref().is_some_and(|pending| pending.request().id == request) {
-                order(input, LaneOrder::Cancel);
+        for Lane { input, current, dataflow } in &mut self.lanes {
+            let digest = self.builder.shared[*dataflow].work.dataflow.digest();
+            let is_it = |pending: &&mut PendingRequest| {
+                pending.request().id == request && version.is_none_or(|version| version == digest)
+            };
+            let Some(pending) = current.as_mut().filter(is_it) else { continue };
+            pending.is_cancelled = true;
+            match (&pending.place, &self.placement) {
+                (Some(place), Some(placement)) => placement.cancel(place),
+                (Some(_), None) | (None, _) => order(input, LaneOrder::Cancel),
             }
         }
     }
@@ -317,7 +381,8 @@ impl<'a> RequestScheduler<'a> {
             let said = dataflow.not_begun(pending.request(), after, awaited);
             return self.make_interim(pending, said);
         }
-        let in_lane = |pending: &&PendingRequest| pending.number == number;
+        // A process that runs a request for this one knows its deadline.
+        let in_lane = |pending: &&PendingRequest| pending.number == number && pending.place.is_none();
         for Lane { input, current, .. } in &mut self.lanes {
             if let Some(after) = current.as_ref().filter(in_lane).and_then(after) {
                 order(input, LaneOrder::Overdue(after));
@@ -381,11 +446,118 @@ impl<'a> RequestScheduler<'a> {
         let pending = self.lanes[lane].current.take().expect("a lane answers what it was given");
         self.queues[pending.dataflow].idle.push_back(lane);
         self.in_work -= usize::from(!pending.is_ended());
+        self.placement.iter_mut().for_each(|placement| placement.end(pending.place));
         response.supersedes = pending.supersedes;
         let turn = AnswerTurn::Final { earlier: pending.earlier, again: self.channels.answers.clone() };
         let PendingRequest { dataflow, receipt, priority, .. } = pending;
         AnsweredRequest { dataflow, receipt, priority, response, turn }
     }
+}
+
+/// Requests in other processes.
+impl RequestScheduler<'_> {
+    /// The lane of the request that has this ticket now.
+    fn lane_of(&self, ticket: u64) -> Option<usize> {
+        let has_it = |pending: &PendingRequest| pending.place.is_some_and(|place| place.ticket == ticket);
+        self.lanes.iter().position(|lane| lane.current.as_ref().is_some_and(has_it))
+    }
+
+    fn take_answer(&mut self, ticket: u64, response: Response) {
+        if let Some(lane) = self.lane_of(ticket) {
+            let answered = self.let_out(lane, response);
+            self.channels.answers.send([answered]);
+        }
+    }
+
+    fn take_interim(&mut self, ticket: u64, response: Response) {
+        let pending = self.lane_of(ticket).and_then(|lane| self.lanes[lane].current.as_ref());
+        if let Some(number) = pending.map(|pending| pending.number) {
+            self.deliver_interim(number, response);
+        }
+    }
+
+    /// Runs a request here that another process cannot run.
+    fn take_back(&mut self, ticket: u64) {
+        let Some(lane) = self.lane_of(ticket) else { return };
+        let Some(placement) = &mut self.placement else { return };
+        let Lane { input, current, .. } = &mut self.lanes[lane];
+        let Some(pending) = current else { return };
+        placement.end(pending.place.take());
+        placement.place_here();
+        begin_here(input, pending);
+    }
+
+    /// Begins the requests of lost processes elsewhere, and has processes that came back stop what is in work
+    /// elsewhere.
+    fn follow_processes(&mut self) {
+        for index in 0..self.lanes.len() {
+            let Lane { current, dataflow, .. } = &mut self.lanes[index];
+            let (Some(placement), Some(pending)) = (&mut self.placement, current) else { continue };
+            let Some(place) = pending.place.take_if(|place| !placement.is_there(place)) else { continue };
+            placement.end(Some(place));
+            let memories = &self.builder.shared[*dataflow].work.memories;
+            let ended = memories.ended_elsewhere(place.key.memory());
+            let is_futile = ended == std::mem::replace(&mut pending.ended_before, ended);
+            pending.losses = if is_futile { pending.losses + 1 } else { 1 };
+            memories.taken_up(place.key.number);
+            self.begin(index);
+        }
+        let in_work = |key: &RemoteRequestKey| {
+            let is_it = |lane: &Lane| {
+                let version = self.builder.shared[lane.dataflow].work.dataflow.digest();
+                let current = lane.current.as_ref().map(|pending| pending.receipt.number());
+                current == Some(Some(key.number)) && version == key.version
+            };
+            self.lanes.iter().any(is_it)
+        };
+        self.placement.iter().for_each(|placement| placement.release(in_work));
+    }
+}
+
+/// Gives a request to another process, if that is the place for it.
+fn remote_place(
+    placement: &mut RequestPlacement,
+    work: &RunEnvironment,
+    pending: &mut PendingRequest,
+) -> Option<RemotePlace> {
+    if pending.losses >= LOSSES_MAX && pending.refused.is_none() {
+        pending.gave_up = Some(deadly(pending.losses));
+    }
+    let number = pending.receipt.number().filter(|_| !pending.is_ended() && pending.gave_up.is_none());
+    let Some(number) = number else {
+        placement.place_here();
+        return None;
+    };
+    // After the delivery of the interim response no deadline is left.
+    let due = pending.due.filter(|_| pending.earlier.is_none());
+    let deadline = due.map(|due| due.saturating_duration_since(Instant::now()));
+    let (request, priority) = (pending.request(), pending.priority);
+    let place = placement.place(work, PlacedRequest { number, request, priority, deadline })?;
+    if pending.is_cancelled {
+        placement.cancel(&place);
+    }
+    Some(place)
+}
+
+/// Begins a request in its lane. One that another process has run before may be cancelled or overdue.
+fn begin_here(input: &mut LaneInput, pending: &mut PendingRequest) {
+    pending.began = *input.time();
+    let refused = pending.refused.clone().or_else(|| pending.gave_up.clone());
+    order(input, LaneOrder::Begin(EpochBegin { request: Arc::clone(pending.request()), refused }));
+    if pending.is_cancelled {
+        order(input, LaneOrder::Cancel);
+    }
+    let is_overdue = pending.due.is_some_and(|due| due <= Instant::now()) && pending.earlier.is_none();
+    if let Some((after, _)) = pending.deadline.as_ref().filter(|_| pending.losses > 0 && is_overdue) {
+        order(input, LaneOrder::Overdue(*after));
+    }
+}
+
+fn deadly(losses: u32) -> Fault {
+    Fault::new(
+        format!("{losses} processes were lost while they ran this request, and no step of it finished"),
+        "See in their logs why they ended. `flow retry` with the request's name runs it once more.",
+    )
 }
 
 /// Sends an order at a time of its own. The input passes it on only when it advances.

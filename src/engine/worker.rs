@@ -6,6 +6,7 @@ use std::sync::Arc;
 use timely::worker::Worker;
 
 use super::lane_builder::LaneBuilder;
+use super::placement::RequestPlacement;
 use super::running_dataflows::RunningDataflows;
 use super::scheduler::{RequestScheduler, SchedulerChannels};
 
@@ -15,12 +16,12 @@ pub fn work(
     lanes: NonZero<usize>,
     in_work_max: NonZero<usize>,
     dataflows: &Arc<RunningDataflows>,
-    channels: Option<SchedulerChannels>,
+    scheduler: Option<(SchedulerChannels, Option<RequestPlacement>)>,
 ) {
     dataflows.wake_this_thread();
     let mut builder = LaneBuilder::new(dataflows, lanes);
-    if let Some(channels) = channels {
-        RequestScheduler::new(channels, in_work_max.get(), &mut builder).serve(worker);
+    if let Some((channels, placement)) = scheduler {
+        RequestScheduler::new(channels, in_work_max.get(), placement, &mut builder).serve(worker);
     }
     loop {
         // Only the first worker's inputs keep the lanes open, so this one drops its own at once. Dataflows

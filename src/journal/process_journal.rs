@@ -221,6 +221,29 @@ impl Journal {
         }
     }
 
+    /// Records an entry of a request that is accepted and not answered; does nothing for any other. When this returns,
+    /// it is on the disk.
+    ///
+    /// # Errors
+    /// If it cannot be recorded.
+    pub fn note_if_open(
+        &self,
+        request: Digest,
+        number: i64,
+        entry: JournalEntry,
+        content: Vec<u8>,
+    ) -> Result<(), JournalError> {
+        let noted = self.within(move |transaction| {
+            let row = query::at(transaction.written()?, number)?;
+            let is_open = |row: RequestRow| row.id == request && row.state == RequestState::Accepted;
+            if row.is_some_and(is_open) {
+                transaction.append(number, &PreparedEntry::of(&entry, content))?;
+            }
+            Ok(())
+        });
+        noted.map(Option::unwrap_or_default)
+    }
+
     /// Records an entry at the next commit, without waiting for it, so that it is rarely lost if the process
     /// is killed.
     pub fn expedite(&self, number: i64, entry: JournalEntry) {

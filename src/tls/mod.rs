@@ -4,6 +4,8 @@
 //! to B.12 require; older versions are refused. All files are PEM. Only certificates that an authority
 //! file vouches for are trusted: there is no built-in list of authorities.
 
+mod session;
+mod shared_key;
 mod socket;
 
 use std::io::{self, Read, Write};
@@ -19,6 +21,8 @@ use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 use socket::TlsSocket;
+
+pub use session::{SessionKeys, TlsSession};
 
 /// The identity of this installation: a certificate with its chain, and its private key.
 #[derive(Clone, Debug, PartialEq, Eq)]

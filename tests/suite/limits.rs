@@ -12,8 +12,8 @@ use crate::engine::{LONG, Told, request, with_observed_engine};
 use crate::support::no_journal;
 use flow::dataflow::{Dataflow, Response, ResponseVerdict};
 use flow::engine::{
-    self, EngineEvent, EngineSettings, EventObserver, NullObserver, ProcessMesh, RequestDeadline,
-    RequestQueue, RequestSubmission,
+    self, EngineEvent, EngineSettings, EventObserver, NullObserver, RequestDeadline, RequestQueue,
+    RequestSubmission,
 };
 use flow::step::{
     Call, Fault, FaultKind, Outcome, OutcomeReason, Request, ResponseFile, ResponseFiles, Step, StepOutcomes,
@@ -417,66 +417,5 @@ fn what_runs_behind_a_failure_is_given_up_where_it_stops_all() {
         assert_eq!(fault(&response), ("first", FaultKind::Data));
         let because = OutcomeReason::Stopped { step: "first".to_owned() };
         assert_eq!(response.steps[1].outcome, Outcome::Skipped { because });
-    });
-}
-
-/// Two engines with a worker each, as if in two processes: the lanes lie by turns in one and the other.
-fn with_meshed_engine(
-    dataflow: &Arc<Dataflow>,
-    test: impl FnOnce(&RequestQueue, &Receiver<Response>) + Send,
-) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let far = listener.accept().unwrap().0;
-    let folder = tempfile::tempdir().unwrap();
-    let run = |mesh: ProcessMesh, sink: &Told, source: &mut (dyn FnMut(&RequestQueue) + Send)| {
-        let journal = no_journal(folder.path());
-        let (one, two) = (NonZero::new(1).unwrap(), NonZero::new(2).unwrap());
-        let settings = EngineSettings {
-            workers: one,
-            lanes: two,
-            memory: 1000,
-            mesh: Some(mesh),
-            ..EngineSettings::default()
-        };
-        let observer = Arc::new(NullObserver);
-        engine::run(Arc::clone(dataflow), journal, settings, observer, |queue| source(queue), sink).unwrap();
-    };
-    let (told, responses) = channel();
-    let sink = Told(Mutex::new(told));
-    let mut test = Some(test);
-    std::thread::scope(|scope| {
-        let second = ProcessMesh::new(1, vec![Some(far), None]);
-        scope.spawn(|| run(second, &sink, &mut |_| {}));
-        let first = ProcessMesh::new(0, vec![None, Some(near)]);
-        run(first, &sink, &mut move |queue| test.take().unwrap()(queue, &responses));
-    });
-}
-
-#[test]
-fn cancellation_and_deadlines_reach_the_other_processes() {
-    let (barrier, held) = barrier();
-    let works = act(move |_, _| {
-        held.hold();
-        Ok(())
-    });
-    let dataflow = dataflow(OVERDUE, vec![("first", "limits: {max: 9}", works)]);
-    with_meshed_engine(&dataflow, |queue, responses| {
-        let all = [request("one", 1), request("two", 1)];
-        let ids = all.each_ref().map(|receipt| receipt.request().id);
-        all.into_iter().for_each(|request| queue.submit(request));
-        (0..2).for_each(|_| barrier.wait());
-        let interim: Vec<Response> = (0..2).map(|_| next(responses)).collect();
-        for one in &interim {
-            assert_eq!(deadline(one), "not finished within 1 s (waiting for first)");
-        }
-        for id in ids {
-            queue.canceller().cancel(id);
-            let last = next(responses);
-            assert_eq!((last.request, fault(&last)), (id, ("first", FaultKind::Cancelled)));
-            let earlier = interim.iter().find(|one| one.request == id).map(Response::digest);
-            assert_eq!(last.supersedes, earlier);
-        }
-        drop(barrier);
     });
 }

@@ -11,6 +11,7 @@ mod books;
 mod calls;
 mod chat;
 mod check;
+mod cluster;
 mod commands;
 mod crash;
 mod customers;

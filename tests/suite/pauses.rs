@@ -188,7 +188,7 @@ fn many_requests_off_peak_do_not_hold_up_the_source_of_an_urgent_one() {
     let settings = EngineSettings { lanes: std::num::NonZero::<usize>::MIN, ..EngineSettings::default() };
     let observer = Arc::new(BeganNames(Mutex::new(tell)));
     let ended = service.run_all(vec![Arc::new(source)], &Told(Mutex::new(told)), settings, observer);
-    assert_eq!(ended.unwrap(), Some(Intake::Whole));
+    assert_eq!(ended.unwrap(), Intake::Whole);
     assert_eq!(responses.try_iter().count(), 14, "each is answered once");
     let began: Vec<String> = began.try_iter().collect();
     assert_eq!(began.iter().position(|name| name == "now"), Some(1), "{began:?}");
@@ -228,7 +228,7 @@ fn a_service_that_is_stopped_answers_what_waits_on_the_disk_for_room() {
     let settings = EngineSettings { lanes: std::num::NonZero::<usize>::MIN, ..EngineSettings::default() };
     let sink = Told(Mutex::new(told));
     let ended = service.run_all(vec![Arc::new(source)], &sink, settings, Arc::new(NullObserver));
-    assert_eq!(ended.unwrap(), Some(Intake::Whole));
+    assert_eq!(ended.unwrap(), Intake::Whole);
     assert_eq!(responses.try_iter().count(), 13);
 }
 
@@ -289,7 +289,7 @@ fn a_service_that_is_stopped_leaves_paused_requests_to_its_next_start() {
         let settings = EngineSettings::default();
         let sink = Told(Mutex::new(told));
         let intake = service.run_all(vec![Arc::new(source)], &sink, settings, Arc::new(NullObserver));
-        assert_eq!(intake.unwrap(), Some(Intake::Whole));
+        assert_eq!(intake.unwrap(), Intake::Whole);
         responses.try_iter().count()
     };
     let paused = PausablePart::Dataflow("paused".to_owned());

@@ -83,7 +83,7 @@ fn a_run_whose_result_is_recorded_takes_nothing_of_the_rate() {
         };
         let sink = Told(Mutex::new(told));
         let (set, journal) = (Arc::clone(&dataflow), Arc::clone(&journal));
-        engine::run(set, journal, settings, Arc::new(NullObserver), source, &sink).unwrap().unwrap()
+        engine::run(set, journal, settings, Arc::new(NullObserver), source, &sink).unwrap()
     };
     let accepted = Mutex::new(Some(receipt));
     assert!(

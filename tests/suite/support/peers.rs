@@ -54,6 +54,16 @@ impl Background {
         Background(quiet.spawn().expect("the program starts"))
     }
 
+    /// Runs a command whose outputs are set.
+    pub fn of(command: &mut Command) -> Background {
+        Background(command.stdin(Stdio::null()).spawn().expect("the program starts"))
+    }
+
+    /// Waits until it is gone, also by a signal.
+    pub fn gone(&mut self) {
+        until("the program is gone", || self.0.try_wait().expect("it can be waited for"));
+    }
+
     /// Writes what it says to a file: nobody need read it while it runs.
     pub fn saying_to(command: &mut Command, said: &Path) -> Background {
         let said = File::create(said).expect("the file can be made");

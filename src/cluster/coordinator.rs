@@ -1,0 +1,448 @@
+//! Process 0: it listens for the others, gives them requests, and records what they report.
+//!
+//! Each connection has a generation, a number that no connection had before. A process that is lost keeps its requests
+//! for a moment: if it is still there and connects again, it goes on with them under its new generation. Otherwise
+//! they begin elsewhere.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::engine::{RemotePeer, RemoteProcesses, RemoteReports, RemoteRequest, RemoteRequestKey};
+use crate::tls::{CertificateNames, SessionKeys};
+
+use super::frames::{AnnouncedVersion, OrderFrame, ReportFrame, RunOrder};
+use super::handshake::{self, ClusterAgreement, HandshakeError, HelloMessage, WelcomeMessage};
+use super::hosts::{HostList, host_of};
+use super::link::{LinkSender, ProcessLink};
+use super::member_entry::MemberEntry;
+use super::standing::{ClusterStanding, StandingFile};
+use super::{ClusterError, ClusterSetup};
+
+/// The most handshakes at a time; further connections wait.
+const HANDSHAKES_MAX: usize = 64;
+
+/// How often it is looked which process is gone for good.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// The time in which notes of finished runs are gathered for one commit.
+const NOTES_GATHERED: Duration = Duration::from_millis(50);
+
+/// The coordinator of a cluster, from its start until all requests are answered.
+pub struct ClusterCoordinator {
+    shared: Arc<CoordinatorShared>,
+    threads: Vec<JoinHandle<()>>,
+    address: SocketAddr,
+}
+
+pub struct CoordinatorShared {
+    hosts: HostList,
+    keys: SessionKeys,
+    hello: HelloMessage,
+    state: Mutex<CoordinatorState>,
+    changed: Condvar,
+    reports: OnceLock<RemoteReports>,
+    is_ended: AtomicBool,
+    handshakes: AtomicUsize,
+    file: StandingFile,
+}
+
+struct CoordinatorState {
+    generation: u64,
+    members: Vec<MemberEntry>,
+    /// A process that cannot work with this one.
+    disagreement: Option<(String, String)>,
+    /// Threads of connections.
+    links: Vec<JoinHandle<()>>,
+}
+
+impl ClusterCoordinator {
+    /// Listens for the other processes from now on.
+    ///
+    /// # Errors
+    /// If the address cannot be used.
+    pub fn start(
+        setup: ClusterSetup,
+        agreement: &ClusterAgreement,
+        state: &Path,
+    ) -> Result<ClusterCoordinator, ClusterError> {
+        let ClusterSetup { hosts, keys, workers, .. } = setup;
+        let address = hosts.addresses()[0].clone();
+        let failed = |source| ClusterError::Listen { address: address.clone(), source };
+        let listener = TcpListener::bind(&address).map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        let members = hosts.addresses().iter().skip(1).map(|address| MemberEntry::new(address.clone()));
+        let members = members.collect();
+        let hello = HelloMessage::new(0, 0, workers, agreement);
+        let state_now = CoordinatorState { generation: 0, members, disagreement: None, links: Vec::new() };
+        let shared = Arc::new(CoordinatorShared {
+            hosts,
+            keys,
+            hello,
+            state: Mutex::new(state_now),
+            changed: Condvar::new(),
+            reports: OnceLock::new(),
+            is_ended: AtomicBool::new(false),
+            handshakes: AtomicUsize::new(0),
+            file: StandingFile::at(state),
+        });
+        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(failed)
+        };
+        let (accepts, looks) = (Arc::clone(&shared), Arc::clone(&shared));
+        let threads = vec![
+            spawn("flow:cluster", Box::new(move || accepts.accept_all(&listener)))?,
+            spawn("flow:cluster-look", Box::new(move || looks.look()))?,
+        ];
+        Ok(ClusterCoordinator { shared, threads, address: bound })
+    }
+
+    /// The connections, for the engine.
+    pub fn processes(&self) -> Arc<dyn RemoteProcesses> {
+        Arc::clone(&self.shared) as _
+    }
+
+    /// Waits until all processes are there, for at most this time. Returns the indices of those that are not.
+    ///
+    /// # Errors
+    /// A process has other settings than this one.
+    pub fn wait(&self, time: Duration) -> Result<Vec<usize>, ClusterError> {
+        let absent = |state: &CoordinatorState| -> Vec<usize> {
+            let members = state.members.iter().enumerate();
+            members.filter(|(_, member)| !member.is_connected()).map(|(index, _)| index + 1).collect()
+        };
+        let state = self.shared.lock();
+        let waits = |state: &mut CoordinatorState| state.disagreement.is_none() && !absent(state).is_empty();
+        let waited = self.shared.changed.wait_timeout_while(state, time, waits);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match &state.disagreement {
+            Some((address, difference)) => Err(ClusterError::Handshake {
+                address: address.clone(),
+                source: HandshakeError::Disagreement(difference.clone()),
+            }),
+            None => Ok(absent(&state)),
+        }
+    }
+
+    /// Ends all other processes: every request is answered.
+    pub fn end(self) {
+        self.shared.lock().members.iter().for_each(|member| {
+            member.send(&OrderFrame::End, &[]);
+        });
+    }
+}
+
+impl Drop for ClusterCoordinator {
+    fn drop(&mut self) {
+        self.shared.is_ended.store(true, Ordering::Release);
+        self.shared.changed.notify_all();
+        let links = {
+            let mut state = self.shared.lock();
+            state.members.iter_mut().for_each(MemberEntry::close);
+            std::mem::take(&mut state.links)
+        };
+        // The thread that accepts looks whether it is to end with each connection.
+        drop(TcpStream::connect(self.address));
+        for thread in self.threads.drain(..).chain(links) {
+            // A thread that panicked has said so.
+            let _ = thread.join();
+        }
+        self.shared.file.remove();
+    }
+}
+
+impl CoordinatorShared {
+    fn accept_all(self: &Arc<CoordinatorShared>, listener: &TcpListener) {
+        while let Ok((socket, from)) = listener.accept() {
+            if self.is_ended.load(Ordering::Acquire) {
+                return;
+            }
+            self.await_handshake_slot();
+            let shared = Arc::clone(self);
+            let thread = std::thread::Builder::new().name("flow:cluster-link".to_owned());
+            let spawned = thread.spawn(move || shared.meet(socket, from));
+            let mut state = self.lock();
+            state.links.retain(|thread| !thread.is_finished());
+            match spawned {
+                Ok(thread) => state.links.push(thread),
+                Err(error) => {
+                    tracing::error!(%error, "could not start a thread for a process of the cluster")
+                }
+            }
+        }
+    }
+
+    fn await_handshake_slot(&self) {
+        let state = self.lock();
+        let is_full = |_: &mut CoordinatorState| {
+            self.handshakes.load(Ordering::Acquire) >= HANDSHAKES_MAX
+                && !self.is_ended.load(Ordering::Acquire)
+        };
+        drop(self.changed.wait_while(state, is_full));
+        self.handshakes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Meets whoever has connected, and serves it if it is a process of the cluster.
+    fn meet(self: &Arc<CoordinatorShared>, socket: TcpStream, from: SocketAddr) {
+        let met = handshake::welcome(socket, &self.keys, &self.hello)
+            .and_then(|(link, hello, names)| self.join(link, hello, names.as_ref()));
+        self.handshakes.fetch_sub(1, Ordering::AcqRel);
+        self.changed.notify_all();
+        match met {
+            Ok((link, served)) => self.serve(link, &served),
+            Err(HandshakeError::Disagreement(difference)) => {
+                tracing::warn!(%from, "refused a process: {difference}");
+                self.lock().disagreement.get_or_insert((from.to_string(), difference));
+                self.changed.notify_all();
+            }
+            Err(error) => tracing::warn!(%from, %error, "refused a connection to the cluster's port"),
+        }
+    }
+
+    /// Takes a process in under a new generation.
+    fn join(
+        &self,
+        mut link: ProcessLink,
+        hello: HelloMessage,
+        names: Option<&CertificateNames>,
+    ) -> Result<(ProcessLink, ServedMember), HandshakeError> {
+        let process = hello.process;
+        let refuse = |link: &mut ProcessLink, reason: String| {
+            link.send(&WelcomeMessage::Refused(reason.clone()))?;
+            Err(HandshakeError::Refused(reason))
+        };
+        let Some(address) = self.hosts.addresses().get(process).filter(|_| process > 0) else {
+            return refuse(&mut link, format!("there is no process {process}"));
+        };
+        if self.keys.has_names() && !names.is_some_and(|names| names.have(host_of(address))) {
+            let _ = refuse(&mut link, format!("the certificate does not name the host {}", host_of(address)));
+            return Err(HandshakeError::Name(host_of(address).to_owned()));
+        }
+        let mut state = self.lock();
+        let generation = state.generation + 1;
+        let member = &mut state.members[process - 1];
+        if member.is_other(hello.instance) {
+            drop(state);
+            return refuse(&mut link, format!("process {process} is connected already"));
+        }
+        link.send(&WelcomeMessage::Joined { generation })?;
+        let (sender, thread) = link.sender(&OrderFrame::Beat)?;
+        let outage = member.join(sender.clone(), generation, &hello);
+        state.generation = generation;
+        state.links.push(thread);
+        drop(state);
+        self.changed.notify_all();
+        let again = outage.map(|outage| format!(" again after {:.1} s", outage.as_secs_f64()));
+        tracing::info!(generation, "process {process} at {address} is there{}", again.unwrap_or_default());
+        self.note_change();
+        Ok((link, ServedMember { process, generation, sender }))
+    }
+
+    fn serve(self: &Arc<CoordinatorShared>, mut link: ProcessLink, served: &ServedMember) {
+        let (note, noted) = channel();
+        let ended = std::thread::scope(|scope| {
+            let sender = &served.sender;
+            scope.spawn(move || self.acknowledge(&noted, sender));
+            let ended = self.hear(&mut link, served, &note);
+            drop(note);
+            ended
+        });
+        served.sender.cut();
+        let mut state = self.lock();
+        let member = &mut state.members[served.process - 1];
+        if member.lose(served.generation) && !self.is_ended.load(Ordering::Acquire) {
+            let why = ended.err().map(|error| error.to_string()).unwrap_or_default();
+            tracing::warn!(
+                generation = served.generation,
+                why,
+                "process {} at {} does not answer",
+                served.process,
+                member.address
+            );
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    fn hear(
+        &self,
+        link: &mut ProcessLink,
+        served: &ServedMember,
+        note: &Sender<(u64, bool)>,
+    ) -> io::Result<()> {
+        loop {
+            let (frame, content) = link.receive::<ReportFrame>()?;
+            let mut state = self.lock();
+            let member = &mut state.members[served.process - 1];
+            // A newer connection of the process has taken its place.
+            if !member.hear(served.generation) {
+                return Ok(());
+            }
+            drop(state);
+            if matches!(frame, ReportFrame::Beat) {
+                continue;
+            }
+            let Some(reports) = self.reports() else { return Ok(()) };
+            match frame {
+                ReportFrame::Note(one) => {
+                    reports.note(&one.key, one.record, content).map_err(io::Error::other)?;
+                    // The thread that acknowledges ends after this one.
+                    let _ = note.send((one.number, one.is_awaited));
+                }
+                ReportFrame::Answer { ticket, response } => {
+                    reports.answered(ticket, *response);
+                    served.sender.send(&OrderFrame::Taken { ticket }, &[])?;
+                }
+                ReportFrame::Interim { ticket, response } => reports.interim(ticket, *response),
+                ReportFrame::Unable { ticket, reason } => {
+                    tracing::warn!("process {} cannot run a request: {reason}", served.process);
+                    reports.refused(ticket);
+                }
+                ReportFrame::Beat => {}
+            }
+        }
+    }
+
+    /// Tells the process which of its notes are on the disk.
+    fn acknowledge(&self, noted: &Receiver<(u64, bool)>, sender: &LinkSender) {
+        while let Ok((mut number, mut is_awaited)) = noted.recv() {
+            let until = Instant::now() + NOTES_GATHERED;
+            loop {
+                let left =
+                    if is_awaited { Duration::ZERO } else { until.saturating_duration_since(Instant::now()) };
+                match noted.recv_timeout(left) {
+                    Ok((next, awaited)) => (number, is_awaited) = (next, is_awaited || awaited),
+                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+                }
+            }
+            let Some(reports) = self.reports() else { return };
+            match reports.flush() {
+                Ok(()) => _ = sender.send(&OrderFrame::Noted { number }, &[]),
+                Err(error) => tracing::warn!(%error, "the runs of another process are not recorded yet"),
+            }
+        }
+    }
+
+    /// The way into the engine, once it runs; `None` if the cluster has ended before.
+    fn reports(&self) -> Option<&RemoteReports> {
+        let is_waiting =
+            |_: &mut CoordinatorState| self.reports.get().is_none() && !self.is_ended.load(Ordering::Acquire);
+        drop(self.changed.wait_while(self.lock(), is_waiting));
+        self.reports.get()
+    }
+
+    /// Looks now and then which process is gone for good, and notes how all stand.
+    fn look(&self) {
+        let mut written = None;
+        while !self.is_ended.load(Ordering::Acquire) {
+            let mut state = self.lock();
+            let gone: Vec<(usize, String, usize)> = (1..)
+                .zip(&mut state.members)
+                .filter_map(|(process, member)| Some((process, member.address.clone(), member.expire()?)))
+                .collect();
+            let processes = (1..).zip(&state.members).map(|(process, member)| member.standing(process));
+            let standing = ClusterStanding { generation: state.generation, processes: processes.collect() };
+            drop(state);
+            for (process, address, requests) in &gone {
+                tracing::warn!(
+                    "process {process} at {address} does not answer; its {requests} requests run elsewhere"
+                );
+            }
+            if !gone.is_empty() {
+                self.note_change();
+            }
+            if written.as_ref() != Some(&standing) {
+                self.file.write(&standing);
+                written = Some(standing);
+            }
+            let waits = |_: &mut CoordinatorState| !self.is_ended.load(Ordering::Acquire);
+            drop(self.changed.wait_timeout_while(self.lock(), LOOK, waits));
+        }
+    }
+
+    fn note_change(&self) {
+        self.reports.get().iter().for_each(|reports| reports.changed());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, CoordinatorState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection that is served.
+struct ServedMember {
+    process: usize,
+    generation: u64,
+    sender: LinkSender,
+}
+
+impl RemoteProcesses for CoordinatorShared {
+    fn start(&self, reports: RemoteReports) {
+        // Called once.
+        let _ = self.reports.set(reports);
+        self.changed.notify_all();
+    }
+
+    fn peers(&self) -> Vec<RemotePeer> {
+        let state = self.lock();
+        let connected = (1..).zip(&state.members).filter(|(_, member)| member.is_connected());
+        connected.map(|(process, member)| RemotePeer { process, workers: member.workers }).collect()
+    }
+
+    fn generation(&self, process: usize) -> Option<u64> {
+        self.lock().members.get(process.checked_sub(1)?)?.generation()
+    }
+
+    fn holder(&self, key: &RemoteRequestKey) -> Option<usize> {
+        let state = self.lock();
+        (1..).zip(&state.members).find(|(_, member)| member.holds(key)).map(|(process, _)| process)
+    }
+
+    fn held(&self) -> Vec<RemoteRequestKey> {
+        self.lock().members.iter().flat_map(MemberEntry::held).collect()
+    }
+
+    fn release(&self, key: &RemoteRequestKey) {
+        self.lock().members.iter_mut().for_each(|member| member.release(key));
+    }
+
+    fn run(&self, process: usize, request: &RemoteRequest) -> Option<u64> {
+        let mut state = self.lock();
+        let member = state.members.get_mut(process.checked_sub(1)?)?;
+        let generation = member.generation().filter(|_| member.is_connected())?;
+        let runs = request.runs.iter().map(|(record, content)| (record.clone(), content.len()));
+        let order = RunOrder {
+            ticket: request.ticket,
+            key: request.key,
+            request: Arc::clone(&request.request),
+            priority: request.priority.into(),
+            deadline: request.deadline,
+            runs: runs.collect(),
+            dataflow: member.tell(request.key.version).then(|| AnnouncedVersion::of(&request.dataflow)),
+        };
+        let content: Vec<u8> = request.runs.iter().flat_map(|(_, content)| content).copied().collect();
+        let is_sent = member.send(&OrderFrame::Run(Box::new(order)), &content);
+        is_sent.then(|| {
+            member.begin(request.ticket, &request.key);
+            generation
+        })
+    }
+
+    fn cancel(&self, process: usize, key: &RemoteRequestKey) {
+        let state = self.lock();
+        let member = process.checked_sub(1).and_then(|index| state.members.get(index));
+        // If it is not there, the request is cancelled where it begins again.
+        member.iter().for_each(|member| _ = member.send(&OrderFrame::Cancel(*key), &[]));
+    }
+
+    fn ended(&self, process: usize, ticket: u64) {
+        let mut state = self.lock();
+        let member = process.checked_sub(1).and_then(|index| state.members.get_mut(index));
+        member.into_iter().for_each(|member| member.end(ticket));
+    }
+}

@@ -1,0 +1,190 @@
+//! An encrypted connection between two processes: frames in both directions, and a beat where there are none.
+//!
+//! A frame is its length, the length of its first part, a first part in JSON, and a second one of plain bytes. Who
+//! hears nothing for a while takes the peer as lost: a process that hangs, a cable that is pulled.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::tls::TlsSession;
+
+/// The silence after which a peer is taken as lost.
+pub const SILENCE_MAX: Duration = Duration::from_millis(2_500);
+
+/// The longest time between two frames that a process sends.
+const BEAT: Duration = Duration::from_millis(400);
+
+/// The most bytes of a frame.
+const FRAME_MAX: usize = 1 << 30;
+
+/// The bytes that are read from the wire at once.
+const READ_BYTES: usize = 64 << 10;
+
+pub struct ProcessLink {
+    socket: TcpStream,
+    session: Arc<Mutex<TlsSession>>,
+    wire: Vec<u8>,
+    /// Decrypted bytes that are no whole frame yet.
+    plain: Vec<u8>,
+    /// The beginning of the next frame in `plain`.
+    begun: usize,
+}
+
+/// A sender of frames, from any thread. They wait in memory, which the number of requests in work bounds.
+#[derive(Clone)]
+pub struct LinkSender {
+    frames: Sender<Vec<u8>>,
+    socket: Arc<TcpStream>,
+}
+
+impl ProcessLink {
+    pub fn new(socket: TcpStream, session: TlsSession) -> io::Result<ProcessLink> {
+        socket.set_nodelay(true)?;
+        socket.set_read_timeout(Some(SILENCE_MAX))?;
+        socket.set_write_timeout(Some(SILENCE_MAX))?;
+        let session = Arc::new(Mutex::new(session));
+        Ok(ProcessLink { socket, session, wire: vec![0; READ_BYTES], plain: Vec::new(), begun: 0 })
+    }
+
+    /// Sends a frame from this thread; only before the sender is started.
+    ///
+    /// # Errors
+    /// The peer does not take it.
+    pub fn send<T: Serialize>(&mut self, frame: &T) -> io::Result<()> {
+        let sealed = lock(&self.session).seal(&encode(frame, &[])?)?;
+        (&self.socket).write_all(&sealed)
+    }
+
+    /// Receives a frame before a time, as the first one of a connection.
+    ///
+    /// # Errors
+    /// The peer is silent or gone, or sends what is no such frame.
+    pub fn receive_until<T: DeserializeOwned>(&mut self, until: Instant) -> io::Result<T> {
+        loop {
+            if let Some(frame) = self.next()? {
+                return Ok(frame.0);
+            }
+            if Instant::now() >= until {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.read()?;
+        }
+    }
+
+    /// Receives a frame.
+    ///
+    /// # Errors
+    /// The peer is silent or gone, or sends what is no such frame.
+    pub fn receive<T: DeserializeOwned>(&mut self) -> io::Result<(T, Vec<u8>)> {
+        loop {
+            if let Some(frame) = self.next()? {
+                return Ok(frame);
+            }
+            self.read()?;
+        }
+    }
+
+    fn read(&mut self) -> io::Result<()> {
+        let count = match self.socket.read(&mut self.wire) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        self.plain.drain(..std::mem::take(&mut self.begun));
+        lock(&self.session).open(&self.wire[..count], &mut self.plain)
+    }
+
+    /// The next frame that has arrived whole.
+    fn next<T: DeserializeOwned>(&mut self) -> io::Result<Option<(T, Vec<u8>)>> {
+        let Some((head, rest)) = self.plain[self.begun..].split_first_chunk::<8>() else { return Ok(None) };
+        let [length, first] = [&head[..4], &head[4..]]
+            .map(|bytes| u32::from_be_bytes(bytes.try_into().expect("four bytes")) as usize);
+        if length > FRAME_MAX || first > length {
+            return Err(io::Error::other("a frame is too long"));
+        }
+        let Some(frame) = rest.get(..length) else { return Ok(None) };
+        let read = serde_json::from_slice(&frame[..first])?;
+        let content = frame[first..].to_vec();
+        self.begun += 8 + length;
+        Ok(Some((read, content)))
+    }
+
+    /// Starts the thread that sends frames, and a beat where there are none.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub fn sender<T: Serialize>(&self, beat: &T) -> io::Result<(LinkSender, JoinHandle<()>)> {
+        let (frames, taken) = channel();
+        let socket = Arc::new(self.socket.try_clone()?);
+        let (beat, session, to) = (encode(beat, &[])?, Arc::clone(&self.session), Arc::clone(&socket));
+        let thread = std::thread::Builder::new().name("flow:link".to_owned());
+        let thread = thread.spawn(move || {
+            // A peer that does not take frames is noticed by the thread that reads, too.
+            let _ = send_all(&taken, &beat, &session, &to);
+            let _ = to.shutdown(Shutdown::Both);
+        })?;
+        Ok((LinkSender { frames, socket }, thread))
+    }
+}
+
+fn send_all(
+    frames: &Receiver<Vec<u8>>,
+    beat: &[u8],
+    session: &Mutex<TlsSession>,
+    mut socket: &TcpStream,
+) -> io::Result<()> {
+    loop {
+        let mut plain = match frames.recv_timeout(BEAT) {
+            Ok(frame) => frame,
+            Err(RecvTimeoutError::Timeout) => beat.to_vec(),
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        };
+        while plain.len() < READ_BYTES {
+            let Ok(frame) = frames.try_recv() else { break };
+            plain.extend(frame);
+        }
+        let sealed = lock(session).seal(&plain)?;
+        socket.write_all(&sealed)?;
+    }
+}
+
+impl LinkSender {
+    /// Sends a frame with plain bytes. A failure means that the connection has ended, which the thread that reads
+    /// notices.
+    pub fn send<T: Serialize>(&self, frame: &T, content: &[u8]) -> io::Result<()> {
+        let frame = encode(frame, content)?;
+        self.frames.send(frame).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    /// Ends the connection at once.
+    pub fn cut(&self) {
+        // It may have ended already.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+}
+
+fn encode<T: Serialize>(frame: &T, content: &[u8]) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; 8];
+    serde_json::to_writer(&mut bytes, frame)?;
+    let first = bytes.len() - 8;
+    bytes.extend_from_slice(content);
+    let length = bytes.len() - 8;
+    if length > FRAME_MAX {
+        return Err(io::Error::other("a frame is too long"));
+    }
+    bytes[..4].copy_from_slice(&(length as u32).to_be_bytes());
+    bytes[4..8].copy_from_slice(&(first as u32).to_be_bytes());
+    Ok(bytes)
+}
+
+fn lock(session: &Mutex<TlsSession>) -> MutexGuard<'_, TlsSession> {
+    session.lock().unwrap_or_else(PoisonError::into_inner)
+}

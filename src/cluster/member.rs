@@ -1,0 +1,406 @@
+//! Another process than the first one: it runs requests that process 0 gives it.
+//!
+//! Its engine runs on whether or not process 0 is there. What has ended meanwhile, runs and responses, waits here until
+//! process 0 has it. A request is done with once process 0 has taken its answer, or does not want it any more.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::dataflow::{Dataflow, Response, ResponseVerdict};
+use crate::engine::{
+    PendingDelivery, RemoteRequest, RemoteRequestKey, RequestCanceller, RequestQueue, RequestSubmitter,
+    ResponseSink, RunNotRecorded, RunRecorder,
+};
+use crate::journal::RunRecord;
+use crate::step::Digest;
+
+use super::frames::{AnnouncedVersion, OrderFrame, ReportFrame, RunNote, RunOrder};
+use super::handshake::{self, ClusterAgreement, HandshakeError, HelloMessage};
+use super::hosts::host_of;
+use super::link::{LinkSender, ProcessLink};
+use super::{ClusterError, ClusterSetup};
+
+/// The interval between attempts to connect.
+const RETRY: Duration = Duration::from_millis(150);
+
+/// The longest time that an attempt takes to connect.
+const CONNECT_MAX: Duration = Duration::from_secs(1);
+
+/// Handshakes that fail one after the other for want of trust, after which a process that never was there gives up. One
+/// alone may be a bit that was changed on its way.
+const DISTRUSTED_MAX: u32 = 3;
+
+/// A process of a cluster that is not the first one.
+pub struct ClusterMember {
+    setup: ClusterSetup,
+    hello: HelloMessage,
+    state: Mutex<MemberState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct MemberState {
+    link: Option<LinkSender>,
+    requests: HashMap<RemoteRequestKey, MemberRequest>,
+    /// The notes that process 0 does not have on its disk, by number.
+    notes: BTreeMap<u64, (RunNote, Vec<u8>)>,
+    notes_so_far: u64,
+}
+
+/// A request that this process runs.
+struct MemberRequest {
+    ticket: u64,
+    /// Set once process 0 does not want it any more, while its steps are ending.
+    is_released: bool,
+    answer: Option<Response>,
+    interim: Option<Response>,
+}
+
+/// What the frames of process 0 act on.
+struct MemberEngine<'a> {
+    queue: &'a RequestQueue,
+    submitter: RequestSubmitter,
+    canceller: RequestCanceller,
+    read: &'a (dyn Fn(&AnnouncedVersion) -> Option<Dataflow> + Sync),
+    dataflows: HashMap<Digest, Arc<Dataflow>>,
+}
+
+impl ClusterMember {
+    pub fn new(setup: ClusterSetup, agreement: &ClusterAgreement) -> ClusterMember {
+        let hello = HelloMessage::new(setup.index, setup.instance, setup.workers, agreement);
+        ClusterMember { setup, hello, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Runs requests of process 0 until it says that all are answered. `read` reads a dataflow that process 0 tells of.
+    /// Waits for process 0 as long as it is away, but for the first time only so long as `patience`.
+    ///
+    /// # Errors
+    /// Process 0 is not there in time, is none of this cluster, or has other settings.
+    pub fn serve(
+        &self,
+        queue: &RequestQueue,
+        read: &(dyn Fn(&AnnouncedVersion) -> Option<Dataflow> + Sync),
+        patience: Duration,
+    ) -> Result<(), ClusterError> {
+        let (submitter, canceller) = (queue.submitter(), queue.canceller());
+        let mut engine = MemberEngine { queue, submitter, canceller, read, dataflows: HashMap::new() };
+        let address = &self.setup.hosts.addresses()[0];
+        let mut until = Some(Instant::now() + patience);
+        loop {
+            let (link, generation) = self.connect(until, patience)?;
+            tracing::info!(generation, "process 0 at {address} is there");
+            until = None;
+            match self.follow(link, &mut engine) {
+                Ok(()) => {
+                    self.release_all();
+                    return Ok(());
+                }
+                Err(error) => {
+                    let mut state = self.lock();
+                    state.link.take().iter().for_each(LinkSender::cut);
+                    let requests = state.requests.len();
+                    tracing::warn!(
+                        generation,
+                        why = %error,
+                        "process 0 at {address} does not answer; waiting for it, {requests} requests go on"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Connects to process 0; for ever, if there is no time.
+    fn connect(
+        &self,
+        until: Option<Instant>,
+        patience: Duration,
+    ) -> Result<(ProcessLink, u64), ClusterError> {
+        let address = &self.setup.hosts.addresses()[0];
+        let mut distrusted = 0;
+        loop {
+            let mut hello = self.hello.clone();
+            hello.held = self.held();
+            let met = connect(address)
+                .map_err(HandshakeError::Silent)
+                .and_then(|socket| handshake::introduce(socket, host_of(address), &self.setup.keys, &hello));
+            let is_late = until.is_some_and(|until| Instant::now() > until);
+            match met {
+                Ok(met) => return Ok(met),
+                Err(HandshakeError::Silent(_)) if is_late => {
+                    let waited_s = patience.as_secs();
+                    return Err(ClusterError::Absent { peer: 0, address: address.clone(), waited_s });
+                }
+                Err(HandshakeError::Silent(_)) => distrusted = 0,
+                Err(source @ HandshakeError::Disagreement(_)) => {
+                    return Err(ClusterError::Handshake { address: address.clone(), source });
+                }
+                Err(source) => {
+                    distrusted += u32::from(matches!(source, HandshakeError::Tls(_)));
+                    if is_late || (until.is_some() && distrusted >= DISTRUSTED_MAX) {
+                        return Err(ClusterError::Handshake { address: address.clone(), source });
+                    }
+                    tracing::warn!(%source, "process 0 at {address} did not take this process in");
+                }
+            }
+            std::thread::sleep(RETRY);
+        }
+    }
+
+    /// Follows the orders of process 0 until it ends the cluster.
+    fn follow(&self, mut link: ProcessLink, engine: &mut MemberEngine) -> io::Result<()> {
+        let (sender, thread) = link.sender(&ReportFrame::Beat)?;
+        self.begin_reports(&sender)?;
+        let followed = loop {
+            match link.receive::<OrderFrame>() {
+                Ok((OrderFrame::End, _)) => break Ok(()),
+                Ok((order, content)) => match self.obey(order, content, engine) {
+                    Ok(()) => {}
+                    Err(error) => break Err(error),
+                },
+                Err(error) => break Err(error),
+            }
+        };
+        self.lock().link = None;
+        sender.cut();
+        drop(sender);
+        // A thread that panicked has said so.
+        let _ = thread.join();
+        followed
+    }
+
+    /// Sends what process 0 does not have yet, in its order, and all that follows.
+    fn begin_reports(&self, sender: &LinkSender) -> io::Result<()> {
+        let mut state = self.lock();
+        for (note, content) in state.notes.values() {
+            sender.send(&ReportFrame::Note(note.clone()), content)?;
+        }
+        state.link = Some(sender.clone());
+        Ok(())
+    }
+
+    fn obey(&self, order: OrderFrame, content: Vec<u8>, engine: &mut MemberEngine) -> io::Result<()> {
+        match order {
+            OrderFrame::Run(order) => {
+                let ticket = order.ticket;
+                let ran = engine.request(*order, &content).and_then(|request| self.run(request, engine));
+                if let Err(reason) = ran {
+                    self.report(&ReportFrame::Unable { ticket, reason });
+                }
+            }
+            OrderFrame::Cancel(key) => engine.canceller.cancel_version(key.request, key.version),
+            OrderFrame::Release(key) => {
+                let mut state = self.lock();
+                let Some(request) = state.requests.get_mut(&key) else { return Ok(()) };
+                request.is_released = true;
+                let is_over = request.answer.is_some();
+                if is_over {
+                    state.requests.remove(&key);
+                }
+                drop(state);
+                self.changed.notify_all();
+                if !is_over {
+                    engine.canceller.cancel_version(key.request, key.version);
+                }
+            }
+            OrderFrame::Taken { ticket } => {
+                self.lock().requests.retain(|_, one| one.ticket != ticket || one.answer.is_none());
+            }
+            OrderFrame::Noted { number } => {
+                let mut state = self.lock();
+                state.notes = state.notes.split_off(&(number + 1));
+                drop(state);
+                self.changed.notify_all();
+            }
+            OrderFrame::Beat | OrderFrame::End => {}
+        }
+        Ok(())
+    }
+
+    /// Runs a request, or goes on with one that runs here already: process 0 has a new ticket for it.
+    ///
+    /// # Errors
+    /// Its steps are still ending here, after it was not wanted any more.
+    fn run(&self, request: RemoteRequest, engine: &MemberEngine) -> Result<(), String> {
+        let (key, ticket) = (request.key, request.ticket);
+        let mut state = self.lock();
+        let MemberState { link, requests, .. } = &mut *state;
+        if let Some(known) = requests.get_mut(&key) {
+            if known.is_released {
+                return Err("its steps are still ending here".to_owned());
+            }
+            known.ticket = ticket;
+            // With a deadline, process 0 has not had the interim response.
+            let interim = known.interim.iter().filter(|_| request.deadline.is_some());
+            let interim = interim.map(|response| interim_frame(ticket, response));
+            let answer = known.answer.iter().map(|response| answer_frame(ticket, response));
+            for frame in interim.chain(answer) {
+                link.iter().for_each(|link| _ = link.send(&frame, &[]));
+            }
+            return Ok(());
+        }
+        requests.insert(key, MemberRequest::new(ticket));
+        drop(state);
+        engine.submitter.run_for_other(request);
+        Ok(())
+    }
+
+    /// Takes a final response in.
+    fn answer(&self, key: &RemoteRequestKey, response: &Response) {
+        let mut state = self.lock();
+        let MemberState { link, requests, .. } = &mut *state;
+        let Some(request) = requests.get_mut(key) else { return };
+        if !request.is_released {
+            request.answer = Some(response.clone());
+            link.iter().for_each(|link| _ = link.send(&answer_frame(request.ticket, response), &[]));
+            return;
+        }
+        requests.remove(key);
+    }
+
+    fn interim(&self, key: &RemoteRequestKey, response: &Response) {
+        let mut state = self.lock();
+        let MemberState { link, requests, .. } = &mut *state;
+        if let Some(request) = requests.get_mut(key) {
+            request.interim = Some(response.clone());
+            link.iter().for_each(|link| _ = link.send(&interim_frame(request.ticket, response), &[]));
+        }
+    }
+
+    /// Has a run recorded by process 0; `None` if its request is not wanted any more.
+    fn add_note(
+        &self,
+        key: &RemoteRequestKey,
+        record: RunRecord,
+        content: Vec<u8>,
+        is_awaited: bool,
+    ) -> Option<u64> {
+        let mut state = self.lock();
+        state.requests.get(key).filter(|request| !request.is_released)?;
+        state.notes_so_far += 1;
+        let number = state.notes_so_far;
+        let note = RunNote { number, key: *key, record, is_awaited };
+        if let Some(link) = &state.link {
+            // If the connection ends, the note is sent again over the next one.
+            let _ = link.send(&ReportFrame::Note(note.clone()), &content);
+        }
+        state.notes.insert(number, (note, content));
+        Some(number)
+    }
+
+    fn report(&self, frame: &ReportFrame) {
+        // Without a connection, process 0 gives the request elsewhere.
+        self.lock().link.iter().for_each(|link| _ = link.send(frame, &[]));
+    }
+
+    /// The requests that are not done with.
+    fn held(&self) -> Vec<RemoteRequestKey> {
+        let state = self.lock();
+        state.requests.iter().filter(|(_, one)| !one.is_released).map(|(key, _)| *key).collect()
+    }
+
+    /// Lets all waits end: nothing is recorded any more.
+    fn release_all(&self) {
+        self.lock().requests.values_mut().for_each(|request| request.is_released = true);
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, MemberState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl MemberRequest {
+    fn new(ticket: u64) -> MemberRequest {
+        MemberRequest { ticket, is_released: false, answer: None, interim: None }
+    }
+}
+
+impl MemberEngine<'_> {
+    /// The request of an order.
+    ///
+    /// # Errors
+    /// Its dataflow cannot be run here.
+    fn request(&mut self, order: RunOrder, mut content: &[u8]) -> Result<RemoteRequest, String> {
+        let RunOrder { ticket, key, request, priority, deadline, runs, dataflow } = order;
+        if let Some(announced) = &dataflow
+            && !self.dataflows.contains_key(&key.version)
+        {
+            let version = key.version.short();
+            let read = (self.read)(announced).filter(|dataflow| dataflow.digest() == key.version);
+            let read =
+                read.ok_or_else(|| format!("it does not know version {version} of {}", announced.name))?;
+            let read = Arc::new(read);
+            self.queue.add(&read).map_err(|refusal| refusal.to_string())?;
+            self.dataflows.insert(key.version, read);
+        }
+        let known = self.dataflows.get(&key.version);
+        let dataflow = Arc::clone(known.ok_or("it was not told of the dataflow")?);
+        let whole = || "an order is not whole".to_owned();
+        let runs = runs.into_iter().map(|(record, bytes)| {
+            content.split_off(..bytes).map(|content| (record, content.to_vec())).ok_or_else(whole)
+        });
+        let (runs, priority) = (runs.collect::<Result<_, _>>()?, priority.into());
+        Ok(RemoteRequest { ticket, key, request, dataflow, priority, deadline, runs })
+    }
+}
+
+impl RunRecorder for ClusterMember {
+    fn note(&self, key: &RemoteRequestKey, record: RunRecord, content: Vec<u8>) {
+        self.add_note(key, record, content, false);
+    }
+
+    fn note_durably(
+        &self,
+        key: &RemoteRequestKey,
+        record: RunRecord,
+        content: Vec<u8>,
+    ) -> Result<(), RunNotRecorded> {
+        let number = self.add_note(key, record, content, true).ok_or(RunNotRecorded)?;
+        let is_wanted =
+            |state: &MemberState| state.requests.get(key).is_some_and(|request| !request.is_released);
+        let waits = |state: &mut MemberState| state.notes.contains_key(&number) && is_wanted(state);
+        let waited = self.changed.wait_while(self.lock(), waits);
+        let state = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.notes.contains_key(&number) { Err(RunNotRecorded) } else { Ok(()) }
+    }
+}
+
+/// Responses go back to process 0, which delivers them.
+impl ResponseSink for ClusterMember {
+    fn deliver(&self, pending_delivery: PendingDelivery) {
+        let response = Arc::clone(pending_delivery.response());
+        let is_it = |key: &&RemoteRequestKey| {
+            key.request == pending_delivery.request().id && key.version == response.version
+        };
+        let key = self.lock().requests.keys().find(is_it).copied();
+        // The engine is done with the request before it may be given again.
+        pending_delivery.settle(Ok(()));
+        match (key, response.verdict) {
+            (Some(key), ResponseVerdict::Unfinished) => self.interim(&key, &response),
+            (Some(key), _) => self.answer(&key, &response),
+            (None, _) => {}
+        }
+    }
+}
+
+fn answer_frame(ticket: u64, response: &Response) -> ReportFrame {
+    ReportFrame::Answer { ticket, response: Box::new(response.clone()) }
+}
+
+fn interim_frame(ticket: u64, response: &Response) -> ReportFrame {
+    ReportFrame::Interim { ticket, response: Box::new(response.clone()) }
+}
+
+fn connect(address: &str) -> io::Result<TcpStream> {
+    let mut failed = io::Error::from(io::ErrorKind::NotFound);
+    for one in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&one, CONNECT_MAX) {
+            Ok(socket) => return Ok(socket),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}

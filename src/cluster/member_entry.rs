@@ -1,0 +1,185 @@
+//! What process 0 knows of another process.
+
+use std::collections::{BTreeSet, HashSet};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::engine::RemoteRequestKey;
+use crate::step::Digest;
+
+use super::frames::OrderFrame;
+use super::handshake::HelloMessage;
+use super::link::LinkSender;
+use super::standing::ProcessStanding;
+
+/// The time that a lost process has to come back to its requests.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The time after a process has connected in which requests that it holds may be given to it again.
+const HELD_MAX: Duration = Duration::from_secs(60);
+
+/// A process that was heard of so recently is not taken for another one.
+const HEARD_RECENTLY: Duration = Duration::from_millis(1_500);
+
+pub struct MemberEntry {
+    pub address: String,
+    pub workers: usize,
+    link: Option<LinkSender>,
+    /// That of its connection, also for a moment after its loss.
+    generation: Option<u64>,
+    instance: u64,
+    heard: Instant,
+    /// The time of its loss, until it is there again.
+    lost: Option<Instant>,
+    /// The requests that it has worked on since before it connected.
+    held: HashSet<RemoteRequestKey>,
+    held_until: Instant,
+    running: BTreeSet<u64>,
+    /// The versions of dataflows that it was told of.
+    told: BTreeSet<Digest>,
+    last_generation: u64,
+    since_ms: i64,
+    outages: u64,
+    last_outage: Option<Duration>,
+}
+
+impl MemberEntry {
+    pub fn new(address: String) -> MemberEntry {
+        let now = Instant::now();
+        MemberEntry {
+            address,
+            workers: 1,
+            link: None,
+            generation: None,
+            instance: 0,
+            heard: now,
+            lost: None,
+            held: HashSet::new(),
+            held_until: now,
+            running: BTreeSet::new(),
+            told: BTreeSet::new(),
+            last_generation: 0,
+            since_ms: now_ms(),
+            outages: 0,
+            last_outage: None,
+        }
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.link.is_some()
+    }
+
+    pub fn generation(&self) -> Option<u64> {
+        self.generation
+    }
+
+    /// Whether another process with this index is connected and well.
+    pub fn is_other(&self, instance: u64) -> bool {
+        self.link.is_some() && self.instance != instance && self.heard.elapsed() < HEARD_RECENTLY
+    }
+
+    /// Notes a new connection. Returns the length of the outage that it ends.
+    pub fn join(&mut self, link: LinkSender, generation: u64, hello: &HelloMessage) -> Option<Duration> {
+        if let Some(before) = self.link.replace(link) {
+            before.cut();
+            self.lost.get_or_insert_with(Instant::now);
+            self.outages += 1;
+        }
+        (self.generation, self.last_generation) = (Some(generation), generation);
+        (self.instance, self.workers) = (hello.instance, hello.workers.max(1));
+        (self.heard, self.since_ms) = (Instant::now(), now_ms());
+        self.held = hello.held.iter().copied().collect();
+        self.held_until = Instant::now() + HELD_MAX;
+        self.running.clear();
+        self.told.clear();
+        let outage = self.lost.take().map(|lost| lost.elapsed());
+        self.last_outage = outage.or(self.last_outage);
+        outage
+    }
+
+    /// Notes that a frame has come over a connection. Returns whether it is the current one.
+    pub fn hear(&mut self, generation: u64) -> bool {
+        self.heard = Instant::now();
+        self.link.is_some() && self.generation == Some(generation)
+    }
+
+    /// Notes the end of a connection. Returns whether it was the current one.
+    pub fn lose(&mut self, generation: u64) -> bool {
+        let is_current = self.generation == Some(generation) && self.link.take().is_some();
+        if is_current {
+            self.lost = Some(Instant::now());
+            self.since_ms = now_ms();
+            self.outages += 1;
+            self.held.clear();
+        }
+        is_current
+    }
+
+    /// Ends the generation of a process that does not come back, and the claims on requests that were not given again.
+    /// Returns the number of its requests in the first case.
+    pub fn expire(&mut self) -> Option<usize> {
+        if !self.held.is_empty() && self.held_until < Instant::now() {
+            self.held().iter().for_each(|key| self.release(key));
+        }
+        let is_gone = self.link.is_none() && self.lost.is_some_and(|lost| lost.elapsed() > GRACE);
+        self.generation.take_if(|_| is_gone).map(|_| std::mem::take(&mut self.running).len())
+    }
+
+    pub fn holds(&self, key: &RemoteRequestKey) -> bool {
+        self.link.is_some() && self.held.contains(key)
+    }
+
+    pub fn held(&self) -> Vec<RemoteRequestKey> {
+        self.held.iter().copied().collect()
+    }
+
+    /// Has the process stop its work on a request that it holds.
+    pub fn release(&mut self, key: &RemoteRequestKey) {
+        if self.held.remove(key) {
+            self.send(&OrderFrame::Release(*key), &[]);
+        }
+    }
+
+    /// Whether the process has to be told of a version of a dataflow; it is from now on.
+    pub fn tell(&mut self, version: Digest) -> bool {
+        self.told.insert(version)
+    }
+
+    pub fn begin(&mut self, ticket: u64, key: &RemoteRequestKey) {
+        self.held.remove(key);
+        self.running.insert(ticket);
+    }
+
+    pub fn end(&mut self, ticket: u64) {
+        self.running.remove(&ticket);
+    }
+
+    /// Sends a frame; returns whether it is on its way.
+    pub fn send(&self, frame: &OrderFrame, content: &[u8]) -> bool {
+        self.link.as_ref().is_some_and(|link| link.send(frame, content).is_ok())
+    }
+
+    /// Ends the connection once everything is sent.
+    pub fn close(&mut self) {
+        self.generation = None;
+        self.link = None;
+    }
+
+    pub fn standing(&self, process: usize) -> ProcessStanding {
+        ProcessStanding {
+            process,
+            address: self.address.clone(),
+            is_connected: self.is_connected(),
+            generation: self.last_generation,
+            since_ms: self.since_ms,
+            requests: self.running.len(),
+            outages: self.outages,
+            last_outage_ms: self.last_outage.and_then(|outage| i64::try_from(outage.as_millis()).ok()),
+        }
+    }
+}
+
+/// Milliseconds of Unix time.
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,69 @@
+//! How the processes of a cluster stand, as a file that other commands read.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// How all processes stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterStanding {
+    /// The number of connections that were made so far: each has a generation of its own.
+    pub generation: u64,
+    /// The processes by their index, without process 0.
+    pub processes: Vec<ProcessStanding>,
+}
+
+/// How a process stands, seen by process 0. Times are milliseconds of Unix time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessStanding {
+    pub process: usize,
+    pub address: String,
+    pub is_connected: bool,
+    /// The generation of its last connection; 0 if it never was there.
+    pub generation: u64,
+    /// The time since which it is there, or is not.
+    pub since_ms: i64,
+    /// The requests that it runs.
+    pub requests: usize,
+    /// The number of times that it was lost.
+    pub outages: u64,
+    /// The length of its last outage that has ended, in milliseconds.
+    pub last_outage_ms: Option<i64>,
+}
+
+/// The file in which process 0 notes them.
+pub(super) struct StandingFile(PathBuf);
+
+impl StandingFile {
+    pub fn at(state: &Path) -> StandingFile {
+        StandingFile(path(state))
+    }
+
+    /// It says what is so now, so it need not outlive a crash of the machine.
+    pub fn write(&self, standing: &ClusterStanding) {
+        let draft = self.0.with_extension("part");
+        let write = || -> io::Result<()> {
+            File::create(&draft)?.write_all(&serde_json::to_vec(standing)?)?;
+            fs::rename(&draft, &self.0)
+        };
+        if let Err(error) = write() {
+            tracing::warn!(%error, path = %self.0.display(), "how the processes stand is not noted");
+        }
+    }
+
+    pub fn remove(&self) {
+        // Where it never was there is nothing to remove.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn path(state: &Path) -> PathBuf {
+    state.join("cluster.json")
+}
+
+/// How the processes of a running flow with this state folder stand; `None` if there is only one, or it cannot be read.
+pub fn cluster_standing(state: &Path) -> Option<ClusterStanding> {
+    serde_json::from_slice(&fs::read(path(state)).ok()?).ok()
+}

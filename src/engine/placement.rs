@@ -1,0 +1,113 @@
+//! Where each request runs: in this process, or in one that is connected to it.
+//!
+//! A request goes to the process with the fewest requests for its worker threads; to this one among equals. A process
+//! that has worked on a request since before its connection was lost is given it again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::dataflow::RequestPriority;
+use crate::step::Request;
+
+use super::job::RunEnvironment;
+use super::remote::{RemotePeer, RemoteProcesses, RemoteRequest, RemoteRequestKey};
+
+/// The place of a request that runs in another process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemotePlace {
+    pub process: usize,
+    pub generation: u64,
+    pub ticket: u64,
+    pub key: RemoteRequestKey,
+}
+
+/// A request that is to be placed.
+pub struct PlacedRequest<'a> {
+    pub number: i64,
+    pub request: &'a Arc<Request>,
+    pub priority: RequestPriority,
+    pub deadline: Option<Duration>,
+}
+
+pub struct RequestPlacement {
+    remote: Arc<dyn RemoteProcesses>,
+    workers: usize,
+    /// Requests that run in this process.
+    here: usize,
+    /// Requests that run in the others.
+    there: BTreeMap<usize, usize>,
+    tickets: u64,
+}
+
+impl RequestPlacement {
+    pub fn new(remote: Arc<dyn RemoteProcesses>, workers: usize) -> RequestPlacement {
+        RequestPlacement { remote, workers, here: 0, there: BTreeMap::new(), tickets: 0 }
+    }
+
+    /// Gives a request to another process, if that is the place for it; otherwise it counts as run here.
+    pub fn place(&mut self, work: &RunEnvironment, placed: PlacedRequest) -> Option<RemotePlace> {
+        let PlacedRequest { number, request, priority, deadline } = placed;
+        let key = RemoteRequestKey { number, request: request.id, version: work.dataflow.digest() };
+        let place = self.choose(&key).and_then(|process| {
+            self.tickets += 1;
+            let (request, dataflow) = (Arc::clone(request), Arc::clone(&work.dataflow));
+            let runs = work.memories.runs_of(work.memory_key(&request));
+            let ticket = self.tickets;
+            let sent = RemoteRequest { ticket, key, request, dataflow, priority, deadline, runs };
+            let generation = self.remote.run(process, &sent)?;
+            Some(RemotePlace { process, generation, ticket, key })
+        });
+        match place {
+            Some(RemotePlace { process, .. }) => *self.there.entry(process).or_default() += 1,
+            None => self.here += 1,
+        }
+        place
+    }
+
+    /// Counts a request that is run here in any case.
+    pub fn place_here(&mut self) {
+        self.here += 1;
+    }
+
+    /// Ends the count of a request.
+    pub fn end(&mut self, place: Option<RemotePlace>) {
+        match place {
+            None => self.here -= 1,
+            Some(RemotePlace { process, ticket, .. }) => {
+                self.remote.ended(process, ticket);
+                self.there.entry(process).and_modify(|count| *count -= 1);
+            }
+        }
+    }
+
+    /// Whether the connection under which a request was given away is the current one.
+    pub fn is_there(&self, place: &RemotePlace) -> bool {
+        self.remote.generation(place.process) == Some(place.generation)
+    }
+
+    pub fn cancel(&self, place: &RemotePlace) {
+        self.remote.cancel(place.process, &place.key);
+    }
+
+    /// Has other processes stop their work on requests that are in work elsewhere.
+    pub fn release(&self, is_in_work: impl Fn(&RemoteRequestKey) -> bool) {
+        let held = self.remote.held();
+        held.iter().filter(|key| is_in_work(key)).for_each(|key| self.remote.release(key));
+    }
+
+    /// The process to run a request; `None` for this one.
+    fn choose(&self, key: &RemoteRequestKey) -> Option<usize> {
+        if let Some(holder) = self.remote.holder(key) {
+            return Some(holder);
+        }
+        let load = |peer: &RemotePeer| self.there.get(&peer.process).copied().unwrap_or(0) + 1;
+        // Fractions are compared by their cross products.
+        let peers = self.remote.peers().into_iter().map(|peer| (load(&peer), peer));
+        let least = peers.min_by(|(load, peer), (other, than)| {
+            (load * than.workers).cmp(&(other * peer.workers)).then(peer.process.cmp(&than.process))
+        });
+        let (load, peer) = least?;
+        (load * self.workers < (self.here + 1) * peer.workers).then_some(peer.process)
+    }
+}

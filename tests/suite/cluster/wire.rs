@@ -1,0 +1,85 @@
+//! The connection between the processes: changed bits, strangers, wrong secrets.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::ClusterScene;
+
+/// A proxy to an address that turns a bit in both directions after each so many bytes. Returns its address, and the
+/// number of bits that it has turned.
+fn flipping_proxy(to: String, every: usize) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let flipped = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&flipped);
+    // It ends with the process of the tests.
+    std::thread::spawn(move || {
+        for near in listener.incoming().map_while(Result::ok) {
+            let Ok(far) = TcpStream::connect(&to) else { continue };
+            let pairs = [(near.try_clone().unwrap(), far.try_clone().unwrap()), (far, near)];
+            for (from, to) in pairs {
+                let counted = Arc::clone(&counted);
+                std::thread::spawn(move || pump(from, to, every, &counted));
+            }
+        }
+    });
+    (address, flipped)
+}
+
+fn pump(mut from: TcpStream, mut to: TcpStream, every: usize, flipped: &AtomicUsize) {
+    let mut buffer = [0; 4096];
+    let mut passed = 0;
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        passed += count;
+        if passed >= every {
+            buffer[count / 2] ^= 0x10;
+            flipped.fetch_add(1, Ordering::Relaxed);
+            passed = 0;
+        }
+        if to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(std::net::Shutdown::Both);
+    let _ = from.shutdown(std::net::Shutdown::Both);
+}
+
+#[test]
+fn a_bit_that_is_changed_on_the_wire_costs_a_connection_and_no_request() {
+    let scene = ClusterScene::new(2, 24, ["sleep 0.1", "sleep 0.1"], "");
+    let (proxy, flipped) = flipping_proxy(scene.address(), 12_000);
+    let hosts = fs::read_to_string(scene.place.path("hosts")).unwrap();
+    let through = hosts.replacen(&scene.address(), &proxy, 1);
+    fs::write(scene.place.path("hosts-1"), through).unwrap();
+    let mut second = scene.start(1, &["--hosts", "hosts-1"]);
+    let mut first = scene.start(0, &[]);
+    assert_eq!(first.ended(), 0, "{}", scene.said(0));
+    scene.account();
+    let bits = flipped.load(Ordering::Relaxed);
+    eprintln!("{bits} bits turned; generations: {}", scene.said(1).matches("is there").count());
+    assert!(bits > 0);
+    assert_eq!(second.ended(), 0, "{}", scene.said(1));
+}
+
+#[test]
+fn a_stranger_and_a_process_with_another_secret_are_refused_and_the_others_go_on() {
+    let scene = ClusterScene::new(2, 4, ["sleep 0.5", "true"], "");
+    fs::write(scene.place.path("right"), "a long random text").unwrap();
+    fs::write(scene.place.path("wrong"), "another long random text").unwrap();
+    let mut first = scene.start(0, &["--secret", "right"]);
+    scene.until_said(0, "waiting up to");
+    let mut stranger =
+        crate::support::peers::until("process 0 listens", || TcpStream::connect(scene.address()).ok());
+    stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let mut wrong = scene.start(1, &["--secret", "wrong"]);
+    assert_eq!(wrong.ended(), 70, "{}", scene.said(1));
+    assert!(scene.said(1).contains("secret of the cluster"), "{}", scene.said(1));
+    let mut second = scene.start(1, &["--secret", "right"]);
+    assert_eq!(first.ended(), 0, "{}", scene.said(0));
+    assert_eq!(second.ended(), 0, "{}", scene.said(1));
+    assert!(scene.said(0).contains("refused a connection"), "{}", scene.said(0));
+    scene.account();
+}
