@@ -242,7 +242,7 @@ impl BenchSetup<'_> {
             };
             admission.accept_all(found.studies.iter().cloned())
         };
-        engine::run(
+        let _ = engine::run(
             Arc::clone(&self.dataflow),
             Arc::clone(&journal),
             self.settings(),

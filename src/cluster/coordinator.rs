@@ -237,8 +237,15 @@ impl CoordinatorShared {
         state.links.push(thread);
         drop(state);
         self.changed.notify_all();
-        let again = outage.map(|outage| format!(" again after {:.1} s", outage.as_secs_f64()));
-        tracing::info!(generation, "process {process} at {address} is there{}", again.unwrap_or_default());
+        match outage.map(|outage| outage.as_secs_f64()) {
+            Some(outage) => {
+                tracing::warn!(
+                    generation,
+                    "process {process} at {address} is there again after {outage:.1} s"
+                )
+            }
+            None => tracing::info!(generation, "process {process} at {address} is there"),
+        }
         self.note_change();
         Ok((link, ServedMember { process, generation, sender }))
     }

@@ -45,12 +45,15 @@ pub struct LinkSender {
 }
 
 impl ProcessLink {
-    pub fn new(socket: TcpStream, session: TlsSession) -> io::Result<ProcessLink> {
+    pub fn new(socket: TcpStream, mut session: TlsSession) -> io::Result<ProcessLink> {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(SILENCE_MAX))?;
         socket.set_write_timeout(Some(SILENCE_MAX))?;
+        // The first bytes of the peer may have come together with the end of its handshake.
+        let mut plain = Vec::new();
+        session.open(&[], &mut plain)?;
         let session = Arc::new(Mutex::new(session));
-        Ok(ProcessLink { socket, session, wire: vec![0; READ_BYTES], plain: Vec::new(), begun: 0 })
+        Ok(ProcessLink { socket, session, wire: vec![0; READ_BYTES], plain, begun: 0 })
     }
 
     /// Sends a frame from this thread; only before the sender is started.

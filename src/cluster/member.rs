@@ -91,8 +91,10 @@ impl ClusterMember {
         let mut until = Some(Instant::now() + patience);
         loop {
             let (link, generation) = self.connect(until, patience)?;
-            tracing::info!(generation, "process 0 at {address} is there");
-            until = None;
+            match until.take() {
+                Some(_) => tracing::info!(generation, "process 0 at {address} is there"),
+                None => tracing::warn!(generation, "process 0 at {address} is there again"),
+            }
             match self.follow(link, &mut engine) {
                 Ok(()) => {
                     self.release_all();

@@ -1,20 +1,28 @@
 //! The engine answers as `interpret` does: random dataflows with faults and panics, on 1, 2, 4 and 8
-//! workers, and with two processes' worth of sockets between them.
+//! workers, and in two engines that are connected as processes are.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{TcpListener, TcpStream};
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use crate::engine::LONG;
+use crate::support::ports::free_port;
 use crate::support::random::{self, Dice};
 use crate::support::random_streams;
 use crate::support::{no_journal, receipt};
+use flow::cluster::{
+    AnnouncedVersion, ClusterAgreement, ClusterCoordinator, ClusterMember, ClusterSecret, ClusterSetup,
+    HostList,
+};
 use flow::dataflow::{Dataflow, Response, ResponseVerdict};
 use flow::engine::{
     self, EngineSettings, NullObserver, PendingDelivery, ProcessMesh, RequestQueue, ResponseSink,
 };
+use flow::journal::{Journal, RequestArrival};
 use flow::step::{Digest, Outcome, OutcomeReason, Request, StepReport};
+use flow::store::Store;
+use flow::tls::SessionKeys;
 
 /// Keeps the responses, and sees that every file is in the store with the bytes its digest says.
 #[derive(Default)]
@@ -69,23 +77,54 @@ fn run(
     kept.by_name()
 }
 
-/// Two engines, each with `workers`, as if in two processes.
+/// Two engines, each with `workers`, connected as two processes are.
 fn run_meshed(
     dataflow: &Arc<Dataflow>,
     requests: &[Request],
     folder: &Path,
     workers: usize,
 ) -> BTreeMap<String, Response> {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let far = listener.accept().unwrap().0;
+    let hosts = folder.join("hosts");
+    std::fs::write(&hosts, format!("127.0.0.1:{}\n127.0.0.1:1\n", free_port())).unwrap();
+    let hosts = HostList::read(&hosts, 2).unwrap();
+    let keys = SessionKeys::shared(ClusterSecret::new(b"secret").key()).unwrap();
+    let setup = |index| {
+        let (instance, hosts, keys) = (index as u64, hosts.clone(), keys.clone());
+        ClusterSetup { index, instance, hosts, keys, workers }
+    };
+    let agreement = ClusterAgreement { dataflow: dataflow.digest(), lanes: 3, processes: 2 };
+    let cluster = ClusterCoordinator::start(setup(0), &agreement, folder).unwrap();
     std::thread::scope(|scope| {
-        let second = ProcessMesh::new(1, vec![Some(far), None]);
-        let second = scope.spawn(move || run(dataflow, &[], folder, settings(workers, Some(second))));
-        let first = ProcessMesh::new(0, vec![None, Some(near)]);
-        let responses = run(dataflow, requests, folder, settings(workers, Some(first)));
-        assert!(second.join().unwrap().is_empty(), "requests come in and out at the first process");
-        responses
+        let member = Arc::new(ClusterMember::new(setup(1), &agreement));
+        scope.spawn(move || {
+            let journal = no_journal(folder);
+            let settings = settings(workers, Some(ProcessMesh::Member(Arc::clone(&member) as _)));
+            let read = |announced: &AnnouncedVersion| {
+                let tables = [random::table(), random_streams::table()];
+                let read = |table| Dataflow::parse(&announced.name, &announced.text, table).ok();
+                tables.iter().filter_map(read).find(|read| read.digest() == announced.version)
+            };
+            let source = |queue: &RequestQueue| member.serve(queue, &read, LONG);
+            engine::run(Arc::clone(dataflow), journal, settings, Arc::new(NullObserver), source, &*member)
+                .unwrap()
+                .unwrap();
+        });
+        assert_eq!(cluster.wait(LONG).unwrap(), [0; 0]);
+        let (kept, store) = (Kept::default(), Arc::new(Store::at(folder.join("store")).unwrap()));
+        let journal = Arc::new(Journal::open(folder, store, 0).unwrap());
+        let source = |queue: &RequestQueue| {
+            for request in requests {
+                let (request, version) = (Arc::new(request.clone()), dataflow.digest());
+                let (dataflow, lookup_texts) = (dataflow.name().to_owned(), Vec::new());
+                let arrival = RequestArrival { request, dataflow, version, program: version, lookup_texts };
+                queue.submit(journal.accept(arrival).unwrap());
+            }
+        };
+        let settings = settings(workers, Some(ProcessMesh::First(cluster.processes())));
+        let dataflow = Arc::clone(dataflow);
+        engine::run(dataflow, Arc::clone(&journal), settings, Arc::new(NullObserver), source, &kept).unwrap();
+        cluster.end();
+        kept.by_name()
     })
 }
 

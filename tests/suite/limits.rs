@@ -1,19 +1,15 @@
 //! Timeouts, repetitions, cancellation, deadlines and `on_failure`: every request is answered, whatever
 //! its steps do.
 
-use std::net::{TcpListener, TcpStream};
-use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::engine::{LONG, Told, request, with_observed_engine};
-use crate::support::no_journal;
+use crate::engine::{LONG, request, with_observed_engine};
 use flow::dataflow::{Dataflow, Response, ResponseVerdict};
 use flow::engine::{
-    self, EngineEvent, EngineSettings, EventObserver, NullObserver, RequestDeadline, RequestQueue,
-    RequestSubmission,
+    EngineEvent, EventObserver, NullObserver, RequestDeadline, RequestQueue, RequestSubmission,
 };
 use flow::step::{
     Call, Fault, FaultKind, Outcome, OutcomeReason, Request, ResponseFile, ResponseFiles, Step, StepOutcomes,

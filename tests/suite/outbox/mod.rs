@@ -133,7 +133,7 @@ impl Post {
         };
         let ran =
             engine::run(Arc::clone(dataflow), journal, settings, Arc::new(NullObserver), source, &outbox);
-        let says = ran.unwrap().unwrap();
+        let says = ran.unwrap();
         outbox.drain();
         says.try_iter().collect()
     }
