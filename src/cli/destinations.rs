@@ -79,3 +79,10 @@ impl DestinationSetup<'_> {
         }
     }
 }
+
+/// The error of a run without any destination.
+pub fn missing() -> CommandError {
+    let text = "responses would go nowhere: there is no destination";
+    let failure = CommandError::new(CommandErrorKind::Usage, text);
+    failure.hint("add --to, `to` in the --site file, or a folder with --output")
+}

@@ -381,11 +381,7 @@ impl Run {
         let mut destinations: Vec<DestinationService> = folder.into_iter().collect();
         destinations.extend(ways.all(&self.to, &self.back_to)?);
         if destinations.is_empty() {
-            let failure = CommandError::new(
-                CommandErrorKind::Usage,
-                "responses would go nowhere: there is no destination",
-            );
-            return Err(failure.hint("add --to, `to` in the --site file, or a folder with --output"));
+            return Err(super::destinations::missing());
         }
         let setup = OutboxSetup {
             destinations,

@@ -20,7 +20,7 @@
 //! | `budget`, `slots` | the bounds: bytes, requests |
 //! | `control`, `rate_limiter`, `call_gates`, `pause_board` | what may begin: how often, how many, and what is paused |
 //! | `dataflow_set`, `running_dataflows` | which dataflows there are; more are added while it runs |
-//! | `worker`, `scheduler`, `turn_order` | the workers' loop, requests into lanes, and in which order |
+//! | `worker`, `scheduler`, `pending_request`, `turn_order` | the workers' loop, requests into lanes, and in which order |
 //! | `queue`, `answer_queue`, `delivery`, `pending_delivery`, `response_sink` | requests in, answers out |
 //! | `panic_guard` | the end of a process whose engine broke |
 
@@ -47,6 +47,7 @@ mod panic_guard;
 mod partial_text;
 mod pause_board;
 mod pending_delivery;
+mod pending_request;
 mod placement;
 mod pool;
 mod queue;

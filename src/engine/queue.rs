@@ -171,15 +171,26 @@ pub(super) enum SchedulerMessage {
     /// The deadline of the request with this number has passed.
     Overdue(u64),
     /// The interim response to the request of this number has been made.
-    InterimMade { number: u64, response: Response },
+    InterimMade {
+        number: u64,
+        response: Response,
+    },
     /// Something that was paused may begin, or is paused now.
     Changed,
     /// The final response of another process.
-    RemoteAnswered { ticket: u64, response: Response },
+    RemoteAnswered {
+        ticket: u64,
+        response: Response,
+    },
     /// The interim response of another process.
-    RemoteInterim { ticket: u64, response: Response },
+    RemoteInterim {
+        ticket: u64,
+        response: Response,
+    },
     /// Another process cannot run a request that it was given.
-    RemoteRefused { ticket: u64 },
+    RemoteRefused {
+        ticket: u64,
+    },
     /// Another process has connected, or is lost.
     ProcessesChanged,
     /// No more requests come.

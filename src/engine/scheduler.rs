@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use timely::worker::Worker;
 
 use crate::dataflow::{RequestPriority, Response, ResponseVerdict};
-use crate::journal::Receipt;
 use crate::step::{Digest, Fault, Request};
 
 use super::answer_queue::{AnswerSender, AnswerTurn, AnsweredRequest};
@@ -23,10 +22,10 @@ use super::event::{EngineEvent, tell};
 use super::job::RunEnvironment;
 use super::lane::{LaneInput, LaneResponse};
 use super::lane_builder::LaneBuilder;
+use super::pending_request::{DataflowQueue, PendingRequest};
 use super::placement::{PlacedRequest, RemotePlace, RequestPlacement};
 use super::queue::{RequestDeadline, RequestSubmission, SchedulerHandle, SchedulerMessage};
 use super::remote::RemoteRequestKey;
-use super::timer::TimerAlarm;
 use super::turn_order::{TurnCandidate, TurnOrder};
 
 /// The scheduler's channels: messages from the queue, and responses to the delivery threads.
@@ -35,9 +34,6 @@ pub struct SchedulerChannels {
     pub answers: AnswerSender,
     pub scheduler: SchedulerHandle,
 }
-
-/// Processes that may be lost in a row while they run a request and before any of its steps has ended.
-const LOSSES_MAX: u32 = 10;
 
 pub struct RequestScheduler<'a> {
     lanes: Vec<Lane>,
@@ -61,69 +57,6 @@ struct Lane {
     input: LaneInput,
     dataflow: usize,
     current: Option<PendingRequest>,
-}
-
-#[derive(Default)]
-struct DataflowQueue {
-    /// The idle lanes, used in turn so that each gets its share. There is one lane more than requests may be
-    /// in work, for requests that are only to be answered, as cancelled ones.
-    idle: VecDeque<usize>,
-    /// Requests that only get an error response.
-    ended: VecDeque<PendingRequest>,
-    /// The others, by priority.
-    waiting: [VecDeque<PendingRequest>; RequestPriority::ALL.len()],
-}
-
-impl DataflowQueue {
-    fn all(&self) -> impl Iterator<Item = &PendingRequest> {
-        self.ended.iter().chain(self.waiting.iter().flatten())
-    }
-
-    fn all_mut(&mut self) -> impl Iterator<Item = &mut PendingRequest> {
-        self.ended.iter_mut().chain(self.waiting.iter_mut().flatten())
-    }
-}
-
-/// A request that has no final response yet.
-struct PendingRequest {
-    /// The key of this entry: the same request may be here twice.
-    number: u64,
-    dataflow: usize,
-    receipt: Receipt,
-    /// The priority under which it has its slot.
-    priority: RequestPriority,
-    /// The fault because of which it is not run; fixed once it has a lane.
-    refused: Option<Fault>,
-    /// The timely time of its epoch; 0 while it waits for a lane.
-    began: u64,
-    /// The time from its acceptance to its deadline, with the alarm for it.
-    deadline: Option<(Duration, TimerAlarm)>,
-    supersedes: Option<Digest>,
-    /// Closed once the sink has taken the interim response.
-    earlier: Option<Receiver<()>>,
-    /// The time of its deadline.
-    due: Option<Instant>,
-    /// Whether it was cancelled after it had taken its lane.
-    is_cancelled: bool,
-    /// Its place, if another process runs it.
-    place: Option<RemotePlace>,
-    /// Processes that were lost in a row while they ran it and before any of its steps had ended.
-    losses: u32,
-    /// The runs that had ended when the last process was lost.
-    ended_before: usize,
-    /// The fault because of which it is no longer run, after such losses.
-    gave_up: Option<Fault>,
-}
-
-impl PendingRequest {
-    fn request(&self) -> &Arc<Request> {
-        self.receipt.request()
-    }
-
-    /// Whether no step of it is to run: it only gets its error response.
-    fn is_ended(&self) -> bool {
-        self.refused.is_some()
-    }
 }
 
 impl<'a> RequestScheduler<'a> {
@@ -520,9 +453,7 @@ fn remote_place(
     work: &RunEnvironment,
     pending: &mut PendingRequest,
 ) -> Option<RemotePlace> {
-    if pending.losses >= LOSSES_MAX && pending.refused.is_none() {
-        pending.gave_up = Some(deadly(pending.losses));
-    }
+    pending.give_up_after_losses();
     let number = pending.receipt.number().filter(|_| !pending.is_ended() && pending.gave_up.is_none());
     let Some(number) = number else {
         placement.place_here();
@@ -551,13 +482,6 @@ fn begin_here(input: &mut LaneInput, pending: &mut PendingRequest) {
     if let Some((after, _)) = pending.deadline.as_ref().filter(|_| pending.losses > 0 && is_overdue) {
         order(input, LaneOrder::Overdue(*after));
     }
-}
-
-fn deadly(losses: u32) -> Fault {
-    Fault::new(
-        format!("{losses} processes were lost while they ran this request, and no step of it finished"),
-        "See in their logs why they ended. `flow retry` with the request's name runs it once more.",
-    )
 }
 
 /// Sends an order at a time of its own. The input passes it on only when it advances.
