@@ -7,7 +7,7 @@ use crate::dicom::site::{SENDER, VerifyMethod};
 use crate::dicom::{AeTitle, DeliveredObjects, PeerAddress, RequestedCommitments};
 use crate::outbox::{DeliveryPolicy, DestinationService};
 
-use super::exit::CommandError;
+use super::exit::{CommandError, CommandErrorKind};
 use super::site::SiteSettings;
 
 pub struct DestinationSetup<'a> {

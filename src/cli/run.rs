@@ -368,9 +368,8 @@ impl Run {
         let site = &self.site;
         let (quick, give_up_after) = (self.chosen.retry.clone(), self.chosen.keep_trying);
         let policy = DeliveryPolicy { quick, give_up_after, ..DeliveryPolicy::default() };
-        let listens = self.listen.address(site).is_some();
         let own_title = site.ae_title(self.listen.ae_title());
-        let commitments = listens.then_some(&links.commitments);
+        let commitments = self.listen.address(site).map(|_| &links.commitments);
         let ways = DestinationSetup { site, own_title, policy, commitments, delivered: &links.delivered };
         let policy = ways.policy.clone();
         let folder = folder.map(|folder| {
@@ -420,9 +419,8 @@ impl Run {
     /// open or that an operator has asked something for.
     fn is_bare(&self, service: &Service) -> Result<bool, CommandError> {
         let journal = &service.journal;
-        let has_destination = !self.to.is_empty() || !self.back_to.is_empty();
-        let has_work = !journal.open_requests()?.is_empty() || journal.has_operator_requests()?;
-        Ok(self.site.site.is_none() && !has_destination && !has_work)
+        let has_site = self.site.site.is_some() || !self.to.is_empty() || !self.back_to.is_empty();
+        Ok(!has_site && journal.open_requests()?.is_empty() && !journal.has_operator_requests()?)
     }
 
     fn input(

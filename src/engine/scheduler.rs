@@ -9,12 +9,12 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use timely::worker::Worker;
 
 use crate::dataflow::{RequestPriority, Response, ResponseVerdict};
-use crate::step::{Digest, Fault, Request};
+use crate::step::{Digest, Fault};
 
 use super::answer_queue::{AnswerSender, AnswerTurn, AnsweredRequest};
 use super::epoch::{EpochBegin, LaneOrder};
