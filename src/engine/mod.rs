@@ -11,7 +11,7 @@
 //! | `open`, `node`, `close` | its operators |
 //! | `chain` | which nodes share an operator |
 //! | `to_worker` | its channels between workers |
-//! | `remote`, `placement` | other processes that run whole requests, and which request runs where |
+//! | `remote`, `remote_request`, `placement` | other processes that run whole requests, and which request runs where |
 //! | `epoch` | what they share about a request |
 //! | `job`, `run`, `pool` | steps, off the workers' threads |
 //! | `call_records` | the answers to calls, in the journal before anything uses them |
@@ -20,7 +20,7 @@
 //! | `budget`, `slots` | the bounds: bytes, requests |
 //! | `control`, `rate_limiter`, `call_gates`, `pause_board` | what may begin: how often, how many, and what is paused |
 //! | `dataflow_set`, `running_dataflows` | which dataflows there are; more are added while it runs |
-//! | `worker`, `scheduler`, `turn_order` | the workers' loop, requests into lanes, and in which order |
+//! | `worker`, `scheduler`, `pending_request`, `turn_order` | the workers' loop, requests into lanes, and in which order |
 //! | `queue`, `answer_queue`, `delivery`, `pending_delivery`, `response_sink` | requests in, answers out |
 //! | `panic_guard` | the end of a process whose engine broke |
 
@@ -47,11 +47,13 @@ mod panic_guard;
 mod partial_text;
 mod pause_board;
 mod pending_delivery;
+mod pending_request;
 mod placement;
 mod pool;
 mod queue;
 mod rate_limiter;
 mod remote;
+mod remote_request;
 mod response_sink;
 mod room_signal;
 mod run;
@@ -82,10 +84,8 @@ pub use pending_delivery::{PendingDelivery, UndeliveredResponse};
 pub use queue::{
     PausedWaits, RequestCanceller, RequestDeadline, RequestQueue, RequestSubmission, RequestSubmitter,
 };
-pub use remote::{
-    ProcessMesh, RemotePeer, RemoteProcesses, RemoteReports, RemoteRequest, RemoteRequestKey, RunNotRecorded,
-    RunRecorder,
-};
+pub use remote::{ProcessMesh, RemotePeer, RemoteProcesses, RemoteReports};
+pub use remote_request::{RemoteRequest, RemoteRequestKey, RunNotRecorded, RunRecorder};
 pub use response_sink::ResponseSink;
 pub use running_dataflows::DataflowRefusal;
 

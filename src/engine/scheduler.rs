@@ -9,24 +9,22 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use timely::worker::Worker;
 
 use crate::dataflow::{RequestPriority, Response, ResponseVerdict};
-use crate::journal::Receipt;
-use crate::step::{Digest, Fault, Request};
+use crate::step::{Digest, Fault};
 
 use super::answer_queue::{AnswerSender, AnswerTurn, AnsweredRequest};
-use super::epoch::{EpochBegin, LaneOrder};
+use super::epoch::LaneOrder;
 use super::event::{EngineEvent, tell};
-use super::job::RunEnvironment;
 use super::lane::{LaneInput, LaneResponse};
 use super::lane_builder::LaneBuilder;
-use super::placement::{PlacedRequest, RemotePlace, RequestPlacement};
+use super::pending_request::{PendingRequest, begin_here, order, remote_place};
+use super::placement::RequestPlacement;
 use super::queue::{RequestDeadline, RequestSubmission, SchedulerHandle, SchedulerMessage};
-use super::remote::RemoteRequestKey;
-use super::timer::TimerAlarm;
+use super::remote_request::RemoteRequestKey;
 use super::turn_order::{TurnCandidate, TurnOrder};
 
 /// The scheduler's channels: messages from the queue, and responses to the delivery threads.
@@ -35,9 +33,6 @@ pub struct SchedulerChannels {
     pub answers: AnswerSender,
     pub scheduler: SchedulerHandle,
 }
-
-/// Processes that may be lost in a row while they run a request and before any of its steps has ended.
-const LOSSES_MAX: u32 = 10;
 
 pub struct RequestScheduler<'a> {
     lanes: Vec<Lane>,
@@ -81,47 +76,6 @@ impl DataflowQueue {
 
     fn all_mut(&mut self) -> impl Iterator<Item = &mut PendingRequest> {
         self.ended.iter_mut().chain(self.waiting.iter_mut().flatten())
-    }
-}
-
-/// A request that has no final response yet.
-struct PendingRequest {
-    /// The key of this entry: the same request may be here twice.
-    number: u64,
-    dataflow: usize,
-    receipt: Receipt,
-    priority: RequestPriority,
-    /// The fault because of which it is not run; fixed once it has a lane.
-    refused: Option<Fault>,
-    /// The timely time of its epoch; 0 while it waits for a lane.
-    began: u64,
-    /// The time from its acceptance to its deadline, with the alarm for it.
-    deadline: Option<(Duration, TimerAlarm)>,
-    supersedes: Option<Digest>,
-    /// Closed once the sink has taken the interim response.
-    earlier: Option<Receiver<()>>,
-    /// The time of its deadline.
-    due: Option<Instant>,
-    /// Whether it was cancelled after it had taken its lane.
-    is_cancelled: bool,
-    /// Its place, if another process runs it.
-    place: Option<RemotePlace>,
-    /// Processes that were lost in a row while they ran it and before any of its steps had ended.
-    losses: u32,
-    /// The runs that had ended when the last process was lost.
-    ended_before: usize,
-    /// The fault because of which it is no longer run, after such losses.
-    gave_up: Option<Fault>,
-}
-
-impl PendingRequest {
-    fn request(&self) -> &Arc<Request> {
-        self.receipt.request()
-    }
-
-    /// Whether no step of it is to run: it only gets its error response.
-    fn is_ended(&self) -> bool {
-        self.refused.is_some()
     }
 }
 
@@ -482,9 +436,12 @@ impl RequestScheduler<'_> {
             placement.end(Some(place));
             let memories = &self.builder.shared[*dataflow].work.memories;
             let ended = memories.ended_elsewhere(place.key.memory());
-            let is_futile = ended == std::mem::replace(&mut pending.ended_before, ended);
-            pending.losses = if is_futile { pending.losses + 1 } else { 1 };
-            memories.taken_up(place.key.number);
+            // Only its connection was lost, if the process still has the request.
+            if !placement.is_held(&place) {
+                let is_futile = ended == std::mem::replace(&mut pending.ended_before, ended);
+                pending.losses = if is_futile { pending.losses + 1 } else { 1 };
+                memories.taken_up(place.key.number);
+            }
             self.begin(index);
         }
         let in_work = |key: &RemoteRequestKey| {
@@ -497,56 +454,4 @@ impl RequestScheduler<'_> {
         };
         self.placement.iter().for_each(|placement| placement.release(in_work));
     }
-}
-
-/// Gives a request to another process, if that is the place for it.
-fn remote_place(
-    placement: &mut RequestPlacement,
-    work: &RunEnvironment,
-    pending: &mut PendingRequest,
-) -> Option<RemotePlace> {
-    if pending.losses >= LOSSES_MAX && pending.refused.is_none() {
-        pending.gave_up = Some(deadly(pending.losses));
-    }
-    let number = pending.receipt.number().filter(|_| !pending.is_ended() && pending.gave_up.is_none());
-    let Some(number) = number else {
-        placement.place_here();
-        return None;
-    };
-    // After the delivery of the interim response no deadline is left.
-    let due = pending.due.filter(|_| pending.earlier.is_none());
-    let deadline = due.map(|due| due.saturating_duration_since(Instant::now()));
-    let (request, priority) = (pending.request(), pending.priority);
-    let place = placement.place(work, PlacedRequest { number, request, priority, deadline })?;
-    if pending.is_cancelled {
-        placement.cancel(&place);
-    }
-    Some(place)
-}
-
-/// Begins a request in its lane. One that another process has run before may be cancelled or overdue.
-fn begin_here(input: &mut LaneInput, pending: &mut PendingRequest) {
-    pending.began = *input.time();
-    let refused = pending.refused.clone().or_else(|| pending.gave_up.clone());
-    order(input, LaneOrder::Begin(EpochBegin { request: Arc::clone(pending.request()), refused }));
-    if pending.is_cancelled {
-        order(input, LaneOrder::Cancel);
-    }
-    let is_overdue = pending.due.is_some_and(|due| due <= Instant::now()) && pending.earlier.is_none();
-    if let Some((after, _)) = pending.deadline.as_ref().filter(|_| pending.losses > 0 && is_overdue) {
-        order(input, LaneOrder::Overdue(*after));
-    }
-}
-
-fn deadly(losses: u32) -> Fault {
-    Fault::new(
-        format!("{losses} processes were lost while they ran this request, and no step of it finished"),
-        "See in their logs why they ended. `flow retry` with the request's name runs it once more.",
-    )
-}
-
-/// Sends an order at a time of its own. The input passes it on only when it advances.
-fn order(input: &mut LaneInput, order: LaneOrder) {
-    input.send_batch(&mut vec![order]);
-    input.advance_to(input.time() + 1);
 }
