@@ -18,7 +18,7 @@ use crate::step::{
 };
 use crate::store::{Store, StoreError};
 
-use super::remote::{RemoteRequestKey, RunNotRecorded, RunRecorder};
+use super::remote_request::{RemoteRequestKey, RunNotRecorded, RunRecorder};
 
 /// The requests in work whose runs this process records. Those that another process accepted are not among
 /// them.

@@ -11,7 +11,7 @@
 //! | `open`, `node`, `close` | its operators |
 //! | `chain` | which nodes share an operator |
 //! | `to_worker` | its channels between workers |
-//! | `remote`, `placement` | other processes that run whole requests, and which request runs where |
+//! | `remote`, `remote_request`, `placement` | other processes that run whole requests, and which request runs where |
 //! | `epoch` | what they share about a request |
 //! | `job`, `run`, `pool` | steps, off the workers' threads |
 //! | `call_records` | the answers to calls, in the journal before anything uses them |
@@ -53,6 +53,7 @@ mod pool;
 mod queue;
 mod rate_limiter;
 mod remote;
+mod remote_request;
 mod response_sink;
 mod room_signal;
 mod run;
@@ -83,10 +84,8 @@ pub use pending_delivery::{PendingDelivery, UndeliveredResponse};
 pub use queue::{
     PausedWaits, RequestCanceller, RequestDeadline, RequestQueue, RequestSubmission, RequestSubmitter,
 };
-pub use remote::{
-    ProcessMesh, RemotePeer, RemoteProcesses, RemoteReports, RemoteRequest, RemoteRequestKey, RunNotRecorded,
-    RunRecorder,
-};
+pub use remote::{ProcessMesh, RemotePeer, RemoteProcesses, RemoteReports};
+pub use remote_request::{RemoteRequest, RemoteRequestKey, RunNotRecorded, RunRecorder};
 pub use response_sink::ResponseSink;
 pub use running_dataflows::DataflowRefusal;
 

@@ -1,6 +1,5 @@
-//! What the scheduler knows of a request until it has its final response.
+//! A request that the scheduler has, until its final response leaves its lane.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -9,33 +8,14 @@ use crate::dataflow::RequestPriority;
 use crate::journal::Receipt;
 use crate::step::{Digest, Fault, Request};
 
-use super::placement::RemotePlace;
+use super::epoch::{EpochBegin, LaneOrder};
+use super::job::RunEnvironment;
+use super::lane::LaneInput;
+use super::placement::{PlacedRequest, RemotePlace, RequestPlacement};
 use super::timer::TimerAlarm;
 
 /// Processes that may be lost in a row while they run a request and before any of its steps has ended.
 const LOSSES_MAX: u32 = 10;
-
-/// The requests of a dataflow that wait for a lane, and its idle lanes.
-#[derive(Default)]
-pub struct DataflowQueue {
-    /// The idle lanes, used in turn so that each gets its share. There is one lane more than requests may be
-    /// in work, for requests that are only to be answered, as cancelled ones.
-    pub idle: VecDeque<usize>,
-    /// Requests that only get an error response.
-    pub ended: VecDeque<PendingRequest>,
-    /// The others, by priority.
-    pub waiting: [VecDeque<PendingRequest>; RequestPriority::ALL.len()],
-}
-
-impl DataflowQueue {
-    pub fn all(&self) -> impl Iterator<Item = &PendingRequest> {
-        self.ended.iter().chain(self.waiting.iter().flatten())
-    }
-
-    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut PendingRequest> {
-        self.ended.iter_mut().chain(self.waiting.iter_mut().flatten())
-    }
-}
 
 /// A request that has no final response yet.
 pub struct PendingRequest {
@@ -43,7 +23,6 @@ pub struct PendingRequest {
     pub number: u64,
     pub dataflow: usize,
     pub receipt: Receipt,
-    /// The priority under which it has its slot.
     pub priority: RequestPriority,
     /// The fault because of which it is not run; fixed once it has a lane.
     pub refused: Option<Fault>,
@@ -77,12 +56,44 @@ impl PendingRequest {
     pub fn is_ended(&self) -> bool {
         self.refused.is_some()
     }
+}
 
-    /// Fixes the fault because of which it is no longer run, once too many processes were lost with it.
-    pub fn give_up_after_losses(&mut self) {
-        if self.losses >= LOSSES_MAX && self.refused.is_none() {
-            self.gave_up = Some(deadly(self.losses));
-        }
+/// Gives a request to another process, if that is the place for it.
+pub fn remote_place(
+    placement: &mut RequestPlacement,
+    work: &RunEnvironment,
+    pending: &mut PendingRequest,
+) -> Option<RemotePlace> {
+    if pending.losses >= LOSSES_MAX && pending.refused.is_none() {
+        pending.gave_up = Some(deadly(pending.losses));
+    }
+    let number = pending.receipt.number().filter(|_| !pending.is_ended() && pending.gave_up.is_none());
+    let Some(number) = number else {
+        placement.place_here();
+        return None;
+    };
+    // After the delivery of the interim response no deadline is left.
+    let due = pending.due.filter(|_| pending.earlier.is_none());
+    let deadline = due.map(|due| due.saturating_duration_since(Instant::now()));
+    let (request, priority) = (pending.request(), pending.priority);
+    let place = placement.place(work, PlacedRequest { number, request, priority, deadline })?;
+    if pending.is_cancelled {
+        placement.cancel(&place);
+    }
+    Some(place)
+}
+
+/// Begins a request in its lane. One that another process has run before may be cancelled or overdue.
+pub fn begin_here(input: &mut LaneInput, pending: &mut PendingRequest) {
+    pending.began = *input.time();
+    let refused = pending.refused.clone().or_else(|| pending.gave_up.clone());
+    order(input, LaneOrder::Begin(EpochBegin { request: Arc::clone(pending.request()), refused }));
+    if pending.is_cancelled {
+        order(input, LaneOrder::Cancel);
+    }
+    let is_overdue = pending.due.is_some_and(|due| due <= Instant::now()) && pending.earlier.is_none();
+    if let Some((after, _)) = pending.deadline.as_ref().filter(|_| pending.losses > 0 && is_overdue) {
+        order(input, LaneOrder::Overdue(*after));
     }
 }
 
@@ -91,4 +102,10 @@ fn deadly(losses: u32) -> Fault {
         format!("{losses} processes were lost while they ran this request, and no step of it finished"),
         "See in their logs why they ended. `flow retry` with the request's name runs it once more.",
     )
+}
+
+/// Sends an order at a time of its own. The input passes it on only when it advances.
+pub fn order(input: &mut LaneInput, order: LaneOrder) {
+    input.send_batch(&mut vec![order]);
+    input.advance_to(input.time() + 1);
 }

@@ -11,7 +11,8 @@ use crate::dataflow::RequestPriority;
 use crate::step::Request;
 
 use super::job::RunEnvironment;
-use super::remote::{RemotePeer, RemoteProcesses, RemoteRequest, RemoteRequestKey};
+use super::remote::{RemotePeer, RemoteProcesses};
+use super::remote_request::{RemoteRequest, RemoteRequestKey};
 
 /// The place of a request that runs in another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +85,11 @@ impl RequestPlacement {
     /// Whether the connection under which a request was given away is the current one.
     pub fn is_there(&self, place: &RemotePlace) -> bool {
         self.remote.generation(place.process) == Some(place.generation)
+    }
+
+    /// Whether the process of a request has it still, under a new connection.
+    pub fn is_held(&self, place: &RemotePlace) -> bool {
+        self.remote.holder(&place.key) == Some(place.process)
     }
 
     pub fn cancel(&self, place: &RemotePlace) {

@@ -12,7 +12,7 @@ use crate::step::{Digest, Fault};
 use super::answer_queue::{AnswerSender, AnswerTurn, AnsweredRequest};
 use super::control::EngineControl;
 use super::memory::{MemoryKey, RequestMemories};
-use super::remote::RemoteRequest;
+use super::remote_request::RemoteRequest;
 use super::running_dataflows::{DataflowRefusal, RunningDataflows};
 
 /// The entrance of the engine: requests wait here until a lane is free. Any thread may submit.

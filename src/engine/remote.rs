@@ -6,16 +6,13 @@
 //! Finished runs come back as they end and are recorded by the first process, so that none of them is done again.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use crate::dataflow::{Dataflow, RequestPriority, Response};
+use crate::dataflow::Response;
 use crate::journal::{JournalError, RunRecord};
-use crate::step::{Digest, Request};
 
 use super::memory::RequestMemories;
 use super::queue::{SchedulerHandle, SchedulerMessage};
+use super::remote_request::{RemoteRequest, RemoteRequestKey, RunRecorder};
 
 /// The part of this process among several.
 #[derive(Clone)]
@@ -24,35 +21,6 @@ pub enum ProcessMesh {
     First(Arc<dyn RemoteProcesses>),
     /// This process runs requests of the first one, which records their finished runs.
     Member(Arc<dyn RunRecorder>),
-}
-
-/// The key of a request in all processes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct RemoteRequestKey {
-    /// The number of its row in the journal of the first process.
-    pub number: i64,
-    /// Its identifier.
-    pub request: Digest,
-    /// The digest of its dataflow.
-    pub version: Digest,
-}
-
-/// A request that another process is to run.
-pub struct RemoteRequest {
-    /// The number under which it is answered; never used before.
-    pub ticket: u64,
-    /// Its key.
-    pub key: RemoteRequestKey,
-    /// The request.
-    pub request: Arc<Request>,
-    /// The dataflow that runs it.
-    pub dataflow: Arc<Dataflow>,
-    /// When it begins, among those that wait.
-    pub priority: RequestPriority,
-    /// The time that is left until its deadline; `None` if there is none, or its interim response is delivered.
-    pub deadline: Option<Duration>,
-    /// Its finished runs with their contents.
-    pub runs: Vec<(RunRecord, Vec<u8>)>,
 }
 
 /// A process that can be given requests.
@@ -94,29 +62,6 @@ pub trait RemoteProcesses: Send + Sync {
     /// Notes that a request no longer runs at a process.
     fn ended(&self, process: usize, ticket: u64);
 }
-
-/// The recorder of finished runs in the first process, for a process that runs requests of it.
-pub trait RunRecorder: Send + Sync {
-    /// Has a run recorded, without waiting for it.
-    fn note(&self, key: &RemoteRequestKey, record: RunRecord, content: Vec<u8>);
-
-    /// Has a run recorded; when this returns, it is on the disk of the first process. Waits as long as that process is
-    /// away.
-    ///
-    /// # Errors
-    /// If the request is no longer wanted.
-    fn note_durably(
-        &self,
-        key: &RemoteRequestKey,
-        record: RunRecord,
-        content: Vec<u8>,
-    ) -> Result<(), RunNotRecorded>;
-}
-
-/// The request of a run is no longer run here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the request is no longer run by this process")]
-pub struct RunNotRecorded;
 
 /// The way of reports of other processes into the engine, from any thread.
 #[derive(Clone)]

@@ -17,15 +17,14 @@ use crate::dataflow::{RequestPriority, Response, ResponseVerdict};
 use crate::step::{Digest, Fault};
 
 use super::answer_queue::{AnswerSender, AnswerTurn, AnsweredRequest};
-use super::epoch::{EpochBegin, LaneOrder};
+use super::epoch::LaneOrder;
 use super::event::{EngineEvent, tell};
-use super::job::RunEnvironment;
 use super::lane::{LaneInput, LaneResponse};
 use super::lane_builder::LaneBuilder;
-use super::pending_request::{DataflowQueue, PendingRequest};
-use super::placement::{PlacedRequest, RemotePlace, RequestPlacement};
+use super::pending_request::{PendingRequest, begin_here, order, remote_place};
+use super::placement::RequestPlacement;
 use super::queue::{RequestDeadline, RequestSubmission, SchedulerHandle, SchedulerMessage};
-use super::remote::RemoteRequestKey;
+use super::remote_request::RemoteRequestKey;
 use super::turn_order::{TurnCandidate, TurnOrder};
 
 /// The scheduler's channels: messages from the queue, and responses to the delivery threads.
@@ -57,6 +56,27 @@ struct Lane {
     input: LaneInput,
     dataflow: usize,
     current: Option<PendingRequest>,
+}
+
+#[derive(Default)]
+struct DataflowQueue {
+    /// The idle lanes, used in turn so that each gets its share. There is one lane more than requests may be
+    /// in work, for requests that are only to be answered, as cancelled ones.
+    idle: VecDeque<usize>,
+    /// Requests that only get an error response.
+    ended: VecDeque<PendingRequest>,
+    /// The others, by priority.
+    waiting: [VecDeque<PendingRequest>; RequestPriority::ALL.len()],
+}
+
+impl DataflowQueue {
+    fn all(&self) -> impl Iterator<Item = &PendingRequest> {
+        self.ended.iter().chain(self.waiting.iter().flatten())
+    }
+
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut PendingRequest> {
+        self.ended.iter_mut().chain(self.waiting.iter_mut().flatten())
+    }
 }
 
 impl<'a> RequestScheduler<'a> {
@@ -117,6 +137,7 @@ impl<'a> RequestScheduler<'a> {
                 }
                 Ok(SchedulerMessage::Changed) => {}
                 Ok(SchedulerMessage::Cancel { request, version }) => self.cancel(request, version),
+                Ok(SchedulerMessage::Hurry(request)) => self.hurry(request),
                 Ok(SchedulerMessage::RemoteAnswered { ticket, response }) => {
                     self.take_answer(ticket, response)
                 }
@@ -125,7 +146,6 @@ impl<'a> RequestScheduler<'a> {
                 }
                 Ok(SchedulerMessage::RemoteRefused { ticket }) => self.take_back(ticket),
                 Ok(SchedulerMessage::ProcessesChanged) => self.follow_processes(),
-                Ok(SchedulerMessage::Hurry(request)) => self.hurry(request),
                 Ok(SchedulerMessage::Overdue(number)) => self.overdue(number),
                 Ok(SchedulerMessage::InterimMade { number, response }) => {
                     self.deliver_interim(number, response)
@@ -430,9 +450,12 @@ impl RequestScheduler<'_> {
             placement.end(Some(place));
             let memories = &self.builder.shared[*dataflow].work.memories;
             let ended = memories.ended_elsewhere(place.key.memory());
-            let is_futile = ended == std::mem::replace(&mut pending.ended_before, ended);
-            pending.losses = if is_futile { pending.losses + 1 } else { 1 };
-            memories.taken_up(place.key.number);
+            // Only its connection was lost, if the process still has the request.
+            if !placement.is_held(&place) {
+                let is_futile = ended == std::mem::replace(&mut pending.ended_before, ended);
+                pending.losses = if is_futile { pending.losses + 1 } else { 1 };
+                memories.taken_up(place.key.number);
+            }
             self.begin(index);
         }
         let in_work = |key: &RemoteRequestKey| {
@@ -445,47 +468,4 @@ impl RequestScheduler<'_> {
         };
         self.placement.iter().for_each(|placement| placement.release(in_work));
     }
-}
-
-/// Gives a request to another process, if that is the place for it.
-fn remote_place(
-    placement: &mut RequestPlacement,
-    work: &RunEnvironment,
-    pending: &mut PendingRequest,
-) -> Option<RemotePlace> {
-    pending.give_up_after_losses();
-    let number = pending.receipt.number().filter(|_| !pending.is_ended() && pending.gave_up.is_none());
-    let Some(number) = number else {
-        placement.place_here();
-        return None;
-    };
-    // After the delivery of the interim response no deadline is left.
-    let due = pending.due.filter(|_| pending.earlier.is_none());
-    let deadline = due.map(|due| due.saturating_duration_since(Instant::now()));
-    let (request, priority) = (pending.request(), pending.priority);
-    let place = placement.place(work, PlacedRequest { number, request, priority, deadline })?;
-    if pending.is_cancelled {
-        placement.cancel(&place);
-    }
-    Some(place)
-}
-
-/// Begins a request in its lane. One that another process has run before may be cancelled or overdue.
-fn begin_here(input: &mut LaneInput, pending: &mut PendingRequest) {
-    pending.began = *input.time();
-    let refused = pending.refused.clone().or_else(|| pending.gave_up.clone());
-    order(input, LaneOrder::Begin(EpochBegin { request: Arc::clone(pending.request()), refused }));
-    if pending.is_cancelled {
-        order(input, LaneOrder::Cancel);
-    }
-    let is_overdue = pending.due.is_some_and(|due| due <= Instant::now()) && pending.earlier.is_none();
-    if let Some((after, _)) = pending.deadline.as_ref().filter(|_| pending.losses > 0 && is_overdue) {
-        order(input, LaneOrder::Overdue(*after));
-    }
-}
-
-/// Sends an order at a time of its own. The input passes it on only when it advances.
-fn order(input: &mut LaneInput, order: LaneOrder) {
-    input.send_batch(&mut vec![order]);
-    input.advance_to(input.time() + 1);
 }

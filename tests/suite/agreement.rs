@@ -97,7 +97,7 @@ fn run_meshed(
     std::thread::scope(|scope| {
         let member = Arc::new(ClusterMember::new(setup(1), &agreement));
         scope.spawn(move || {
-            let journal = no_journal(folder);
+            let journal = no_journal(&folder.join("store"));
             let settings = settings(workers, Some(ProcessMesh::Member(Arc::clone(&member) as _)));
             let read = |announced: &AnnouncedVersion| {
                 let tables = [random::table(), random_streams::table()];

@@ -14,7 +14,7 @@ fn number(name: &str, otherwise: usize) -> usize {
 fn no_request_is_lost_and_none_is_answered_twice_whatever_is_killed() {
     let kills = number("FLOW_CLUSTER_KILLS", 3);
     let mut dice = Dice(number("FLOW_SEED", 1) as u64);
-    let scene = ClusterScene::new(3, 30 + 20 * kills, ["sleep 0.15", "sleep 0.25"], "");
+    let scene = ClusterScene::new(3, 30 + 70 * kills, ["sleep 0.15", "sleep 0.25"], "");
     let mut processes: Vec<Background> = [1, 2, 0].map(|index| scene.start(index, &[])).into();
     processes.rotate_right(1);
     let (mut outages, mut again) = (Vec::new(), 0);

@@ -61,13 +61,16 @@ impl ClusterScene {
     }
 
     pub fn command(&self, index: usize, more: &[&str]) -> Command {
-        let mut arguments = vec!["run", "two.yaml", "--hosts", "hosts", "-w", "2", "--lanes", "8"];
+        let mut arguments = vec!["run", "two.yaml", "-w", "2", "--lanes", "8"];
         let (count, index) = (self.processes.to_string(), index.to_string());
         arguments.extend(["-n", &count, "-p", &index]);
         let files: Vec<String> = (0..self.requests).map(|number| format!("r{number}")).collect();
         if index == "0" {
             arguments.push("--files");
             arguments.extend(files.iter().map(String::as_str));
+        }
+        if !more.contains(&"--hosts") {
+            arguments.extend(["--hosts", "hosts"]);
         }
         arguments.extend(more);
         self.place.flow(&arguments)
