@@ -10,7 +10,7 @@ use super::error::BackupError;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CheckedRequests {
     pub all: usize,
-    /// Those that are not answered: the flow that uses the backup goes on with them.
+    /// Unanswered requests: the flow that uses the backup goes on with them.
     pub open: usize,
     /// Files that the journal names and that are not there, with the names of their requests.
     pub missing: Vec<String>,

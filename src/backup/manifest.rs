@@ -1,4 +1,4 @@
-//! What a backup is of.
+//! The content of a backup.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};

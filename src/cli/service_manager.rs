@@ -1,4 +1,4 @@
-//! What a service manager is told: that flow is ready, that it is alive, and that it is ending.
+//! Messages to a service manager: that flow is ready, that it is alive, and that it is ending.
 //!
 //! The protocol is that of `sd_notify(3)`: lines in one datagram to the socket that `NOTIFY_SOCKET` names. Without it
 //! nothing is told. With `WATCHDOG_USEC` flow says in time that it is alive: each time only after the thread that

@@ -40,9 +40,9 @@ pub struct RunOrder {
     /// The name of its priority.
     pub priority: PriorityName,
     pub deadline: Option<Duration>,
-    /// Its finished runs, each with the bytes of its content.
+    /// The finished runs, each with the bytes of its content.
     pub runs: Vec<(RunRecord, usize)>,
-    /// Its dataflow, if this process has not been told of it.
+    /// The dataflow, if this process has not been told of it.
     pub dataflow: Option<AnnouncedVersion>,
 }
 

@@ -41,7 +41,7 @@ pub enum HandshakeError {
     Refused(String),
 }
 
-/// What a process says of itself.
+/// The announcement of a process about itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HelloMessage {
     protocol: u32,
@@ -56,7 +56,7 @@ pub struct HelloMessage {
     pub held: Vec<RemoteRequestKey>,
 }
 
-/// What process 0 says to it.
+/// The answer of process 0.
 #[derive(Serialize, Deserialize)]
 pub enum WelcomeMessage {
     Joined {
@@ -75,7 +75,7 @@ impl HelloMessage {
         HelloMessage { protocol: PROTOCOL, flow, process, instance, workers, agreement, held }
     }
 
-    /// What is different in a process with these settings, in words.
+    /// The differences of a process from these settings, in words.
     fn difference(&self, ours: &HelloMessage) -> Option<String> {
         if (self.protocol, &self.flow) != (ours.protocol, &ours.flow) {
             let HelloMessage { flow: theirs, .. } = self;

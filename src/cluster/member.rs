@@ -59,7 +59,7 @@ struct MemberRequest {
     interim: Option<Response>,
 }
 
-/// What the frames of process 0 act on.
+/// The state that the frames of process 0 act on.
 struct MemberEngine<'a> {
     queue: &'a RequestQueue,
     submitter: RequestSubmitter,

@@ -1,4 +1,4 @@
-//! What process 0 knows of another process.
+//! The knowledge of process 0 about another process.
 
 use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -24,7 +24,7 @@ pub struct MemberEntry {
     pub address: String,
     pub workers: usize,
     link: Option<LinkSender>,
-    /// That of its connection, also for a moment after its loss.
+    /// The generation of its connection, also for a moment after its loss.
     generation: Option<u64>,
     instance: u64,
     heard: Instant,

@@ -37,7 +37,7 @@ pub struct PendingRequest {
     pub due: Option<Instant>,
     /// Whether it was cancelled after it had taken its lane.
     pub is_cancelled: bool,
-    /// Its place, if another process runs it.
+    /// The place of the request, if another process runs it.
     pub place: Option<RemotePlace>,
     /// Processes that were lost in a row while they ran it and before any of its steps had ended.
     pub losses: u32,

@@ -19,16 +19,16 @@ use super::remote_request::{RemoteRequest, RemoteRequestKey, RunRecorder};
 pub enum ProcessMesh {
     /// Requests come in at this process, and others run some of them.
     First(Arc<dyn RemoteProcesses>),
-    /// This process runs requests of the first one, which records their finished runs.
+    /// A process that runs requests of the first one, which records their finished runs.
     Member(Arc<dyn RunRecorder>),
 }
 
 /// A process that can be given requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RemotePeer {
-    /// Its index.
+    /// The index.
     pub process: usize,
-    /// Its worker threads: it is given requests in proportion.
+    /// The worker threads of a process: it is given requests in proportion.
     pub workers: usize,
 }
 

@@ -14,7 +14,7 @@ use crate::step::{Digest, Request};
 pub struct RemoteRequestKey {
     /// The number of its row in the journal of the first process.
     pub number: i64,
-    /// Its identifier.
+    /// The identifier.
     pub request: Digest,
     /// The digest of its dataflow.
     pub version: Digest,
@@ -24,7 +24,7 @@ pub struct RemoteRequestKey {
 pub struct RemoteRequest {
     /// The number under which it is answered; never used before.
     pub ticket: u64,
-    /// Its key.
+    /// The key.
     pub key: RemoteRequestKey,
     /// The request.
     pub request: Arc<Request>,
@@ -34,7 +34,7 @@ pub struct RemoteRequest {
     pub priority: RequestPriority,
     /// The time that is left until its deadline; `None` if there is none, or its interim response is delivered.
     pub deadline: Option<Duration>,
-    /// Its finished runs with their contents.
+    /// The finished runs with their contents.
     pub runs: Vec<(RunRecord, Vec<u8>)>,
 }
 

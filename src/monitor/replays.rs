@@ -19,7 +19,7 @@ pub struct ReplayedStep {
     pub step: String,
     /// Runs of it that were compared.
     pub runs: usize,
-    /// Those of them that gave what is recorded.
+    /// Runs that gave what is recorded.
     pub identical: usize,
     /// Microseconds of all runs together.
     pub took_us: u64,
@@ -38,12 +38,12 @@ pub struct RunDifference {
     pub parts: Vec<String>,
 }
 
-/// What came of a whole replay.
+/// The outcome of a whole replay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ReplayConclusion {
     /// Steps that were run.
     pub steps: usize,
-    /// Those that gave what is recorded.
+    /// Runs that gave what is recorded.
     pub identical: usize,
     /// Steps that did not run this time, and another kind of response.
     pub others: Vec<String>,

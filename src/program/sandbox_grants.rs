@@ -1,4 +1,4 @@
-//! What a dataflow grants to a program.
+//! The grants of a dataflow to a program.
 
 use std::path::PathBuf;
 

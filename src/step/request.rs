@@ -88,7 +88,7 @@ impl Request {
         items_digest(&self.items) == items_digest(&other.items)
     }
 
-    /// This request as a correction of an earlier one, of which it replaces items. Its identity follows from both: where
+    /// The request as a correction of an earlier one, of which it replaces items. Its identity follows from both: where
     /// a correction is taken back, the items are those of a request that was answered before, and yet the last response
     /// has to be superseded.
     #[must_use]

@@ -47,7 +47,7 @@ impl Answers {
         self.responses.len()
     }
 
-    /// What others have in place of these, which are right.
+    /// The answers that others have in place of these, which are right.
     pub fn compared(&self, found: &Answers) -> TortureAccount {
         let mut account = TortureAccount {
             accepted: found.accepted.len(),
@@ -108,7 +108,7 @@ fn names(folder: &Path) -> io::Result<Vec<String>> {
     entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }
 
-/// What was found after some kills.
+/// The findings after some kills.
 #[derive(Default)]
 pub struct TortureAccount {
     pub kills: u32,

@@ -83,7 +83,7 @@ struct Torture<'a> {
     /// Sample studies, if nothing else is given.
     sample: Option<PathBuf>,
     reference: Answers,
-    /// What the undisturbed run took.
+    /// The time of the undisturbed run.
     took: Duration,
 }
 
