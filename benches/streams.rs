@@ -60,10 +60,13 @@ fn main() {
     peer("celery", "celery_items.py", 1_000);
 }
 
+/// Steps that a loop calls one after the other.
+type LoopedSteps = fn(Hit) -> Hit;
+
 /// Prints how many items a second go through the steps of each kind, and through a loop of the same functions.
 fn print_rates(items: usize) {
     println!("{:>8}{:>14}{:>14}{:>14}{:>14}", "", "one request", "two at once", "a loop", "two loops");
-    let kinds: [(&str, &str, usize, Option<fn(Hit) -> Hit>); 3] = [
+    let kinds: [(&str, &str, usize, Option<LoopedSteps>); 3] = [
         ("flat", FLAT, 1, Some(|hit| changed(changed(changed(hit))))),
         ("text", TEXT, 8, Some(|hit| read_text(write_text(read_text(write_text(hit)))))),
         ("plain", PLAIN, 40, None),

@@ -297,6 +297,7 @@ impl CoordinatorShared {
             let Some(reports) = self.reports() else { return Ok(()) };
             match frame {
                 ReportFrame::Note(one) => {
+                    let one = *one;
                     reports.note(&one.key, one.record, content).map_err(io::Error::other)?;
                     // The thread that acknowledges ends after this one.
                     let _ = note.send((one.number, one.is_awaited));

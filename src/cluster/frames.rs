@@ -50,7 +50,7 @@ pub struct RunOrder {
 #[derive(Serialize, Deserialize)]
 pub enum ReportFrame {
     /// A run has ended; its content follows.
-    Note(RunNote),
+    Note(Box<RunNote>),
     Answer {
         ticket: u64,
         response: Box<Response>,

@@ -177,7 +177,7 @@ impl ClusterMember {
     fn begin_reports(&self, sender: &LinkSender) -> io::Result<()> {
         let mut state = self.lock();
         for (note, content) in state.notes.values() {
-            sender.send(&ReportFrame::Note(note.clone()), content)?;
+            sender.send(&ReportFrame::Note(Box::new(note.clone())), content)?;
         }
         state.link = Some(sender.clone());
         Ok(())
@@ -286,7 +286,7 @@ impl ClusterMember {
         let note = RunNote { number, key: *key, record, is_awaited };
         if let Some(link) = &state.link {
             // If the connection ends, the note is sent again over the next one.
-            let _ = link.send(&ReportFrame::Note(note.clone()), &content);
+            let _ = link.send(&ReportFrame::Note(Box::new(note.clone())), &content);
         }
         state.notes.insert(number, (note, content));
         Some(number)
