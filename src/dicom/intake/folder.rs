@@ -107,22 +107,31 @@ pub fn find_without(paths: &[PathBuf], results: &DeliveredObjects) -> Result<Fol
             Err(one) => skipped.push(one),
         }
     }
+    let studies: Vec<_> =
+        studies.into_values().map(|instances| without_copies(instances, &mut skipped)).collect();
     skipped.sort_by(|a, b| a.path.cmp(&b.path));
-    let studies = studies.into_values().map(without_copies);
-    let studies = studies.filter_map(|one| request(one, &[("source", SOURCE)])).collect();
+    let studies = studies.into_iter().filter_map(|one| request(one, &[("source", SOURCE)])).collect();
     Ok(FolderContents { studies, skipped })
 }
 
-/// The instances, of those with one SOP Instance UID and the same content in another compression the first.
-fn without_copies(mut instances: Vec<StudyInstance>) -> Vec<StudyInstance> {
+/// The instances, of those with one SOP Instance UID and the same content in another compression the first. The others
+/// are skipped.
+fn without_copies(mut instances: Vec<StudyInstance>, skipped: &mut Vec<SkippedPath>) -> Vec<StudyInstance> {
     instances.sort_by(|a, b| (&a.sop_instance_uid, &a.item.name).cmp(&(&b.sop_instance_uid, &b.item.name)));
     let mut kept: Vec<StudyInstance> = Vec::new();
     for instance in instances {
         let uid = &instance.sop_instance_uid;
-        let mut same_uid =
-            kept.iter().rev().take_while(|one| !uid.is_empty() && one.sop_instance_uid == *uid);
-        if !same_uid.any(|one| item_differences(&one.item, &instance.item).is_empty()) {
-            kept.push(instance);
+        let same_uid = kept.iter().rev().take_while(|one| !uid.is_empty() && one.sop_instance_uid == *uid);
+        let is_copy = |one: &&StudyInstance| {
+            one.item.digest != instance.item.digest && item_differences(&one.item, &instance.item).is_empty()
+        };
+        let first = same_uid.filter(is_copy).map(|first| first.item.name.clone()).next();
+        match (first, instance.item.path().map(Path::to_owned)) {
+            (Some(first), Some(path)) => {
+                let reason = format!("it is the instance of {first} in another compression");
+                skipped.push(SkippedPath { path, reason, cause: SkipCause::NotAnInstance });
+            }
+            _ => kept.push(instance),
         }
     }
     kept
