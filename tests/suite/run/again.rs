@@ -1,6 +1,7 @@
 //! What comes again, late, or is asked for by an operator.
 
 use std::fs;
+use std::process::Stdio;
 
 use flow::dataflow::{Response, ResponseVerdict};
 use flow::journal::{JournalEntry, JournalReader, RequestState};
@@ -181,12 +182,33 @@ pub fn script(place: &Place, script: &str) {
 
 const SCRIPT: [&str; 4] = ["run", "script.yaml", "--input", "in"];
 
-/// Shell code that waits until so many requests are recorded as being in their step, and kills flow.
+/// The file by which a script asks for flow to be killed: it cannot do so itself.
+const KILL: &str = "kill";
+
+fn ask_for_kill(place: &Place) -> String {
+    format!("touch {}; sleep 600", place.path(KILL).display())
+}
+
+/// Runs flow, and kills it once a script asks for that. Whether it was killed.
+fn is_killed(place: &Place) -> bool {
+    let mut command = place.flow(&SCRIPT);
+    let mut flow = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("flow starts");
+    until("flow has ended", || {
+        if fs::remove_file(place.path(KILL)).is_ok() {
+            flow.kill().expect("it can be killed");
+        }
+        flow.try_wait().expect("it is a child")
+    })
+    .code()
+    .is_none()
+}
+
+/// Shell code that waits until so many requests are recorded as being in their step, and asks for flow to be killed.
 fn kill_when_in_work(place: &Place, requests: &str) -> String {
     let (flow, state) = (env!("CARGO_BIN_EXE_flow"), place.path("flow-state"));
     let status = format!("{flow} status --json --state {}", state.display());
     let count = format!("$({status} | grep -c \"the step work\")");
-    format!("while [ {count} -lt {requests} ]; do sleep 0.01; done; kill -KILL $PPID")
+    format!("while [ {count} -lt {requests} ]; do sleep 0.01; done; {}", ask_for_kill(place))
 }
 
 #[test]
@@ -226,9 +248,9 @@ const KILLED_ONCE: &str = "killed-once";
 /// Starts flow until it is not killed any more; how many times it was.
 fn kills(place: &Place) -> usize {
     let killed = |_: &usize| {
-        let output = place.flow(&SCRIPT).output().unwrap();
+        let is_killed = is_killed(place);
         fs::write(place.path(KILLED_ONCE), "").unwrap();
-        output.status.code().is_none()
+        is_killed
     };
     (0..30).take_while(killed).count()
 }
@@ -319,8 +341,8 @@ fn a_request_stays_with_the_version_of_its_dataflow_when_the_file_has_changed() 
     let place = Place::new();
     place.study("in", 1);
     let go = place.path("go");
-    script(&place, &format!("[ -e {} ] || kill -KILL $PPID", go.display()));
-    assert!(place.flow(&SCRIPT).output().unwrap().status.code().is_none(), "it is killed");
+    script(&place, &format!("[ -e {} ] || {{ {}; }}", go.display(), ask_for_kill(&place)));
+    assert!(is_killed(&place));
     fs::write(&go, "").unwrap();
     script(&place, "exit 1");
     place.run(&SCRIPT);
