@@ -347,5 +347,6 @@ fn a_request_stays_with_the_version_of_its_dataflow_when_the_file_has_changed() 
     script(&place, "exit 1");
     place.run(&SCRIPT);
     let response = place.response("flow-output").1;
-    assert_eq!(response.verdict, ResponseVerdict::Complete, "the script of the new file fails");
+    let verdict = response.verdict;
+    assert_eq!(verdict, ResponseVerdict::Complete, "the script of the new file fails: {response:?}");
 }
