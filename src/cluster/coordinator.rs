@@ -30,6 +30,9 @@ const HANDSHAKES_MAX: usize = 64;
 /// How often it is looked which process is gone for good.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// The longest wait at the end for processes that have just been lost: they come back to be told of it.
+const END_WAIT: Duration = Duration::from_secs(3);
+
 /// The time in which notes of finished runs are gathered for one commit.
 const NOTES_GATHERED: Duration = Duration::from_millis(50);
 
@@ -47,6 +50,8 @@ pub struct CoordinatorShared {
     state: Mutex<CoordinatorState>,
     changed: Condvar,
     reports: OnceLock<RemoteReports>,
+    /// Every request is answered: who connects is told.
+    is_ending: AtomicBool,
     is_ended: AtomicBool,
     handshakes: AtomicUsize,
     file: StandingFile,
@@ -87,6 +92,7 @@ impl ClusterCoordinator {
             state: Mutex::new(state_now),
             changed: Condvar::new(),
             reports: OnceLock::new(),
+            is_ending: AtomicBool::new(false),
             is_ended: AtomicBool::new(false),
             handshakes: AtomicUsize::new(0),
             file: StandingFile::at(state),
@@ -129,11 +135,14 @@ impl ClusterCoordinator {
         }
     }
 
-    /// Ends all other processes: every request is answered.
+    /// Ends all other processes: every request is answered. Those that were lost just before are waited for.
     pub fn end(self) {
-        self.shared.lock().members.iter().for_each(|member| {
-            member.send(&OrderFrame::End, &[]);
-        });
+        let mut state = self.shared.lock();
+        self.shared.is_ending.store(true, Ordering::Release);
+        state.members.iter_mut().for_each(MemberEntry::dismiss);
+        let is_awaited =
+            |state: &mut CoordinatorState| state.members.iter().any(|member| member.may_return(END_WAIT));
+        drop(self.shared.changed.wait_timeout_while(state, END_WAIT, is_awaited));
     }
 }
 
@@ -233,6 +242,9 @@ impl CoordinatorShared {
         link.send(&WelcomeMessage::Joined { generation })?;
         let (sender, thread) = link.sender(&OrderFrame::Beat)?;
         let outage = member.join(sender.clone(), generation, &hello);
+        if self.is_ending.load(Ordering::Acquire) {
+            member.dismiss();
+        }
         state.generation = generation;
         state.links.push(thread);
         drop(state);

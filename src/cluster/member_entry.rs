@@ -30,6 +30,8 @@ pub struct MemberEntry {
     heard: Instant,
     /// The time of its loss, until it is there again.
     lost: Option<Instant>,
+    /// Whether it was told that all is done.
+    is_dismissed: bool,
     /// The requests that it has worked on since before it connected.
     held: HashSet<RemoteRequestKey>,
     held_until: Instant,
@@ -53,6 +55,7 @@ impl MemberEntry {
             instance: 0,
             heard: now,
             lost: None,
+            is_dismissed: false,
             held: HashSet::new(),
             held_until: now,
             running: BTreeSet::new(),
@@ -158,6 +161,16 @@ impl MemberEntry {
         self.link.as_ref().is_some_and(|link| link.send(frame, content).is_ok())
     }
 
+    /// Tells the process, if it is connected, that all is done.
+    pub fn dismiss(&mut self) {
+        self.is_dismissed |= self.send(&OrderFrame::End, &[]);
+    }
+
+    /// Whether the process was lost so recently that it may connect again to be told that all is done.
+    pub fn may_return(&self, time: Duration) -> bool {
+        !self.is_dismissed && self.lost.is_some_and(|lost| lost.elapsed() < time)
+    }
+
     /// Ends the connection once everything is sent.
     pub fn close(&mut self) {
         self.generation = None;
@@ -182,4 +195,22 @@ impl MemberEntry {
 fn now_ms() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_was_lost_just_now_may_return_until_it_was_told_of_the_end() {
+        let mut member = MemberEntry::new("somewhere".to_owned());
+        let time = Duration::from_secs(60);
+        assert!(!member.may_return(time), "it has never been there");
+        member.lost = Some(Instant::now());
+        assert!(member.may_return(time) && !member.may_return(Duration::ZERO));
+        member.dismiss();
+        assert!(member.may_return(time), "it has no connection by which it could be told");
+        member.is_dismissed = true;
+        assert!(!member.may_return(time));
+    }
 }
