@@ -19,6 +19,7 @@ use flow::tls;
 use crate::results::peers::python;
 use crate::support::certificates::Certificates;
 use crate::support::peers::{DEADLINE, until};
+use crate::support::ports::free_port;
 
 const AT: SystemTime = SystemTime::UNIX_EPOCH;
 
@@ -326,7 +327,8 @@ fn it_is_the_same_over_tls() {
 
 fn waits(tls: Option<&tls::TlsServer>, transport: impl Fn(&str) -> AuditTransport) {
     let folder = tempfile::tempdir().unwrap();
-    let repository = Repository::at("127.0.0.1:0", tls);
+    // Nobody else takes the port while the receiver is away.
+    let repository = Repository::at(&format!("127.0.0.1:{}", free_port()), tls);
     let address = repository.address.clone();
     let start = || AuditTrail::start(source(), transport(&address), &settings(folder.path())).unwrap();
     let trail = start();
@@ -354,9 +356,7 @@ fn waits(tls: Option<&tls::TlsServer>, transport: impl Fn(&str) -> AuditTranspor
 #[test]
 fn what_there_was_no_room_for_is_told() {
     let folder = tempfile::tempdir().unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    drop(listener);
+    let address = format!("127.0.0.1:{}", free_port());
     let settings = TrailSettings { spool_bytes_max: 8_000, ..settings(folder.path()) };
     let trail = AuditTrail::start(source(), tcp(address.clone()), &settings).unwrap();
     (0..100).for_each(|number| trail.record(numbered(number), AT));
