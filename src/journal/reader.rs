@@ -55,12 +55,7 @@ impl JournalReader {
     /// # Errors
     /// If they cannot be read.
     pub fn requests(&self) -> Result<Vec<RequestRow>, JournalError> {
-        let read = || {
-            // In one transaction, so that rows and sums belong together.
-            let transaction = self.connection.unchecked_transaction()?;
-            query::all(&transaction)
-        };
-        read().map_err(|trouble| trouble.at(&self.path))
+        self.at_one_commit(query::all)
     }
 
     /// The journal at its last commit, as views start from it.
@@ -87,13 +82,12 @@ impl JournalReader {
     /// # Errors
     /// If they cannot be read.
     pub fn overview(&self, count: usize) -> Result<RequestOverview, JournalError> {
-        let read = || {
-            let transaction = self.connection.unchecked_transaction()?;
-            let standing = match standing::read(&transaction)? {
+        self.at_one_commit(|connection| {
+            let standing = match standing::read(connection)? {
                 Some(standing) => standing,
-                None => standing::of(&query::all(&transaction)?),
+                None => standing::of(&query::all(connection)?),
             };
-            let (open, ended) = (query::open(&transaction)?, query::last_ended(&transaction, count)?);
+            let (open, ended) = (query::open(connection)?, query::last_ended(connection, count)?);
             let counted = standing.iter().filter(|(key, _)| key.state.is_open());
             let counted: i64 = counted.map(|(_, totals)| totals.requests).sum();
             let all: i64 = standing.values().map(|totals| totals.requests).sum();
@@ -102,8 +96,7 @@ impl JournalReader {
                 true => Ok(RequestOverview { standing, open, ended }),
                 false => Err(DatabaseError::Damaged("a request is missing".to_owned())),
             }
-        };
-        read().map_err(|trouble: DatabaseError| trouble.at(&self.path))
+        })
     }
 
     /// Up to `count` requests in one of these states, the last first, with numbers below `below`.
@@ -138,47 +131,38 @@ impl JournalReader {
         if text.trim().is_empty() {
             return Ok(Vec::new());
         }
-        let named = self.rows(|connection| lookup::by_number_or_name(connection, text))?;
-        let exact = |row: &&RequestRow| row.name == text || text.parse() == Ok(row.number);
-        let found: Vec<RequestRow> = named.iter().filter(exact).cloned().collect();
-        if !found.is_empty() {
-            return Ok(found);
-        }
-        let is_number = text.len() < ID_DIGITS_MIN && text.bytes().all(|byte| byte.is_ascii_digit());
-        if !is_number {
-            let mut like = self.rows(|connection| lookup::by_id(connection, text))?;
-            like.extend(named);
-            like.sort_by_key(|row| row.number);
-            like.dedup_by_key(|row| row.number);
-            if !like.is_empty() {
-                return Ok(like);
+        self.at_one_commit(|connection| {
+            let named = rows(connection, lookup::by_number_or_name(connection, text)?)?;
+            let exact = |row: &&RequestRow| row.name == text || text.parse() == Ok(row.number);
+            let found: Vec<RequestRow> = named.iter().filter(exact).cloned().collect();
+            if !found.is_empty() {
+                return Ok(found);
             }
-        }
-        let rows = self.rows(|connection| lookup::by_text(connection, text))?;
-        rows.into_iter()
-            .filter_map(|row| self.is_of(&row, text, names).map(|is| is.then_some(row)).transpose())
-            .collect()
+            let is_number = text.len() < ID_DIGITS_MIN && text.bytes().all(|byte| byte.is_ascii_digit());
+            if !is_number {
+                let mut like = rows(connection, lookup::by_id(connection, text)?)?;
+                like.extend(named);
+                like.sort_by_key(|row| row.number);
+                like.dedup_by_key(|row| row.number);
+                if !like.is_empty() {
+                    return Ok(like);
+                }
+            }
+            let candidates = rows(connection, lookup::by_text(connection, text)?)?;
+            let meant = |row: RequestRow| {
+                is_of(connection, &row, text, names).map(|is_meant| is_meant.then_some(row)).transpose()
+            };
+            candidates.into_iter().filter_map(meant).collect()
+        })
     }
 
-    /// The rows of the requests with these numbers.
-    fn rows(
+    /// Reads in one transaction: what is read belongs to one commit, also while another process writes.
+    fn at_one_commit<T>(
         &self,
-        numbers: impl FnOnce(&Connection) -> Result<Vec<i64>, DatabaseError>,
-    ) -> Result<Vec<RequestRow>, JournalError> {
-        let read = || -> Result<Vec<RequestRow>, DatabaseError> {
-            let transaction = self.connection.unchecked_transaction()?;
-            let numbers = numbers(&transaction)?;
-            numbers.into_iter().map(|number| query::get(&transaction, number)).collect()
-        };
-        read().map_err(|trouble| trouble.at(&self.path))
-    }
-
-    /// Whether a request has this subject or this text of its source.
-    fn is_of(&self, row: &RequestRow, text: &str, names: &RequestNames) -> Result<bool, JournalError> {
-        let history = self.history(row.number)?;
-        let Ok((request, _)) = history.request() else { return Ok(false) };
-        let is_called = || names(request).iter().any(|name| name == text);
-        Ok(request.subject == text || is_called())
+        read: impl FnOnce(&Connection) -> Result<T, DatabaseError>,
+    ) -> Result<T, JournalError> {
+        let transaction = self.connection.unchecked_transaction().map_err(DatabaseError::from);
+        transaction.and_then(|transaction| read(&transaction)).map_err(|trouble| trouble.at(&self.path))
     }
 
     /// The row of a request, if it is remembered.
@@ -202,7 +186,7 @@ impl JournalReader {
     /// # Errors
     /// If it cannot be read, or is damaged.
     pub fn history(&self, number: i64) -> Result<RequestHistory, JournalError> {
-        RequestHistory::read(&self.connection, number).map_err(|trouble| trouble.at(&self.path))
+        self.at_one_commit(|connection| RequestHistory::read(connection, number))
     }
 
     /// The operator requests about a request that no running flow has seen yet.
@@ -257,6 +241,24 @@ impl JournalReader {
         };
         noted.map(drop).map_err(|error| DatabaseError::from(error).at(&self.path))
     }
+}
+
+/// The rows of the requests with these numbers.
+fn rows(connection: &Connection, numbers: Vec<i64>) -> Result<Vec<RequestRow>, DatabaseError> {
+    numbers.into_iter().map(|number| query::get(connection, number)).collect()
+}
+
+/// Whether a request has this subject or this text of its source.
+fn is_of(
+    connection: &Connection,
+    row: &RequestRow,
+    text: &str,
+    names: &RequestNames,
+) -> Result<bool, DatabaseError> {
+    let history = RequestHistory::read(connection, row.number)?;
+    let Ok((request, _)) = history.request() else { return Ok(false) };
+    let is_called = || names(request).iter().any(|name| name == text);
+    Ok(request.subject == text || is_called())
 }
 
 /// Whether operator requests are recorded that no process has taken yet.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -57,6 +58,12 @@ fn response(name: &str) -> Response {
     }
 }
 
+/// The destination has what was sent to it, or a part.
+fn delivered(complete: bool) -> JournalEntry {
+    let detail = serde_json::Value::Null;
+    JournalEntry::Delivered { destination: "PACS".to_owned(), complete, response: None, detail }
+}
+
 /// Accepts three requests: the first is answered, the second has a response, the third has none.
 fn three(state: &Path) {
     let journal = open(state).unwrap();
@@ -64,10 +71,7 @@ fn three(state: &Path) {
     for (receipt, name) in receipts.iter().zip(["one", "two"]) {
         journal.append(receipt, JournalEntry::Responded { response: response(name) }).unwrap();
     }
-    let detail = serde_json::Value::Null;
-    let (destination, response) = ("PACS".to_owned(), None);
-    let taken = JournalEntry::Delivered { destination, complete: true, response, detail };
-    journal.append(&receipts[1], taken).unwrap();
+    journal.append(&receipts[1], delivered(true)).unwrap();
     journal.append(&receipts[0], JournalEntry::Answered).unwrap();
 }
 
@@ -85,6 +89,26 @@ fn the_next_process_finds_what_is_unanswered_and_how_far_it_is() {
     assert_eq!(history.response(), Some(&response("two")));
     assert_eq!(receipt.request(), &request("two"));
     assert!(!receipt.delivered("PACS").is_empty() && receipt.delivered("OTHER").is_empty());
+}
+
+#[test]
+fn a_history_is_whole_while_another_process_adds_to_it() {
+    let state = tempfile::tempdir().unwrap();
+    let journal = open(state.path()).unwrap();
+    let receipt = accept(&journal, "one");
+    let reader = JournalReader::open(state.path()).unwrap();
+    let (is_written, number) = (&AtomicBool::new(false), receipt.number().unwrap());
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            while !is_written.load(Ordering::Acquire) {
+                reader.history(number).unwrap();
+            }
+        });
+        for _ in 0..500 {
+            journal.append(&receipt, delivered(false)).unwrap();
+        }
+        is_written.store(true, Ordering::Release);
+    });
 }
 
 #[test]
@@ -195,26 +219,22 @@ fn another_answer_is_due_at_every_destination() {
     let journal = open(state.path()).unwrap();
     let receipt = accept(&journal, "one");
     let number = receipt.number().unwrap();
-    let delivered = || journal.history(number).unwrap().unwrap().delivered().len();
-    let taken = || {
-        let (destination, detail) = ("PACS".to_owned(), serde_json::Value::Null);
-        let entry = JournalEntry::Delivered { destination, complete: true, response: None, detail };
-        journal.append(&receipt, entry).unwrap();
-    };
+    let count = || journal.history(number).unwrap().unwrap().delivered().len();
+    let taken = || journal.append(&receipt, delivered(true)).unwrap();
     journal.append(&receipt, JournalEntry::Interim { response: response("one") }).unwrap();
     taken();
-    assert_eq!(delivered(), 0, "what a deadline made is not the answer");
+    assert_eq!(count(), 0, "what a deadline made is not the answer");
     let failed = Response { verdict: ResponseVerdict::Failed, ..response("one") };
     journal.append(&receipt, JournalEntry::Responded { response: failed }).unwrap();
-    assert_eq!(delivered(), 0);
+    assert_eq!(count(), 0);
     taken();
-    assert_eq!(delivered(), 1);
+    assert_eq!(count(), 1);
     journal.append(&receipt, JournalEntry::Answered).unwrap();
     let reader = JournalReader::open(state.path()).unwrap();
     reader.operator_request(OperatorRequest::Retry, number, "a test").unwrap();
     reader.operator_request(OperatorRequest::Retry, number, "a test").unwrap();
     assert_eq!(journal.operator_requests().unwrap().len(), 1, "once is enough");
-    assert_eq!(delivered(), 0, "the next answer is another");
+    assert_eq!(count(), 0, "the next answer is another");
     let history = journal.history(number).unwrap().unwrap();
     assert_eq!((history.rejected(), history.is_retried()), (1, true));
     assert_eq!(journal.receipt(&history).unwrap().request().edition, 1);
