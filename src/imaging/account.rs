@@ -4,7 +4,7 @@
 
 use super::Volume;
 use super::bits::{VoxelBall, VoxelBounds, VoxelSet};
-use super::body::BodyInside;
+use super::body::{BodyInside, FloodedVolumes};
 use super::border::chord_mm;
 use super::coarse::CoarseGrid;
 use super::components::VoxelComponents;
@@ -23,6 +23,8 @@ const LOST_SHARE_MOST: f64 = 0.01;
 /// The left lung of healthy people has 80 to 95 % of the right's volume. A lung with less than this share of the
 /// other has lost volume, or a part of it was not found.
 const SMALL_SHARE: f64 = 0.65;
+/// A piece with a smaller share of all that is counted as lung is no lung of its own.
+const APART_SHARE: f64 = 0.15;
 /// The share of a lung beyond the spine that makes its side doubtful.
 const OVER_SPINE_SHARE: f64 = 0.15;
 /// Gas so near to lung lies in the chest.
@@ -67,6 +69,10 @@ impl AirAccount {
         account
             .note(ml(PieceKind::Bowel, None), "of air below the lungs are taken for bowel and not counted");
         account.note(ml(PieceKind::Gas, Some(false)), "of gas away from the lungs are not counted");
+        account.note(
+            ml(PieceKind::Open, None),
+            "of air that is open to the outside in other slices, or lies under the skin, are not counted",
+        );
         let (between, what) =
             (ml(PieceKind::Mediastinal, None), "of air between the lungs, as in the gullet, are not counted");
         if between > LOST_SHARE_MOST * account.lung_ml {
@@ -95,6 +101,20 @@ impl AirAccount {
         account
     }
 
+    /// Lung that outside air seems to reach through the chest wall.
+    pub fn describe_wall(&mut self, flooded: &FloodedVolumes) {
+        self.limit(
+            "open_chest_wall",
+            flooded.kept_ml,
+            "of lung lie where the chest wall is thin or open in the images, and are counted: their surface there is not certain",
+        );
+        self.limit(
+            "air_outside",
+            flooded.lost_ml,
+            "of air as dense as lung lie between parts of the body and open to the outside, and are not counted: a part of a lung may be missing",
+        );
+    }
+
     /// Adds what remains of the lungs' air without airways and gas.
     pub fn add_inner(&mut self, pieces: &AirPieces) {
         let lost: f64 =
@@ -102,10 +122,24 @@ impl AirAccount {
         let no_lung = [PieceKind::Gas, PieceKind::Open];
         let gas = no_lung.map(|kind| pieces.kind_ml(kind)).iter().sum::<f64>();
         self.note(gas, "of gas connected with the lungs, as in the upper airways, are not counted");
+        self.describe_apart(pieces);
         if lost - gas > LOST_SHARE_MOST * self.lung_ml {
             let what = "of air connected with the lungs by the airways alone are not counted";
             self.limit("detached_air", lost - gas, what);
         }
+    }
+
+    /// Pieces that are counted as lung though no air connects them with the lungs.
+    fn describe_apart(&mut self, pieces: &AirPieces) {
+        let lungs = pieces.of_kind(|kind| kind == PieceKind::Lung);
+        let least = APART_SHARE * pieces.kind_ml(PieceKind::Lung);
+        let apart =
+            lungs.into_iter().map(|piece| pieces.ml(piece)).filter(|ml| (NAMED_ML..least).contains(ml));
+        self.limit(
+            "apart_from_lungs",
+            apart.sum(),
+            "of air apart from the lungs, but near them and as dense, are counted as lung: they can be lung behind fluid or a tumour, or gas of the gullet, of bowel or under the skin",
+        );
     }
 
     /// The lumen of the airways, or none.
@@ -234,6 +268,25 @@ impl AirAccount {
                 ));
             }
         }
+    }
+
+    /// Large bodies without air that the right and the left lung enclose.
+    pub fn describe_dense(&mut self, [right_ml, left_ml]: [f64; 2]) {
+        for (side, ml) in [("right", right_ml), ("left", left_ml)] {
+            let what = format!(
+                "inside the {side} lung contain no air, as a tumour or consolidated lung, and are counted in its volume"
+            );
+            self.limit("dense_inside", ml, &what);
+        }
+    }
+
+    /// Gas in layers at the lungs' surface.
+    pub fn describe_surface(&mut self, ml: f64) {
+        self.limit(
+            "gas_at_surface",
+            ml,
+            "of gas in layers at the lungs' surface, as in a small pneumothorax or in bullae, are counted as lung",
+        );
     }
 
     /// Lungs that are connected in the images: pleurae in contact, an airway, or a thin place that blur has bridged.

@@ -10,10 +10,14 @@ use super::bits::{VoxelBall, VoxelSet};
 use super::border::{BorderStretch, FieldBorder, unevenness};
 use super::coarse::{CoarseGrid, OUTSIDE_HU};
 use super::components::VoxelComponents;
+use super::thin_wall::FloodedLung;
 
 /// A cell of this mean is solid. Thin shells of a table, half air, are not.
 const SOLID_HU: i16 = -200;
 const TISSUE_HU: std::ops::RangeInclusive<i16> = -200..=200;
+/// The peak of a cell with a thin wall in it, and the greatest distance of such a wall from the middle of lung.
+const WALL_HU: i16 = -300;
+const WALL_MM: f64 = 16.0;
 
 /// The inside of the body on a coarse grid.
 pub struct BodyInside {
@@ -25,26 +29,54 @@ pub struct BodyInside {
     pub border: Vec<BorderStretch>,
     /// Column of the spine, or of the middle of the body.
     pub spine: f64,
+    pub flooded: FloodedVolumes,
+}
+
+/// Volumes of the middle of lung that outside air seems to reach through a thin or open wall, in mL.
+pub struct FloodedVolumes {
+    /// Counted as inside the body.
+    pub kept_ml: f64,
+    /// Not counted.
+    pub lost_ml: f64,
 }
 
 pub fn body_inside(grid: &CoarseGrid) -> Option<BodyInside> {
     let solid = grid.set(|cell| grid.means[cell] >= SOLID_HU);
     let components = VoxelComponents::of(&solid);
     let body = components.select(&[*components.by_size(|_| true).first()?]);
-    let slices: Vec<FilledSlice> =
-        (0..grid.size[2]).into_par_iter().map(|z| FilledSlice::of(grid, &body, z)).collect();
-    let states: Vec<CellState> = slices.iter().flat_map(|slice| &slice.states).copied().collect();
-    let inside = grid.set(|cell| states[cell] == CellState::Inside);
-    let outside = grid.set(|cell| states[cell] == CellState::Outside);
+    let mut slices: Vec<FilledSlice> =
+        (0..grid.size[2]).into_par_iter().map(|z| FilledSlice::of(grid, &body, z, None)).collect();
+    let (inside, outside) =
+        (cells_of(grid, &slices, CellState::Inside), cells_of(grid, &slices, CellState::Outside));
+    let flooded = FloodedLung::of(grid, &body, &inside, &outside);
+    let joined = flooded.as_ref().map(|flooded| &flooded.joined);
+    if let Some(lung) = joined.filter(|lung| !lung.is_empty()) {
+        let slices = slices.par_iter_mut().enumerate();
+        slices
+            .filter(|(z, _)| lung.slice_count(*z) > 0)
+            .for_each(|(z, slice)| *slice = FilledSlice::of(grid, &body, z, Some(lung)));
+    }
+    let inside = cells_of(grid, &slices, CellState::Inside);
+    let outside = cells_of(grid, &slices, CellState::Outside);
     let mut region = widened(&inside);
     region.remove(&outside);
+    region.remove(&cells_of(grid, &slices, CellState::Skin));
     let spine = spine(grid, &body, &inside);
-    Some(BodyInside {
-        region,
-        outside,
-        border: slices.into_iter().flat_map(|slice| slice.border).collect(),
-        spine,
-    })
+    let ml = |cells: &VoxelSet| cells.count() as f64 * grid.cell_ml();
+    let (kept_ml, lost_ml) = flooded.map_or((0.0, 0.0), |FloodedLung { mut joined, mut apart }| {
+        apart.add(&joined);
+        joined.keep(&inside);
+        apart.keep(&outside);
+        (ml(&joined), ml(&apart))
+    });
+    let border = slices.into_iter().flat_map(|slice| slice.border).collect();
+    Some(BodyInside { region, outside, border, spine, flooded: FloodedVolumes { kept_ml, lost_ml } })
+}
+
+/// The cells of a state.
+fn cells_of(grid: &CoarseGrid, slices: &[FilledSlice], state: CellState) -> VoxelSet {
+    let cells = grid.size[0] * grid.size[1];
+    grid.set(|cell| slices[cell / cells].states[cell % cells] == state)
 }
 
 /// A set of cells with all 26 neighbours of each.
@@ -84,6 +116,8 @@ enum CellState {
     Body,
     Inside,
     Outside,
+    /// Part of a thin wall, beside outside air.
+    Skin,
 }
 
 /// A slice whose cells are told apart, and the stretches of its border that count as wall.
@@ -93,7 +127,9 @@ struct FilledSlice {
 }
 
 impl FilledSlice {
-    fn of(grid: &CoarseGrid, body: &VoxelSet, z: usize) -> FilledSlice {
+    /// Fills the body in a slice. `lung` are cells that are known to be lung: outside air neither gets through them
+    /// nor through a thin wall beside them.
+    fn of(grid: &CoarseGrid, body: &VoxelSet, z: usize, lung: Option<&VoxelSet>) -> FilledSlice {
         let [columns, rows, _] = grid.size;
         let mut is_body = vec![false; columns * rows];
         for (y, row) in is_body.chunks_exact_mut(columns).enumerate() {
@@ -102,24 +138,64 @@ impl FilledSlice {
         let field = FieldBorder::of(grid, z);
         let is_tissue = |cell: usize| is_body[cell] && TISSUE_HU.contains(&field.hu(cell));
         let border = field.lung_like(&is_body, || unevenness(grid, z, is_tissue));
-        let mut wall = vec![false; is_body.len()];
-        border.iter().flat_map(|stretch| &stretch.cells).for_each(|cell| wall[*cell] = true);
+        let mut barrier = vec![false; is_body.len()];
+        border.iter().flat_map(|stretch| &stretch.cells).for_each(|cell| barrier[*cell] = true);
+        let mut is_wall = vec![false; is_body.len()];
+        if let Some(around) = lung.map(|lung| LungInSlice::of(lung, z)).filter(|lung| !lung.is_at(&field)) {
+            around.cells.iter().for_each(|cell| barrier[*cell] = true);
+            is_wall = around.thin_wall(&field);
+        }
         let mut states: Vec<CellState> = is_body
             .iter()
             .map(|is_body| if *is_body { CellState::Body } else { CellState::Inside })
             .collect();
-        let mut stack: Vec<usize> = field.rim.iter().copied().filter(|cell| !wall[*cell]).collect();
+        let mut stack: Vec<usize> = field.rim.iter().copied().filter(|cell| !barrier[*cell]).collect();
         for (cell, state) in states.iter_mut().enumerate().filter(|(cell, _)| field.hu(*cell) == OUTSIDE_HU) {
             if !is_body[cell] {
                 *state = CellState::Outside;
             }
         }
         while let Some(cell) = stack.pop() {
-            if states[cell] == CellState::Inside && !wall[cell] {
-                states[cell] = CellState::Outside;
-                stack.extend(field.beside(cell));
+            if states[cell] != CellState::Inside || barrier[cell] {
+                continue;
             }
+            if is_wall[cell] {
+                states[cell] = CellState::Skin;
+                continue;
+            }
+            states[cell] = CellState::Outside;
+            stack.extend(field.beside(cell));
         }
         FilledSlice { states, border }
+    }
+}
+
+/// The cells of a slice that are known to be lung.
+struct LungInSlice {
+    cells: Vec<usize>,
+}
+
+impl LungInSlice {
+    fn of(lung: &VoxelSet, z: usize) -> LungInSlice {
+        let [columns, rows, _] = lung.size();
+        let cells = (0..rows).flat_map(|y| lung.columns(y, z).map(move |x| y * columns + x));
+        LungInSlice { cells: cells.collect() }
+    }
+
+    /// Whether the lung reaches the border of the field of view, where it can be cut.
+    fn is_at(&self, field: &FieldBorder) -> bool {
+        let is_rim = |cell: usize| field.rim.contains(&cell);
+        self.cells.iter().any(|cell| is_rim(*cell) || field.beside(*cell).any(is_rim))
+    }
+
+    /// Cells near the lung with a peak as dense as a wall.
+    fn thin_wall(&self, field: &FieldBorder) -> Vec<bool> {
+        let mut is_near = vec![false; field.cell_count()];
+        let mut front = self.cells.clone();
+        for _ in 0..(WALL_MM / field.cell_mm()).round() as usize {
+            let next: Vec<usize> = front.iter().flat_map(|cell| field.beside(*cell)).collect();
+            front = next.into_iter().filter(|cell| !std::mem::replace(&mut is_near[*cell], true)).collect();
+        }
+        (0..is_near.len()).map(|cell| is_near[cell] && field.peak(cell) >= WALL_HU).collect()
     }
 }

@@ -70,6 +70,21 @@ impl<'a> FieldBorder<'a> {
         self.grid.means[self.z * self.grid.size[0] * self.grid.size[1] + cell]
     }
 
+    /// The largest CT number of a cell.
+    pub fn peak(&self, cell: usize) -> i16 {
+        self.grid.peaks[self.z * self.cell_count() + cell]
+    }
+
+    /// The number of cells of the slice.
+    pub fn cell_count(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The width of a cell.
+    pub fn cell_mm(&self) -> f64 {
+        self.grid.spacing[0]
+    }
+
     /// The neighbours of a cell in this slice.
     pub fn beside(&self, cell: usize) -> impl Iterator<Item = usize> + use<> {
         let (columns, x) = (self.grid.size[0], usize::from(self.columns[cell]));

@@ -26,6 +26,8 @@ pub struct CoarseGrid {
     pub size: [usize; 3],
     pub spacing: [f64; 3],
     pub means: Vec<i16>,
+    /// The largest CT numbers of cells.
+    pub peaks: Vec<i16>,
     volume_size: [usize; 3],
 }
 
@@ -64,6 +66,11 @@ impl ColumnSums {
         }
     }
 
+    /// The largest CT number of a cell of some columns.
+    fn peak(&self, columns: Range<usize>) -> i16 {
+        self.most[columns].iter().copied().fold(i16::MIN, i16::max)
+    }
+
     /// The mean of a cell of some columns and rows, and the one value that all of its voxels have.
     fn cell(&self, columns: Range<usize>, rows: usize) -> (i16, Option<i16>) {
         let voxels = rows * columns.len();
@@ -87,9 +94,10 @@ fn reset<T: Copy>(numbers: &mut Vec<T>, length: usize, to: T) {
     numbers.resize(length, to);
 }
 
-/// The cells of one layer: their means, and the one value that all voxels of a cell have.
+/// The cells of one layer: their means and peaks, and the one value that all voxels of a cell have.
 pub struct CoarseLayer {
     means: Vec<i16>,
+    peaks: Vec<i16>,
     filled: Vec<Option<i16>>,
 }
 
@@ -106,7 +114,9 @@ impl CoarseLayers {
         let factor = volume_spacing.map(|mm| ((CELL_MM / mm).round() as usize).max(1));
         let size = std::array::from_fn(|axis| volume_size[axis].div_ceil(factor[axis]));
         let spacing = std::array::from_fn(|axis| volume_spacing[axis] * factor[axis] as f64);
-        CoarseLayers { grid: CoarseGrid { factor, size, spacing, means: Vec::new(), volume_size } }
+        CoarseLayers {
+            grid: CoarseGrid { factor, size, spacing, means: Vec::new(), peaks: Vec::new(), volume_size },
+        }
     }
 
     /// The number of slices of a layer; the last one can have fewer.
@@ -120,7 +130,11 @@ impl CoarseLayers {
         let CoarseGrid { factor, size, volume_size: [columns, rows, _], .. } = self.grid;
         let slices = (0..voxels.len() / (columns * rows)).step_by((factor[2] / 2).max(1));
         let cells = size[0] * size[1];
-        let mut layer = CoarseLayer { means: Vec::with_capacity(cells), filled: Vec::with_capacity(cells) };
+        let mut layer = CoarseLayer {
+            means: Vec::with_capacity(cells),
+            peaks: Vec::with_capacity(cells),
+            filled: Vec::with_capacity(cells),
+        };
         for y in 0..size[1] {
             let some = (y * factor[1]..rows.min((y + 1) * factor[1])).step_by((factor[1] / 2).max(1));
             let start = |y: usize, z: usize| (z * rows + y) * columns;
@@ -129,7 +143,9 @@ impl CoarseLayers {
             let count = lines.clone().count();
             sums.sum(columns, lines);
             for x in 0..size[0] {
-                let (mean, filled) = sums.cell(x * factor[0]..columns.min((x + 1) * factor[0]), count);
+                let of_cell = x * factor[0]..columns.min((x + 1) * factor[0]);
+                layer.peaks.push(sums.peak(of_cell.clone()));
+                let (mean, filled) = sums.cell(of_cell, count);
                 layer.means.push(mean);
                 layer.filled.push(filled);
             }
@@ -142,6 +158,7 @@ impl CoarseLayers {
         let mut grid = self.grid;
         let cells = grid.size[0] * grid.size[1];
         grid.means = layers.iter().flat_map(|layer| &layer.means).copied().collect();
+        grid.peaks = layers.iter().flat_map(|layer| &layer.peaks).copied().collect();
         let of_layer = |layer: &CoarseLayer, column: usize| layer.filled[column];
         let fixed: Vec<bool> = (0..cells)
             .map(|column| {

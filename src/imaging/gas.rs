@@ -1,7 +1,8 @@
 //! Pockets of gas in what looks like lung: a pneumothorax, a large bulla.
 //!
 //! A pocket is where the mean over 4 mm is far below that of lung, over more than 16 mm in each direction and
-//! at least 20 mL. Emphysema has smaller holes, or walls between them.
+//! at least 20 mL. Emphysema has smaller holes, or walls between them. A thinner layer of gas along the surface of a
+//! lung is not taken out, but measured ([`surface_gas_ml`]).
 
 use super::Volume;
 use super::bits::{VoxelBall, VoxelBounds, VoxelSet};
@@ -15,6 +16,39 @@ const CORE_MM: f64 = 8.0;
 const POCKET_ML: f64 = 20.0;
 /// Voxels in and beside a pocket that belong to it.
 const POCKET_HU: i16 = -930;
+
+/// Mean of a cell in a layer of gas, which has no vessels in it.
+const LAYER_HU: i16 = -965;
+/// A layer lies within this distance of the lung's surface, by this share.
+const SURFACE_MM: f64 = 14.0;
+const SURFACE_SHARE: f64 = 0.8;
+const LAYER_ML: f64 = 10.0;
+
+/// The volume in mL of gas in layers at the surface of lungs, on the grid of a box.
+pub fn surface_gas_ml(grid: &CoarseGrid, bounds: &VoxelBounds, lungs: [&VoxelSet; 2]) -> f64 {
+    lungs.into_iter().map(|lung| layers_ml(grid, grid.cells_in(lung, bounds))).sum()
+}
+
+fn layers_ml(grid: &CoarseGrid, lung: VoxelSet) -> f64 {
+    let mut gas = grid.set(|cell| grid.means[cell] < LAYER_HU && grid.means[cell] != OUTSIDE_HU);
+    gas.keep(&lung);
+    if (gas.count() as f64) * grid.cell_ml() < LAYER_ML {
+        return 0.0;
+    }
+    // Cells across a corner belong together: a layer is a cell or two deep.
+    let mut layers = gas.dilate(&VoxelBall::new(1.8, [1.0; 3]));
+    layers.keep(&lung);
+    let inner = lung.erode(&VoxelBall::new(SURFACE_MM, grid.spacing));
+    let components = VoxelComponents::of(&layers);
+    let mut cells = vec![[0_u32; 2]; components.regions.len()];
+    for at in grid.rows().flat_map(|(y, z, _)| gas.columns(y, z).map(move |x| [x, y, z])) {
+        let layer = components.label(at).expect("gas lies in its layer");
+        cells[layer][usize::from(inner.contains(at))] += 1;
+    }
+    let volumes = cells.iter().map(|[outer, inner]| (f64::from(*outer), f64::from(outer + inner)));
+    let layers = volumes.filter(|(outer, all)| *outer >= SURFACE_SHARE * all);
+    layers.map(|(_, all)| all * grid.cell_ml()).filter(|ml| *ml >= LAYER_ML).sum()
+}
 
 /// The voxels of pockets in the air of lungs, without airways, on the grid of a box.
 pub fn gas_pockets(

@@ -55,7 +55,9 @@ mod slice_files;
 mod slices;
 mod study;
 mod text;
+mod thin_wall;
 mod thumbnail;
+mod transpose;
 mod upright;
 mod volume;
 

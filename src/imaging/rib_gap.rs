@@ -26,7 +26,16 @@ const REACH_MM: f64 = 120.0;
 const RAYS_LEAST: usize = 60;
 
 /// The percentage of rays with more than [`GAP_MM`] of tissue between lung and rib: right, left.
-pub fn rib_gap_percent(volume: &Volume, grid: &CoarseGrid, lungs: &Lungs) -> [Option<f64>; 2] {
+pub fn rib_gap_percent(volume: &Volume, lungs: &Lungs) -> [Option<f64>; 2] {
+    match volume.has_rows_sideways() {
+        true => sideways_percent(volume, lungs),
+        false => sideways_percent(&volume.transposed(), &lungs.clone().transposed()),
+    }
+}
+
+/// The percentages in a volume whose rows run from side to side.
+fn sideways_percent(volume: &Volume, lungs: &Lungs) -> [Option<f64>; 2] {
+    let grid = &volume.coarse();
     let back = if volume.axes[1][1] >= 0.0 { 1.0 } else { -1.0 };
     let left = if volume.axes[0][0] >= 0.0 { 1.0 } else { -1.0 };
     [(&lungs.right, -left), (&lungs.left, left)].map(|(lung, side)| {

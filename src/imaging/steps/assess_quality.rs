@@ -41,7 +41,7 @@ pub fn measure_quality(
         mean_hu: both.mean_hu,
         high_attenuation_percent: high_attenuation_percent(both),
         enclosed_percent: enclosed_percent(&grid, lungs),
-        rib_gap_percent: rib_gap_percent(volume, &grid, lungs),
+        rib_gap_percent: rib_gap_percent(volume, lungs),
     }
 }
 

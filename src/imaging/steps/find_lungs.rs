@@ -30,7 +30,7 @@ use crate::imaging::airways::find_airways;
 use crate::imaging::bits::{VoxelBall, VoxelBounds, VoxelSet};
 use crate::imaging::body::body_inside;
 use crate::imaging::components::VoxelComponents;
-use crate::imaging::gas::gas_pockets;
+use crate::imaging::gas::{gas_pockets, surface_gas_ml};
 use crate::imaging::pieces::{AirPieces, PieceKind};
 use crate::imaging::sides::{LungSides, tell_sides};
 use crate::imaging::{Lungs, Volume};
@@ -38,6 +38,9 @@ use crate::step::{BuiltIn, Call, CancelToken, Fault, Parameter, Step, StepOutput
 
 /// Thickness of the walls of trachea and main bronchi, with their blur.
 const AIRWAY_WALL_MM: f64 = 2.0;
+
+/// Dense bodies inside a lung from this volume on are named. A sphere of it is 27 mm wide; a nodule is up to 30 mm.
+const DENSE_LEAST_ML: f64 = 10.0;
 
 /// Settings of the search for the lungs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,7 +67,7 @@ fn step() -> Step {
         .about("Vessels and nodules up to twice this wide are counted as lung.");
     let least = Parameter::number("volume_least_ml", default.volume_least_ml, 0.0, 10_000.0, "mL")
         .about("Less air than this inside the body is not taken for lungs.");
-    Step::new("find-lungs", 5, "Finds the right and the left lung in a CT volume.")
+    Step::new("find-lungs", 6, "Finds the right and the left lung in a CT volume.")
         .takes::<Volume>("volume")
         .gives::<Lungs>("lungs")
         .gives::<StepReservations>("reservations")
@@ -102,6 +105,14 @@ pub fn plain_lungs(volume: &Volume, threshold_hu: i16, second_share: f64) -> Vox
 /// If there is too little air in the body, if the air is no lung, if the lungs are cut, or if the token is
 /// set.
 pub fn find_lungs(volume: &Volume, settings: &LungSettings, token: &CancelToken) -> Result<Lungs, Fault> {
+    match volume.has_rows_sideways() {
+        true => find_sideways(volume, settings, token),
+        false => find_sideways(&volume.transposed(), settings, token).map(Lungs::transposed),
+    }
+}
+
+/// Finds the lungs in a volume whose rows run from side to side.
+fn find_sideways(volume: &Volume, settings: &LungSettings, token: &CancelToken) -> Result<Lungs, Fault> {
     let coarse = volume.coarse();
     let grid = coarse.as_ref();
     let Some(body) = body_inside(grid) else { return Err(no_lungs("nothing in the images is solid")) };
@@ -121,6 +132,7 @@ pub fn find_lungs(volume: &Volume, settings: &LungSettings, token: &CancelToken)
     let bounds = bounds.inner(&inner);
     let airways = airways(volume, &bounds, [&lung_air, &air]);
     let mut account = AirAccount::of(&pieces, grid, &grid.cells_in(&airways.walled, &bounds));
+    account.describe_wall(&body.flooded);
     account.describe_airways(volume, &airways.lumen);
     token.check()?;
 
@@ -135,11 +147,13 @@ pub fn find_lungs(volume: &Volume, settings: &LungSettings, token: &CancelToken)
     token.check()?;
     let mut kept_out = airways.walled.clone();
     kept_out.add(&gas);
-    close(volume, &mut sides, &kept_out, settings.closing_radius_mm);
+    let dense_ml = close(volume, &mut sides, &kept_out, settings.closing_radius_mm);
     account.check_ends(&bounds, volume.size, &sides)?;
     account.check_border(grid, &body, &pieces, &sides, volume.voxel_ml())?;
     account.describe_sides(&sides);
+    account.describe_dense(dense_ml);
     account.describe_gas(volume, grid, &bounds, &sides, &gas);
+    account.describe_surface(surface_gas_ml(grid, &bounds, [&sides.right, &sides.left]));
     let LungSides { right, left, .. } = sides;
     let whole = |set: VoxelSet| set.uncrop(&bounds, volume.size);
     let AirAccount { remarks, reservations, .. } = account;
@@ -171,24 +185,34 @@ fn airways(volume: &Volume, bounds: &VoxelBounds, airs: [&VoxelSet; 2]) -> Found
     FoundAirways { lumen, walled }
 }
 
-/// Closes each lung and fills its holes; voxels that both would take go to the right one.
-fn close(volume: &Volume, sides: &mut LungSides, kept_out: &VoxelSet, radius_mm: f64) {
-    let closed = |lung: &VoxelSet| enclosing(lung, radius_mm, volume.spacing);
-    let (mut right, mut left) = rayon::join(|| closed(&sides.right), || closed(&sides.left));
+/// Closes each lung and fills its holes; voxels that both would take go to the right one. Gives the volumes of large
+/// bodies that the right and the left lung enclose, in mL.
+fn close(volume: &Volume, sides: &mut LungSides, kept_out: &VoxelSet, radius_mm: f64) -> [f64; 2] {
+    let closed = |lung: &VoxelSet| enclosing(volume, lung, kept_out, radius_mm);
+    let ((mut right, right_ml), (mut left, left_ml)) =
+        rayon::join(|| closed(&sides.right), || closed(&sides.left));
     right.remove(kept_out);
     right.remove(&sides.left);
     left.remove(kept_out);
     left.remove(&right);
     (sides.right, sides.left) = (right, left);
+    [right_ml, left_ml]
 }
 
-/// A lung with its holes, and with the voxels that a ball outside the lung cannot reach.
-fn enclosing(lung: &VoxelSet, radius_mm: f64, spacing: [f64; 3]) -> VoxelSet {
-    let Some(bounds) = lung.bounds() else { return lung.clone() };
-    let bounds = bounds.widened(radius_mm, spacing, lung.size());
-    let mut closed = lung.crop(&bounds).close(&VoxelBall::new(radius_mm, spacing));
-    closed.add(&holes(&closed));
-    closed.uncrop(&bounds, lung.size())
+/// A lung with its holes, and with the voxels that a ball outside the lung cannot reach; and the volume of the large
+/// holes in mL.
+fn enclosing(volume: &Volume, lung: &VoxelSet, kept_out: &VoxelSet, radius_mm: f64) -> (VoxelSet, f64) {
+    let Some(bounds) = lung.bounds() else { return (lung.clone(), 0.0) };
+    let bounds = bounds.widened(radius_mm, volume.spacing, lung.size());
+    let mut closed = lung.crop(&bounds).close(&VoxelBall::new(radius_mm, volume.spacing));
+    let holes = holes(&closed);
+    closed.add(&holes);
+    let mut dense = holes;
+    dense.remove(&kept_out.crop(&bounds));
+    let bodies = VoxelComponents::of(&dense).regions;
+    let volumes = bodies.iter().map(|body| body.voxels as f64 * volume.voxel_ml());
+    let large_ml = volumes.filter(|ml| *ml >= DENSE_LEAST_ML).sum();
+    (closed.uncrop(&bounds, lung.size()), large_ml)
 }
 
 /// The voxels that a lung encloses on all sides.

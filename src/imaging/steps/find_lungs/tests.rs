@@ -177,6 +177,27 @@ fn what_is_no_chest_is_refused() {
     assert!(cut.contains("the lungs are cut: in the first slice"), "{cut}");
 }
 
+#[test]
+fn images_turned_in_their_plane_give_the_same_lungs() {
+    let volume = chest(STRAIGHT, |_| None);
+    let turned = volume.transposed();
+    assert!(!turned.has_rows_sideways());
+    assert!(found(&turned) == found(&volume).transposed());
+}
+
+#[test]
+fn a_thin_layer_of_gas_before_a_lung_is_named() {
+    let layer = |at: VoxelPlace| lung(at, 1.0) && !ball(at, [70.0, 12.0, -20.0], [48.0, 70.0, 90.0]);
+    let volume = chest(STRAIGHT, |at| layer(at).then_some(-1000));
+    let lungs = found(&volume);
+    assert!(is_reserved(&lungs, "gas in layers at the lungs' surface"), "{:?}", lungs.reservations);
+    let emphysema = chest(STRAIGHT, |at| {
+        let holes = (at[0] / 20.0).floor() + (at[1] / 20.0).floor() + (at[2] / 20.0).floor();
+        (lung(at, 1.0) && holes.rem_euclid(2.0) == 0.0).then_some(-985)
+    });
+    assert!(!is_reserved(&found(&emphysema), "gas in layers"), "holes all over the lung are no layer");
+}
+
 /// What must come of a variant of the chest.
 enum VariantVerdict {
     /// Both lungs by side, without a reservation.
@@ -291,6 +312,21 @@ fn anterior_bridge([x, y, z]: VoxelPlace) -> Option<i16> {
     (x.abs() < 30.0 && (y + 30.0).abs() < 3.0 && z.abs() < 40.0).then_some(-860)
 }
 
+/// A chest wall of 4 mm on the left side.
+fn thin_wall([x, y, z]: VoxelPlace) -> Option<i16> {
+    (x > 122.0 && y.abs() < 50.0 && (-80.0..20.0).contains(&z)).then_some(-1000)
+}
+
+fn hole_in_wall(at: VoxelPlace) -> Option<i16> {
+    let [x, y, z] = at;
+    (x > 80.0 && y.hypot(z + 20.0) < 9.0 && !lung(at, 1.0)).then_some(-1000)
+}
+
+/// A solid ball of 38 mm inside the right lung.
+fn mass(at: VoxelPlace) -> Option<i16> {
+    ball(at, [-75.0, 0.0, -40.0], [19.0; 3]).then_some(40)
+}
+
 /// An airway that opens to the front, as at the mouth.
 fn open_airway([x, y, z]: VoxelPlace) -> Option<i16> {
     (z > 115.0 && x.abs() < 9.0 && y < 0.0).then_some(-1000)
@@ -335,8 +371,11 @@ fn variants() -> Vec<ChestVariant> {
                 Reserved("only the right lung"),
             ),
             variant("pneumothorax", axes, pneumothorax, Reserved("gas")),
-            variant("tumour below the apex", axes, tumour_below_apex, Right),
-            variant("bands", axes, bands, Right),
+            variant("tumour below the apex", axes, tumour_below_apex, Reserved("apart from the lungs")),
+            variant("bands", axes, bands, Reserved("apart from the lungs")),
+            variant("thin wall", axes, thin_wall, Reserved("the chest wall is thin or open")),
+            variant("hole in the wall", axes, hole_in_wall, Reserved("the chest wall is thin or open")),
+            variant("mass", axes, mass, Reserved("inside the right lung contain no air")),
         ]);
     }
     all
