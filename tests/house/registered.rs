@@ -125,5 +125,5 @@ fn the_lesson_about_a_source_shows_the_example() {
     let strange = blocks
         .into_iter()
         .filter(|block| !(file.contains(block.as_str()) || dataflow.contains(block.as_str())));
-    none("the example does not have what the lesson shows", strange.collect());
+    none("the example does not have what the lesson shows", strange);
 }

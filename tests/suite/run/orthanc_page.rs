@@ -121,7 +121,7 @@ fn orthanc_and_flow_send_to_each_other_and_nothing_goes_round() {
 
     page.shell(test);
     let delivered = flow.line("delivered");
-    assert!(delivered.contains("to orthanc"), "{delivered}");
+    assert!(delivered.contains("8 objects to ORTHANC@"), "{delivered}");
     let once = ["CT", "DOC", "OT", "SEG", "SR"];
     assert_eq!(modalities(&orthanc), once);
     let instances = || orthanc.get("/statistics")["CountInstances"].as_u64().expect("a number");
