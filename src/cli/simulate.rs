@@ -10,7 +10,7 @@ use crate::dicom::CompletionSignal;
 use crate::dicom::site::DicomSite;
 use crate::printable::{PrintableLines, counted};
 use crate::simulate::{
-    HospitalDay, SimulatedSite, SimulationReport, StudyProfile, TimeQuantiles, draw_studies, report,
+    HospitalDay, SimulatedQuantiles, SimulatedSite, SimulationReport, StudyProfile, draw_studies, report,
     simulate, studies_at,
 };
 use crate::site::Site;
@@ -231,7 +231,7 @@ impl SimulateArguments {
 }
 
 fn row(report: &SimulationReport) -> String {
-    let times = |times: &TimeQuantiles| {
+    let times = |times: &SimulatedQuantiles| {
         let times = [times.median, times.p95, times.p99, times.longest];
         times.map(|time| format!("{time:>9.2}")).concat()
     };

@@ -21,7 +21,7 @@ mod shared_server;
 mod site_run;
 
 pub use arrivals::{HospitalDay, SimulatedStudy, StudyProfile, draw_studies, studies_at};
-pub use report::{SimulationReport, SiteResource, TimeQuantiles, first_bottleneck, report};
+pub use report::{SimulatedQuantiles, SimulationReport, SiteResource, first_bottleneck, report};
 pub use site_run::{SimulatedSite, SiteRun, StudyCourse, simulate};
 
 #[cfg(test)]

@@ -29,22 +29,27 @@ impl SiteResource {
 
 /// Times of all studies, in seconds. A quantile is the least time that so many do not exceed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct TimeQuantiles {
+pub struct SimulatedQuantiles {
     pub median: f64,
     pub p95: f64,
     pub p99: f64,
     pub longest: f64,
 }
 
-impl TimeQuantiles {
-    fn of(times: impl Iterator<Item = f64>) -> TimeQuantiles {
+impl SimulatedQuantiles {
+    fn of(times: impl Iterator<Item = f64>) -> SimulatedQuantiles {
         let mut times: Vec<f64> = times.collect();
         times.sort_by(f64::total_cmp);
         let quantile = |percent: usize| {
             let rank = (times.len() * percent).div_ceil(100).max(1);
             times.get(rank - 1).copied().unwrap_or_default()
         };
-        TimeQuantiles { median: quantile(50), p95: quantile(95), p99: quantile(99), longest: quantile(100) }
+        SimulatedQuantiles {
+            median: quantile(50),
+            p95: quantile(95),
+            p99: quantile(99),
+            longest: quantile(100),
+        }
     }
 }
 
@@ -54,9 +59,9 @@ pub struct SimulationReport {
     pub boxes: usize,
     pub studies: usize,
     /// From the completeness of a study to the begin of its work.
-    pub wait_s: TimeQuantiles,
+    pub wait_s: SimulatedQuantiles,
     /// From the first image that is sent to the answer.
-    pub answer_s: TimeQuantiles,
+    pub answer_s: SimulatedQuantiles,
     /// The part of all cores that work in the hour in which most do, from 0 to 1.
     pub cores_busiest_hour: f64,
     /// The most memory that one box had given to requests, in bytes.
@@ -73,8 +78,10 @@ pub fn report(site: &SimulatedSite, usual: &SimulatedStudy, run: &SiteRun) -> Si
     SimulationReport {
         boxes: site.boxes,
         studies: run.courses.len(),
-        wait_s: TimeQuantiles::of(run.courses.iter().map(|course| course.begins_s - course.complete_s)),
-        answer_s: TimeQuantiles::of(run.courses.iter().map(|course| course.answered_s - course.arrives_s)),
+        wait_s: SimulatedQuantiles::of(run.courses.iter().map(|course| course.begins_s - course.complete_s)),
+        answer_s: SimulatedQuantiles::of(
+            run.courses.iter().map(|course| course.answered_s - course.arrives_s),
+        ),
         cores_busiest_hour: busiest / (site.cores * site.boxes as f64 * HOUR_S),
         memory_peak: run.memory_peak.ceil() as u64,
         bottleneck,

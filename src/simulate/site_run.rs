@@ -61,7 +61,7 @@ struct BoxState {
     claims: VecDeque<usize>,
 }
 
-struct RunState<'a> {
+struct SiteRunState<'a> {
     site: SimulatedSite,
     studies: &'a [SimulatedStudy],
     now_s: f64,
@@ -84,7 +84,7 @@ pub fn simulate(site: &SimulatedSite, studies: &[SimulatedStudy]) -> SiteRun {
     };
     let courses =
         studies.iter().map(|study| StudyCourse { arrives_s: study.arrives_s, ..StudyCourse::default() });
-    let mut state = RunState {
+    let mut state = SiteRunState {
         site: *site,
         studies,
         now_s: 0.0,
@@ -102,7 +102,7 @@ pub fn simulate(site: &SimulatedSite, studies: &[SimulatedStudy]) -> SiteRun {
     state.run
 }
 
-impl RunState<'_> {
+impl SiteRunState<'_> {
     /// The next event and its time; `None` when all studies are answered.
     fn next_event(&self) -> Option<(f64, SiteEvent)> {
         let arrival = self.studies.get(self.arrived).map(|study| (study.arrives_s, SiteEvent::Arrival));
