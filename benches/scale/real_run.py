@@ -48,7 +48,7 @@ def send_at(times, port):
 def real_run(flow, port, times):
     """The times in ms at which each request was accepted and began, by the journal."""
     with open("flow.log", "w") as log:
-        server = subprocess.Popen([*FIRST, flow, "run", "--site", "site.yaml"], stderr=log)
+        server = subprocess.Popen([*FIRST, flow, "run", "--site", "site.yaml"], stdout=subprocess.DEVNULL, stderr=log)
     while "listening" not in Path("flow.log").read_text():
         if server.poll() is not None:
             sys.exit(Path("flow.log").read_text())
