@@ -40,6 +40,7 @@
 //! | [`files`] | plain files as requests; the folder of responses |
 //! | [`replay`] | a past request run again, compared with what was recorded, and packed into one file |
 //! | [`backup`] | copies of a state folder, also while flow runs, and state folders made of them |
+//! | [`simulate`] | a site as a queueing model: how long studies wait, and what is full first |
 //! | [`cli`] | one file per subcommand |
 //!
 //! Invariants, most of them about what is absent:
@@ -76,6 +77,7 @@ pub mod outbox;
 pub mod printable;
 pub mod program;
 pub mod replay;
+pub mod simulate;
 pub mod site;
 #[deny(missing_docs)]
 pub mod step;

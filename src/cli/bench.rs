@@ -25,9 +25,11 @@ use crate::step::{Digest, Fault, StepTable};
 use crate::store::Store;
 use crate::yaml;
 
+use super::bench_figures::BenchFigures;
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::memory;
 use super::output;
+use super::processor_time::processor_time;
 
 /// Measure the whole job on synthetic studies, beside reading and decoding alone
 ///
@@ -72,6 +74,10 @@ pub struct BenchArguments {
     /// Where the studies and results of the benchmark lie; removed afterwards
     #[arg(long, value_name = "DIR", default_value = "flow-state")]
     state: PathBuf,
+
+    /// Print one line of JSON, as `flow simulate --bench` reads it
+    #[arg(long)]
+    json: bool,
 }
 
 impl BenchArguments {
@@ -84,34 +90,57 @@ impl BenchArguments {
         let rounds: Vec<BenchRound> =
             (0..self.rounds.get()).map(|number| bench.round(number)).collect::<Result<_, _>>()?;
         bench.clear()?;
-        output::print(&self.lines(bytes, &rounds))?;
+        let figures = self.figures(bench.dataflow.name(), bytes, &rounds);
+        if self.json {
+            output::print_line(output::json(&figures))?;
+        } else {
+            output::print(&self.lines(&figures, &rounds))?;
+        }
         let complete = rounds.iter().all(|round| round.complete);
         Ok(if complete { CommandExit::Done } else { CommandExit::WithErrors })
     }
 
-    fn lines(&self, bytes: u64, rounds: &[BenchRound]) -> PrintableLines {
+    fn figures(&self, dataflow: &str, bytes: u64, rounds: &[BenchRound]) -> BenchFigures {
+        let seconds =
+            |of: fn(&BenchRound) -> Duration| median_of(rounds.iter().map(of).map(|time| time.as_secs_f64()));
+        let steps = rounds.last().into_iter().flat_map(|round| &round.steps);
+        let per_study = |time: Duration| time.as_secs_f64() * 1e3 / self.studies.get() as f64;
+        BenchFigures {
+            dataflow: dataflow.to_owned(),
+            studies: self.studies.get(),
+            slices: self.slices,
+            matrix: self.matrix,
+            rounds: rounds.len(),
+            bytes,
+            floor_s: seconds(|round| round.floor),
+            whole_s: seconds(|round| round.whole),
+            core_s: seconds(|round| round.worked),
+            peak_bytes: memory::peak(),
+            step_ms: steps.map(|(step, spent)| (step.clone(), per_study(spent.time))).collect(),
+        }
+    }
+
+    fn lines(&self, figures: &BenchFigures, rounds: &[BenchRound]) -> PrintableLines {
         let studies = self.studies.get() as f64;
-        let megabytes = bytes as f64 / 1e6;
+        let megabytes = figures.bytes as f64 / 1e6;
         let BenchArguments { matrix, slices, .. } = self;
         let count = self.rounds.get();
         let mut lines = PrintableLines::of(format_args!(
             "{studies} studies of {slices} slices of {matrix} × {matrix}, {megabytes:.0} MB; {count} rounds, medians"
         ));
         lines.push(format_args!("{:28}{:>10}{:>12}{:>10}", "", "s", "studies/s", "MB/s"));
-        let mut line = |name: &str, time: Duration| {
-            let seconds = time.as_secs_f64();
+        for (name, seconds) in
+            [("read and decode alone", figures.floor_s), ("the whole job", figures.whole_s)]
+        {
             let rates = (studies / seconds, megabytes / seconds);
             lines.push(format_args!("{name:28}{seconds:>10.3}{:>12.2}{:>10.0}", rates.0, rates.1));
-        };
-        let floor = median(rounds.iter().map(|round| round.floor));
-        let whole = median(rounds.iter().map(|round| round.whole));
-        line("read and decode alone", floor);
-        line("the whole job", whole);
+        }
+        lines.push(format_args!("{:28}{:>10.3}", "cores worked for the job", figures.core_s));
         let ratios: Vec<f64> = rounds.iter().map(BenchRound::ratio).collect();
         let (least, most) =
             (ratios.iter().copied().fold(f64::MAX, f64::min), ratios.iter().copied().fold(0.0, f64::max));
-        lines.push(format_args!("ratio {:.2} ({least:.2} to {most:.2})", median_of(ratios)));
-        if let Some(peak) = memory::peak() {
+        lines.push(format_args!("ratio {:.2} ({least:.2} to {most:.2})", median_of(ratios.into_iter())));
+        if let Some(peak) = figures.peak_bytes {
             lines
                 .push(format_args!("peak memory of the process {:.0} MiB", peak as f64 / f64::from(1 << 20)));
         }
@@ -128,6 +157,8 @@ impl BenchArguments {
 struct BenchRound {
     floor: Duration,
     whole: Duration,
+    /// The processor's time for the whole job, of all cores together.
+    worked: Duration,
     steps: BTreeMap<String, StepTime>,
     complete: bool,
 }
@@ -186,9 +217,10 @@ impl BenchSetup<'_> {
             files.par_iter().try_for_each_init(Vec::new, |voxels, file| decode(file, voxels));
         let floor = began.elapsed();
         decoded.map_err(CommandError::of(CommandErrorKind::InputOutput))?;
-        let began = Instant::now();
+        let (began, worked_before) = (Instant::now(), processor_time());
         let (steps, complete) = self.whole(number)?;
-        Ok(BenchRound { floor, whole: began.elapsed(), steps, complete })
+        let worked = processor_time().saturating_sub(worked_before);
+        Ok(BenchRound { floor, whole: began.elapsed(), worked, steps, complete })
     }
 
     /// Runs all studies once. Each round has an output folder of its own, so that removing earlier responses
@@ -303,11 +335,8 @@ impl EventObserver for StepTimes {
     }
 }
 
-fn median(times: impl Iterator<Item = Duration>) -> Duration {
-    Duration::from_secs_f64(median_of(times.map(|time| time.as_secs_f64()).collect()))
-}
-
-fn median_of(mut numbers: Vec<f64>) -> f64 {
+fn median_of(numbers: impl Iterator<Item = f64>) -> f64 {
+    let mut numbers: Vec<f64> = numbers.collect();
     numbers.sort_by(f64::total_cmp);
     numbers[numbers.len() / 2]
 }

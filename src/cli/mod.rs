@@ -5,6 +5,7 @@ mod audit;
 mod backlog;
 mod backup;
 mod bench;
+mod bench_figures;
 mod bind;
 mod broken;
 mod chat_server;
@@ -37,6 +38,7 @@ mod output;
 mod pause;
 mod peer;
 mod processes;
+mod processor_time;
 mod progress;
 mod pull;
 mod reload;
@@ -52,6 +54,7 @@ pub mod sample;
 mod schema;
 mod service_manager;
 mod signals;
+mod simulate;
 mod site;
 mod source;
 mod sql;
@@ -120,6 +123,7 @@ enum FlowCommand {
     Conversations(conversations::ConversationsArguments),
     Torture(torture::TortureArguments),
     Bench(bench::BenchArguments),
+    Simulate(simulate::SimulateArguments),
     Completions(completions::CompletionsArguments),
     Man(completions::ManArguments),
 }
@@ -182,6 +186,7 @@ impl FlowCommand {
             FlowCommand::Conversations(conversations) => conversations.run(),
             FlowCommand::Torture(torture) => torture.run(),
             FlowCommand::Bench(bench) => bench.run(table),
+            FlowCommand::Simulate(simulate) => simulate.run(table),
             FlowCommand::Completions(completions) => completions.run(CommandLine::command()),
             FlowCommand::Man(man) => man.run(CommandLine::command()),
             FlowCommand::Sample(sample) => Ok(sample.run().map(|()| CommandExit::Done)?),

@@ -121,7 +121,7 @@ pub struct RunSettings {
 /// The default dataflow.
 pub const DATAFLOW: &str = "ct-lung";
 const OUTPUT: &str = "flow-output";
-const LANES: NonZero<usize> = NonZero::new(4).expect("four is not zero");
+pub const LANES: NonZero<usize> = NonZero::new(4).expect("four is not zero");
 const FREE_BYTES_MIN: u64 = 1 << 30;
 const KEEP_DAYS: f64 = 7.0;
 const RETRY_S: [u64; 3] = [1, 5, 15];

@@ -65,18 +65,18 @@ impl SiteArguments {
 
     /// Reads the file alone; `None` if the command line names none.
     pub fn read(&self) -> Result<Option<Site>, CommandError> {
-        let Some(path) = &self.site else { return Ok(None) };
-        let site = Site::load(path, &built_in_sections()).map_err(|error| match error {
-            SiteError::Problems(problems) => {
-                CommandError::new(CommandErrorKind::Problems, "the site's file has problems")
-                    .details(problems)
-            }
-            SiteError::Unreadable { .. } => {
-                CommandError::new(CommandErrorKind::InputOutput, error.to_string())
-            }
-        });
-        site.map(Some)
+        self.site.as_deref().map(read_site).transpose()
     }
+}
+
+/// Reads a site's file.
+pub fn read_site(path: &Path) -> Result<Site, CommandError> {
+    Site::load(path, &built_in_sections()).map_err(|error| match error {
+        SiteError::Problems(problems) => {
+            CommandError::new(CommandErrorKind::Problems, "the site's file has problems").details(problems)
+        }
+        SiteError::Unreadable { .. } => CommandError::new(CommandErrorKind::InputOutput, error.to_string()),
+    })
 }
 
 impl SiteSettings {

@@ -34,6 +34,8 @@ pub struct ProgramOrder<'a> {
     /// A name that is looked up in `PATH`, or an absolute path.
     pub program: &'a str,
     pub arguments: &'a [String],
+    /// Variables besides `PATH` and `LANG`.
+    pub environment: Vec<(String, String)>,
     /// The working directory.
     pub folder: &'a Path,
     pub stdout: &'a File,
@@ -73,6 +75,7 @@ fn start(order: &ProgramOrder) -> io::Result<ProgramProcess> {
     let mut command = Command::new(order.program);
     command.args(order.arguments).current_dir(order.folder);
     command.env_clear().env("PATH", PATH).env("LANG", "C");
+    command.envs(order.environment.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(output(order.stdout)?).stderr(output(order.stderr)?);
     let limits = ProgramLimits { memory_bytes: order.memory_bytes, file_bytes: order.file_bytes };
     spawn(command, Sandbox::new(order.program, order.folder, &order.grants)?, &limits)

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! item        the item, if the step has an input for one
-//! items/00001 the items of the request, in order, if the step has an input for the request
+//! items/00001 the items of the request, in order or by names, if the step has an input for the request
 //! files/…     files of other steps, by name
 //! out/…       the results of the program
 //! stdout, stderr
@@ -83,21 +83,27 @@ impl ProgramFolder {
         self.copy(item, "item")
     }
 
-    pub fn lay_items(&self, items: &[Item]) -> Result<(), ProgramFolderError> {
+    /// Copies the items of a request: by these names, which were checked, or numbered.
+    pub fn lay_items(&self, items: &[Item], names: Option<&[&str]>) -> Result<(), ProgramFolderError> {
         fs::create_dir(self.path().join("items")).map_err(failed("make", "items"))?;
-        let mut numbered = items.iter().zip(1..);
-        numbered.try_for_each(|(item, number)| self.copy(item, &format!("items/{number:05}")))
+        let mut numbered = items.iter().enumerate();
+        numbered.try_for_each(|(index, item)| match names {
+            Some(names) => self.copy(item, &format!("items/{}", names[index])),
+            None => self.copy(item, &format!("items/{:05}", index + 1)),
+        })
     }
 
     /// Writes the files of other steps. Their names were checked when the files were made.
     pub fn lay_files(&self, files: &ResponseFiles) -> Result<(), ProgramFolderError> {
-        for file in &files.0 {
-            let path = self.path().join("files").join(&file.name);
-            let parent = path.parent().expect("it lies in a folder");
-            fs::create_dir_all(parent).map_err(failed("make the folder of", &file.name))?;
-            fs::write(&path, &file.bytes).map_err(failed("write", &file.name))?;
-        }
-        Ok(())
+        files.0.iter().try_for_each(|file| self.lay_given(&format!("files/{}", file.name), &file.bytes))
+    }
+
+    /// Writes a file of the dataflow. Its path was checked.
+    pub fn lay_given(&self, path: &str, bytes: &[u8]) -> Result<(), ProgramFolderError> {
+        let place = self.path().join(path);
+        let parent = place.parent().expect("it lies in a folder");
+        fs::create_dir_all(parent).map_err(failed("make the folder of", path))?;
+        fs::write(&place, bytes).map_err(failed("write", path))
     }
 
     /// The files in `out/` by name, and the standard output if there is any.

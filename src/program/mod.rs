@@ -17,6 +17,7 @@ mod child;
 mod confinement;
 mod fault;
 mod folder;
+mod folder_plan;
 mod gpg;
 mod hello;
 mod load;

@@ -6,13 +6,16 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::step::{
-    BuiltIn, Call, Fault, FaultKind, Item, Parameter, Request, ResponseFiles, Step, StepOutputs,
+    BuiltIn, Call, Fault, FaultKind, Item, JsonValue, Parameter, Request, ResponseFiles, Step, StepOutputs,
     StepReservations,
 };
 
 use super::child::{self, ProgramEnd, ProgramOrder};
 use super::folder::{ProgramFolder, ProgramFolderError, last_words};
+use super::folder_plan;
 use super::reservations::{self, ProgramReservationError, RESERVATIONS_FILE};
 use super::sandbox_grants::{NetworkAccess, ProgramGrants};
 
@@ -23,6 +26,7 @@ fn step() -> Step {
     let number = Parameter::number;
     Step::new("run-program", 2, "Runs a program in a private folder; files in out/ are the results.")
         .takes_optional::<Request>("request")
+        .takes_optional::<JsonValue>("names")
         .takes_optional::<Item>("item")
         .takes_optional::<ResponseFiles>("files")
         .gives::<ResponseFiles>("files")
@@ -33,6 +37,13 @@ fn step() -> Step {
                 .about("A name that is looked up in /usr/local/bin, /usr/bin and /bin, or an absolute path."),
         )
         .parameter(Parameter::texts("arguments").about("Paths in them are relative to the folder."))
+        .parameter(Parameter::json("environment", json!({}), folder_plan::check_environment).about(
+            "Variables besides PATH and LANG. In values, {folder} is the absolute path of the folder.",
+        ))
+        .parameter(
+            Parameter::json("given_files", json!({}), folder_plan::check_given_files)
+                .about("Files in the folder, by their paths: texts, or values that are written as JSON."),
+        )
         .parameter(
             Parameter::text("program_version", "", &[])
                 .about("Increase it when the program changes, so that earlier results are not reused."),
@@ -61,11 +72,12 @@ inventory::submit! { BuiltIn(step) }
 
 fn run(call: &Call) -> Result<ResponseFiles, Fault> {
     let folder = ProgramFolder::new().map_err(fault)?;
-    lay_out(&folder, call).map_err(fault)?;
+    lay_out(&folder, call)?;
     let output_bytes = bytes(call.number("output_mib"));
     let order = ProgramOrder {
         program: call.text("program"),
         arguments: call.texts("arguments"),
+        environment: folder_plan::environment(call.json("environment"), folder.path()),
         folder: folder.path(),
         stdout: folder.stdout(),
         stderr: folder.stderr(),
@@ -94,14 +106,27 @@ fn grants(call: &Call) -> ProgramGrants {
     }
 }
 
-fn lay_out(folder: &ProgramFolder, call: &Call) -> Result<(), ProgramFolderError> {
+fn lay_out(folder: &ProgramFolder, call: &Call) -> Result<(), Fault> {
     if let Some(request) = call.optional::<Request>("request") {
-        folder.lay_items(&request.items)?;
+        let names = call.optional::<JsonValue>("names");
+        let names = names.map(|names| folder_plan::item_names(&names.0, request.items.len())).transpose();
+        folder.lay_items(&request.items, names.map_err(unnamed)?.as_deref()).map_err(fault)?;
     }
     if let Some(item) = call.optional::<Item>("item") {
-        folder.lay_item(item)?;
+        folder.lay_item(item).map_err(fault)?;
     }
-    call.optional::<ResponseFiles>("files").map_or(Ok(()), |files| folder.lay_files(files))
+    if let Some(files) = call.optional::<ResponseFiles>("files") {
+        folder.lay_files(files).map_err(fault)?;
+    }
+    let mut given = folder_plan::given_files(call.json("given_files"));
+    given.try_for_each(|(path, bytes)| folder.lay_given(path, &bytes)).map_err(fault)
+}
+
+fn unnamed(reason: String) -> Fault {
+    Fault::new(
+        format!("the input \"names\" cannot be taken: {reason}"),
+        "Let it be a list with a name for each item of the request, as the step name-instances gives.",
+    )
 }
 
 /// The conversion is exact in the ranges of the parameters.

@@ -197,16 +197,21 @@ fn the_commands_that_are_shown_exist() {
 
 /// What follows `flow` on a line of a shell's block; what stands behind `#` or `|` is not for flow.
 fn invocation(line: &str) -> Option<&str> {
-    const BEFORE: [&str; 3] =
-        ["flow ", "cargo run --release -- ", "cargo run --release --example own_step -- "];
+    const BEFORE: [&str; 4] = [
+        "flow ",
+        "cargo run --release -- ",
+        "cargo run --release --example own_step -- ",
+        "cargo run --release --example own_source -- ",
+    ];
     let words = BEFORE.iter().find_map(|before| line.strip_prefix(before))?;
     words.split(['#', '|', '>']).next()
 }
 
 /// Chapters whose shell commands run as they are, one after the other, in a folder of their own.
-const RUN: [&str; 5] = [
+const RUN: [&str; 6] = [
     "tutorial/first-study.md",
     "tutorial/own-dataflow.md",
+    "explanation/scale.md",
     "how-to/replay.md",
     "how-to/backup.md",
     "how-to/torture.md",

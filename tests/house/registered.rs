@@ -7,8 +7,8 @@ use std::path::Path;
 use flow::dataflow::Dataflow;
 use flow::step::StepTable;
 
-use crate::source::{files, root};
-use crate::tools::cargo;
+use crate::source::{files, none, root};
+use crate::tools::{cargo, in_project};
 
 fn stem(path: &Path) -> String {
     path.file_stem().expect("a file has a name").to_str().expect("names are Unicode").to_owned()
@@ -76,20 +76,54 @@ fn the_example_with_a_step_of_its_own_gives_its_result() {
     assert!((100.0..5000.0).contains(&volume_ml), "the bones of a chest are not {volume_ml} mL");
 }
 
+/// The blocks of a page in a language, as they stand.
+fn shown(page: &str, language: &str) -> Vec<String> {
+    let page = fs::read_to_string(root().join(page)).expect("the book has the page");
+    let blocks = page.split("\n```").skip(1).step_by(2);
+    let blocks = blocks.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n'));
+    blocks.map(str::to_owned).collect()
+}
+
+const OWN_SOURCE: &str = "docs/src/tutorial/own-source.md";
+
 #[test]
-fn the_example_with_a_source_of_its_own_answers_each_line() {
+fn the_lesson_about_a_source_runs_as_it_is_shown() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = |name: &str| folder.path().join(name).to_str().expect("Unicode").to_owned();
-    fs::write(path("site.yaml"), "lines: {from: questions.txt, answers: answers}\nto: [answers]\n").unwrap();
-    fs::write(path("questions.txt"), "how are you\nwell\nand you\n").unwrap();
-    let run =
-        ["run", "--quiet", "--release", "--example", "own_source", "--", "run", "examples/own-source.yaml"];
-    let mut command = cargo(&run);
-    command.args(["--no-output", "--state", &path("state"), "--site", &path("site.yaml")]);
-    let ended = command.output().expect("cargo runs");
-    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-    let answers = files(Path::new(&path("answers")), "txt");
-    let texts = answers.iter().map(|answer| fs::read_to_string(answer).expect("it is a text"));
-    let wanted = ["and you\n", "how are you\n"].map(str::to_owned);
-    assert_eq!(texts.collect::<BTreeSet<String>>(), BTreeSet::from(wanted), "`when` leaves out one word");
+    let place = folder.path().join("lines").to_str().expect("Unicode").to_owned();
+    let commands = shown(OWN_SOURCE, "sh");
+    let outputs = shown(OWN_SOURCE, "text");
+    assert_eq!((commands.len(), outputs.len()), (3, 2));
+    let run = |commands: &str| {
+        let commands = commands
+            .replace(" lines/", &format!(" {place}/"))
+            .replace("mkdir lines", &format!("mkdir {place}"));
+        let ended = in_project("sh").args(["-e", "-c", &commands]).output().expect("there is a shell");
+        let [out, err] =
+            [ended.stdout, ended.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        assert!(ended.status.success(), "{commands}{err}");
+        (out, err.replace(&place, "lines"))
+    };
+    let (out, _) = run(&commands[0]);
+    assert!(out.ends_with(&format!("{}\n", outputs[0])), "{out}");
+    let (out, _) = run(&commands[1]);
+    let answers = files(Path::new(&place).join("answers").as_path(), "txt");
+    assert_eq!(
+        answers.len(),
+        3,
+        "`when` leaves out one word, and what is known is not answered again: {out}"
+    );
+    let (_, err) = run(&commands[2]);
+    assert!(outputs[1].lines().all(|line| err.contains(line)), "{err}");
+}
+
+#[test]
+fn the_lesson_about_a_source_shows_the_example() {
+    let file = fs::read_to_string(root().join("examples/own_source.rs")).expect("it is there");
+    let dataflow = fs::read_to_string(root().join("examples/own-source.yaml")).expect("it is there");
+    let blocks = [shown(OWN_SOURCE, "rust"), shown(OWN_SOURCE, "yaml")].concat();
+    assert!(blocks.len() > 6, "only {} blocks", blocks.len());
+    let strange = blocks
+        .into_iter()
+        .filter(|block| !(file.contains(block.as_str()) || dataflow.contains(block.as_str())));
+    none("the example does not have what the lesson shows", strange);
 }

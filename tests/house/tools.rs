@@ -4,6 +4,7 @@
 //! profile, so that nothing is built twice.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -11,9 +12,16 @@ use crate::source::{Source, files, none, root};
 
 /// A cargo command in this project, with the target folder that this test was built in.
 pub fn cargo(arguments: &[&str]) -> Command {
+    let mut command = in_project(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments);
+    command
+}
+
+/// A program in this project, in which cargo uses the target folder that this test was built in.
+pub fn in_project(program: impl AsRef<OsStr>) -> Command {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it lies in the target folder");
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments).current_dir(root()).env("CARGO_TARGET_DIR", target);
+    let mut command = Command::new(program);
+    command.current_dir(root()).env("CARGO_TARGET_DIR", target);
     // These tell of this test's own package. A build script that looks at them would run again, and everything
     // that depends on it be built again.
     let of_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");

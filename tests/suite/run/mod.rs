@@ -11,6 +11,7 @@ mod files;
 mod hurry;
 mod lookup;
 pub mod nodes;
+mod orthanc_page;
 mod own_results;
 mod page;
 mod page_load;

@@ -26,16 +26,23 @@ impl Listening {
         if !more.contains(&"--quiet-time") {
             command.args(["--quiet-time", "0.2"]);
         }
-        let mut child = command.args(more).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        Listening::of(command.args(more))
+    }
+
+    /// With the listeners and times of a site's file.
+    pub fn of_site(place: &Place, site: &str) -> Listening {
+        Listening::of(&mut place.flow(&["run", "--site", site]))
+    }
+
+    fn of(command: &mut Command) -> Listening {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut says = BufReader::new(child.stderr.take().unwrap()).lines();
-        let first =
-            says.by_ref().map(|line| line.unwrap()).find(|line| without_time(line).starts_with("listening"));
-        let first = first.expect("it says where it listens");
-        let port = without_time(&first)
-            .split([':', ' '])
-            .find(|word| word.parse::<u16>().is_ok())
-            .expect("a port")
-            .to_owned();
+        // The listener for HTTP says its address as a URL.
+        let port = |line: String| {
+            let listening = without_time(&line).strip_prefix("listening")?;
+            listening.split([':', ' ']).find(|word| word.parse::<u16>().is_ok()).map(str::to_owned)
+        };
+        let port = says.by_ref().map(|line| line.unwrap()).find_map(port).expect("it says where it listens");
         Listening { child, says, port }
     }
 

@@ -42,7 +42,10 @@ impl Orthanc {
         });
         let settings = configuration.as_object_mut().expect("it is an object");
         settings.extend(more.as_object().expect("settings have names").clone());
-        let dicom = settings["DicomPort"].as_u64().and_then(|port| port.try_into().ok()).unwrap_or(dicom);
+        let port = |name: &str, otherwise: u16| {
+            settings[name].as_u64().and_then(|port| port.try_into().ok()).unwrap_or(otherwise)
+        };
+        let (dicom, web) = (port("DicomPort", dicom), port("HttpPort", web));
         let path = folder.path().join("orthanc.json");
         std::fs::write(&path, configuration.to_string()).expect("the folder is ours");
         let peer = Background::start(Command::new(program).arg(&path));

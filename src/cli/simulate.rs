@@ -1,0 +1,284 @@
+//! `flow simulate`: how long studies would wait at a site, with one box and with several.
+
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::dataflow::Dataflow;
+use crate::dicom::CompletionSignal;
+use crate::dicom::site::DicomSite;
+use crate::printable::{PrintableLines, counted};
+use crate::simulate::{
+    HospitalDay, SimulatedQuantiles, SimulatedSite, SimulationReport, StudyProfile, draw_studies, report,
+    simulate, studies_at,
+};
+use crate::site::Site;
+use crate::step::StepTable;
+use crate::yaml;
+
+use super::bench_figures::BenchFigures;
+use super::exit::{CommandError, CommandErrorKind, CommandExit};
+use super::run_settings::{DATAFLOW, LANES};
+use super::site::read_site;
+use super::{memory, output};
+
+/// Simulate days of studies at a site: how long they wait, and what is full first
+///
+/// Workers, lanes, memory, dataflow and quiet time are those of the site's file. Nothing is run: the time of a study is
+/// one that was measured, as with `flow bench --studies 1 --json`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  flow simulate site.yaml --boxes 1,2,4
+  flow bench --studies 1 --json > bench.json && flow simulate site.yaml --bench bench.json
+  flow simulate site.yaml --core-seconds 120 --study-cores 8")]
+pub struct SimulateArguments {
+    /// The site's file
+    #[arg(value_name = "SITE")]
+    site: PathBuf,
+
+    /// Studies in the busiest hour of a day
+    #[arg(long, value_name = "N", default_value_t = 250.0, value_parser = positive)]
+    studies_per_hour: f64,
+
+    /// Numbers of boxes to compare; they work as one cluster, and each has the lanes of the site's file
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1")]
+    boxes: Vec<NonZero<u16>>,
+
+    /// Days that are simulated
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=366))]
+    days: u32,
+
+    /// Arrivals of each hour from midnight on, in any unit: 24 numbers [default: a hospital's day]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', value_parser = part)]
+    hours: Vec<f64>,
+
+    /// A file with times of arrival in seconds, one a line, in place of days that are drawn
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["hours", "days", "studies_per_hour"])]
+    arrivals: Option<PathBuf>,
+
+    /// Another seed draws other days
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+
+    /// What `flow bench --json` wrote; other options go before its figures
+    #[arg(long, value_name = "FILE")]
+    bench: Option<PathBuf>,
+
+    /// The size of a study [default: 138 MiB, as 275 slices of 512 x 512]
+    #[arg(long, value_name = "BYTES", value_parser = yaml::bytes)]
+    study_size: Option<u64>,
+
+    /// The standard deviation of sizes, in parts of the mean
+    #[arg(long, value_name = "PART", default_value_t = 0.5, value_parser = part)]
+    variation: f64,
+
+    /// The processor's time for a study, in seconds of one core [default: 0.58]
+    #[arg(long, value_name = "S", value_parser = positive)]
+    core_seconds: Option<f64>,
+
+    /// Cores that one study can use at the same time, on average [default: 1.7]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    study_cores: Option<f64>,
+
+    /// The link into the first box, in Gbit a second
+    #[arg(long, value_name = "GBIT", default_value_t = 1.0, value_parser = positive)]
+    network: f64,
+
+    /// Print a line of JSON for each number of boxes
+    #[arg(long)]
+    json: bool,
+}
+
+/// Bytes, seconds of a core and cores of one study: `ct-lung` on a chest of 275 slices, as in
+/// docs/src/reference/measurements.md. 4 studies took two cores 1.167 s, and one alone 0.34 s.
+const STUDY_BYTES: f64 = 138.0 * 1_048_576.0;
+const CORE_S: f64 = 0.58;
+const STUDY_CORES: f64 = 1.7;
+
+/// Bytes of a gigabit.
+const GIGABIT: f64 = 125e6;
+
+/// A line of JSON.
+#[derive(Serialize)]
+struct SimulationLine<'a> {
+    /// The rate of the busiest hour, of days that are drawn.
+    studies_per_hour: Option<f64>,
+    #[serde(flatten)]
+    report: &'a SimulationReport,
+}
+
+impl SimulateArguments {
+    pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
+        let site = read_site(&self.site)?;
+        let day = self.day()?;
+        let bench = self.bench.as_deref().map(BenchFigures::read).transpose()?;
+        let profile = self.profile(&site, bench.as_ref(), table)?;
+        let one = self.one_box(&site, bench.as_ref());
+        let studies = match &self.arrivals {
+            Some(path) => studies_at(&arrivals(path)?, &profile, self.seed),
+            None => draw_studies(&day, self.studies_per_hour, self.days, &profile, self.seed),
+        };
+        if studies.is_empty() {
+            return Err(CommandError::new(CommandErrorKind::NoInput, "no study arrives"));
+        }
+        let reports = self.boxes.iter().map(|boxes| {
+            let site = SimulatedSite { boxes: boxes.get().into(), ..one };
+            report(&site, &profile.study(0.0, 1.0), &simulate(&site, &studies))
+        });
+        if self.json {
+            for report in reports {
+                let studies_per_hour = self.arrivals.is_none().then_some(self.studies_per_hour);
+                let line = SimulationLine { studies_per_hour, report: &report };
+                output::print_line(output::json(&line))?;
+            }
+            return Ok(CommandExit::Done);
+        }
+        let mut lines = self.head(&day, &one, &profile, studies.len());
+        reports.for_each(|report| lines.push(row(&report)));
+        output::print(&lines)?;
+        Ok(CommandExit::Done)
+    }
+
+    fn day(&self) -> Result<HospitalDay, CommandError> {
+        if self.hours.is_empty() {
+            return Ok(HospitalDay::USUAL);
+        }
+        let hours = <[f64; 24]>::try_from(self.hours.as_slice()).ok().and_then(HospitalDay::of);
+        hours.ok_or_else(|| {
+            let text = "--hours takes 24 numbers, of which one is more than zero";
+            CommandError::new(CommandErrorKind::Usage, text)
+        })
+    }
+
+    /// The usual study, with the memory that the site's dataflow takes for it.
+    fn profile(
+        &self,
+        site: &Site,
+        bench: Option<&BenchFigures>,
+        table: &StepTable,
+    ) -> Result<StudyProfile, CommandError> {
+        let by_rules = site.rules.as_ref().map(|rules| rules.default.dataflow.as_str());
+        let name = by_rules.or(site.general.dataflow.as_deref()).unwrap_or(DATAFLOW);
+        let dataflow = Dataflow::load(name, table)?;
+        let bytes = self.study_size.map(|bytes| bytes as f64).or(bench.map(BenchFigures::study_bytes));
+        Ok(StudyProfile {
+            bytes: bytes.unwrap_or(STUDY_BYTES),
+            core_s: self.core_seconds.or(bench.map(BenchFigures::study_core_s)).unwrap_or(CORE_S),
+            memory_fixed: dataflow.memory.fixed as f64,
+            memory_per_byte: dataflow.memory.per_decoded_byte,
+            variation: self.variation,
+        })
+    }
+
+    fn one_box(&self, site: &Site, bench: Option<&BenchFigures>) -> SimulatedSite {
+        let general = &site.general;
+        let cores = general.workers.or_else(|| std::thread::available_parallelism().ok());
+        SimulatedSite {
+            boxes: 1,
+            cores: cores.map_or(1.0, |cores| cores.get() as f64),
+            lanes: general.lanes.unwrap_or(LANES).get(),
+            memory: general.memory.unwrap_or_else(memory::default_budget) as f64,
+            study_cores: self.study_cores.or(bench.map(BenchFigures::cores)).unwrap_or(STUDY_CORES),
+            link: self.network * GIGABIT,
+            quiet_s: site.section::<DicomSite>().map_or(0.0, quiet_s),
+        }
+    }
+
+    fn head(
+        &self,
+        day: &HospitalDay,
+        site: &SimulatedSite,
+        profile: &StudyProfile,
+        studies: usize,
+    ) -> PrintableLines {
+        let mut lines = PrintableLines::of(match &self.arrivals {
+            Some(path) => format!("{studies} studies at the times of {}, seed {}", path.display(), self.seed),
+            None => {
+                let (per_hour, hour) = (self.studies_per_hour, day.busiest_hour());
+                let (days, next, seed) = (counted(self.days, "day"), hour + 1, self.seed);
+                format!(
+                    "{studies} studies in {days}, {per_hour} an hour from {hour}:00 to {next}:00, seed {seed}"
+                )
+            }
+        });
+        let usual = profile.study(0.0, 1.0);
+        lines.push(format_args!(
+            "a study: {} ± {:.0} %, {:.2} s of a core, {:.2} s alone, {} of memory",
+            size(usual.bytes),
+            profile.variation * 100.0,
+            usual.core_s,
+            usual.core_s / site.study_cores.min(site.cores),
+            size(usual.memory)
+        ));
+        lines.push(format_args!(
+            "a box: {} cores, {} lanes, {} for requests; {} Gbit/s into the first; quiet time {} s",
+            site.cores,
+            site.lanes,
+            size(site.memory),
+            self.network,
+            site.quiet_s
+        ));
+        lines.push("");
+        let times = "   median     95 %     99 %  longest";
+        lines.push(format_args!(
+            "       {:36}{:36}busiest hour",
+            "  wait for a lane, s", "  from first image to answer, s"
+        ));
+        lines.line(format_args!("boxes  {times}  {times}   cores    memory  first bottleneck"))
+    }
+}
+
+fn row(report: &SimulationReport) -> String {
+    let times = |times: &SimulatedQuantiles| {
+        let times = [times.median, times.p95, times.p99, times.longest];
+        times.map(|time| format!("{time:>9.2}")).concat()
+    };
+    format!(
+        "{:>5}  {}  {}{:>6.1} %{:>10}  {} at {:.0} studies/h",
+        report.boxes,
+        times(&report.wait_s),
+        times(&report.answer_s),
+        report.cores_busiest_hour * 100.0,
+        size(report.memory_peak as f64),
+        report.bottleneck.name(),
+        report.studies_per_hour_max
+    )
+}
+
+/// The times of a file, in order.
+fn arrivals(path: &Path) -> Result<Vec<f64>, CommandError> {
+    let failed = |kind, error: &dyn std::fmt::Display| {
+        CommandError::new(kind, format!("could not read {}: {error}", path.display()))
+    };
+    let text =
+        std::fs::read_to_string(path).map_err(|error| failed(CommandErrorKind::InputOutput, &error))?;
+    let times = text.lines().map(|line| part(line.trim()).map_err(|error| format!("{line:?}: {error}")));
+    let mut times: Vec<f64> =
+        times.collect::<Result<_, _>>().map_err(|error| failed(CommandErrorKind::Problems, &error))?;
+    times.sort_by(f64::total_cmp);
+    Ok(times)
+}
+
+/// Seconds from the last image of a study until it is complete. A signal that ends a study at once leaves none.
+fn quiet_s(site: &DicomSite) -> f64 {
+    let at_once = [CompletionSignal::Released, CompletionSignal::RequestEnd];
+    let waits = at_once.iter().all(|signal| !site.completion.at_once.contains(signal));
+    if waits { site.completion.quiet_time.as_secs_f64() } else { 0.0 }
+}
+
+fn size(bytes: f64) -> String {
+    let mebibytes = bytes / 1_048_576.0;
+    if mebibytes < 1024.0 { format!("{mebibytes:.0} MiB") } else { format!("{:.1} GiB", mebibytes / 1024.0) }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    part(text)
+        .and_then(|number| if number > 0.0 { Ok(number) } else { Err("it must be more than 0".to_owned()) })
+}
+
+fn part(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    if number.is_finite() && number >= 0.0 { Ok(number) } else { Err("it must be at least 0".to_owned()) }
+}
