@@ -1,5 +1,6 @@
 //! The options of `flow run` for several processes.
 
+use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use crate::cluster::{
     AnnouncedVersion, ClusterAgreement, ClusterCoordinator, ClusterMember, ClusterSecret, ClusterSetup,
     HostList,
 };
-use crate::dataflow::Dataflow;
+use crate::dataflow::{Dataflow, ProcessLabel};
 use crate::engine::{EngineSettings, EventObserver, ProcessMesh};
 use crate::site::Site;
 use crate::step::StepTable;
@@ -37,6 +38,10 @@ pub struct ProcessArguments {
     /// A file with a secret that only these processes know; needed unless all are on this machine or the site's file has certificates
     #[arg(long, value_name = "FILE")]
     secret: Option<PathBuf>,
+
+    /// A label of this process: steps that say `on: LABEL` run on a process that has it; may be given several times [default: those of the site's file]
+    #[arg(long = "label", value_name = "LABEL")]
+    labels: Vec<ProcessLabel>,
 }
 
 /// The longest wait for the other processes, where nothing else has to be answered.
@@ -79,7 +84,14 @@ impl ProcessArguments {
         }
         let hosts = self.hosts()?;
         let keys = self.keys(&hosts, site)?;
-        Ok(Some(ClusterPlace { index, processes, hosts, keys }))
+        let labels = self.labels(site);
+        Ok(Some(ClusterPlace { index, processes, hosts, keys, labels }))
+    }
+
+    /// The labels of this process: those of the command line, else those of the site's file.
+    fn labels(&self, site: Option<&Site>) -> BTreeSet<ProcessLabel> {
+        let of_site = site.map(|site| &site.general.labels).filter(|_| self.labels.is_empty());
+        of_site.unwrap_or(&self.labels).iter().cloned().collect()
     }
 
     fn hosts(&self) -> Result<HostList, CommandError> {
@@ -119,6 +131,7 @@ pub struct ClusterPlace {
     processes: usize,
     hosts: HostList,
     keys: SessionKeys,
+    labels: BTreeSet<ProcessLabel>,
 }
 
 impl ClusterPlace {
@@ -126,7 +139,7 @@ impl ClusterPlace {
         let instance = random().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let (index, hosts, keys, workers) =
             (self.index, self.hosts.clone(), self.keys.clone(), workers.get());
-        Ok(ClusterSetup { index, instance, hosts, keys, workers })
+        Ok(ClusterSetup { index, instance, hosts, keys, workers, labels: self.labels.clone() })
     }
 
     fn agreement(&self, dataflows: &DataflowSelector, lanes: NonZero<usize>) -> ClusterAgreement {

@@ -13,10 +13,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::engine::{RemotePeer, RemoteProcesses, RemoteReports, RemoteRequest, RemoteRequestKey};
+use crate::engine::{RemoteProcesses, RemoteReports, RemoteStepEnd};
 use crate::tls::{CertificateNames, SessionKeys};
 
-use super::frames::{AnnouncedVersion, OrderFrame, ReportFrame, RunOrder};
+use super::frames::{OrderFrame, ReportFrame, StepEndNote};
 use super::handshake::{self, ClusterAgreement, HandshakeError, HelloMessage, WelcomeMessage};
 use super::hosts::{HostList, host_of};
 use super::link::{LinkSender, ProcessLink};
@@ -46,7 +46,7 @@ pub struct ClusterCoordinator {
 pub struct CoordinatorShared {
     hosts: HostList,
     keys: SessionKeys,
-    hello: HelloMessage,
+    pub(super) hello: HelloMessage,
     state: Mutex<CoordinatorState>,
     changed: Condvar,
     reports: OnceLock<RemoteReports>,
@@ -57,9 +57,9 @@ pub struct CoordinatorShared {
     file: StandingFile,
 }
 
-struct CoordinatorState {
+pub struct CoordinatorState {
     generation: u64,
-    members: Vec<MemberEntry>,
+    pub(super) members: Vec<MemberEntry>,
     /// A process that cannot work with this one.
     disagreement: Option<(String, String)>,
     /// Threads of connections.
@@ -76,14 +76,14 @@ impl ClusterCoordinator {
         agreement: &ClusterAgreement,
         state: &Path,
     ) -> Result<ClusterCoordinator, ClusterError> {
-        let ClusterSetup { hosts, keys, workers, .. } = setup;
+        let ClusterSetup { hosts, keys, workers, labels, .. } = setup;
         let address = hosts.addresses()[0].clone();
         let failed = |source| ClusterError::Listen { address: address.clone(), source };
         let listener = TcpListener::bind(&address).map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
         let members = hosts.addresses().iter().skip(1).map(|address| MemberEntry::new(address.clone()));
         let members = members.collect();
-        let hello = HelloMessage::new(0, 0, workers, agreement);
+        let hello = HelloMessage::new(0, 0, workers, agreement).with_labels(labels);
         let state_now = CoordinatorState { generation: 0, members, disagreement: None, links: Vec::new() };
         let shared = Arc::new(CoordinatorShared {
             hosts,
@@ -323,9 +323,25 @@ impl CoordinatorShared {
                     tracing::warn!("process {} cannot run a request: {reason}", served.process);
                     reports.refused(ticket);
                 }
+                ReportFrame::StepEnded(end) => {
+                    let StepEndNote { ticket, record, retry_after } = *end;
+                    reports.step_ended(ticket, RemoteStepEnd { record, content, retry_after });
+                    served.sender.send(&OrderFrame::StepTaken { ticket }, &[])?;
+                }
+                ReportFrame::StepUnable { ticket, reason } => {
+                    tracing::warn!("process {} cannot run a step: {reason}", served.process);
+                    reports.step_refused(ticket, reason);
+                }
                 ReportFrame::Beat => {}
             }
         }
+    }
+
+    /// Takes the way into the engine.
+    pub(super) fn begin(&self, reports: RemoteReports) {
+        // Called once.
+        let _ = self.reports.set(reports);
+        self.changed.notify_all();
     }
 
     /// Tells the process which of its notes are on the disk.
@@ -366,8 +382,10 @@ impl CoordinatorShared {
                 .filter_map(|(process, member)| Some((process, member.address.clone(), member.expire()?)))
                 .collect();
             let processes = (1..).zip(&state.members).map(|(process, member)| member.standing(process));
-            let standing = ClusterStanding { generation: state.generation, processes: processes.collect() };
+            let (generation, processes) = (state.generation, processes.collect());
             drop(state);
+            let waiting = self.reports.get().map(RemoteReports::waiting_steps).unwrap_or_default();
+            let standing = ClusterStanding { generation, processes, waiting };
             for (process, address, requests) in &gone {
                 tracing::warn!(
                     "process {process} at {address} does not answer; its {requests} requests run elsewhere"
@@ -389,7 +407,7 @@ impl CoordinatorShared {
         self.reports.get().iter().for_each(|reports| reports.changed());
     }
 
-    fn lock(&self) -> MutexGuard<'_, CoordinatorState> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, CoordinatorState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -399,70 +417,4 @@ struct ServedMember {
     process: usize,
     generation: u64,
     sender: LinkSender,
-}
-
-impl RemoteProcesses for CoordinatorShared {
-    fn start(&self, reports: RemoteReports) {
-        // Called once.
-        let _ = self.reports.set(reports);
-        self.changed.notify_all();
-    }
-
-    fn peers(&self) -> Vec<RemotePeer> {
-        let state = self.lock();
-        let connected = (1..).zip(&state.members).filter(|(_, member)| member.is_connected());
-        connected.map(|(process, member)| RemotePeer { process, workers: member.workers }).collect()
-    }
-
-    fn generation(&self, process: usize) -> Option<u64> {
-        self.lock().members.get(process.checked_sub(1)?)?.generation()
-    }
-
-    fn holder(&self, key: &RemoteRequestKey) -> Option<usize> {
-        let state = self.lock();
-        (1..).zip(&state.members).find(|(_, member)| member.holds(key)).map(|(process, _)| process)
-    }
-
-    fn held(&self) -> Vec<RemoteRequestKey> {
-        self.lock().members.iter().flat_map(MemberEntry::held).collect()
-    }
-
-    fn release(&self, key: &RemoteRequestKey) {
-        self.lock().members.iter_mut().for_each(|member| member.release(key));
-    }
-
-    fn run(&self, process: usize, request: &RemoteRequest) -> Option<u64> {
-        let mut state = self.lock();
-        let member = state.members.get_mut(process.checked_sub(1)?)?;
-        let generation = member.generation().filter(|_| member.is_connected())?;
-        let runs = request.runs.iter().map(|(record, content)| (record.clone(), content.len()));
-        let order = RunOrder {
-            ticket: request.ticket,
-            key: request.key,
-            request: Arc::clone(&request.request),
-            priority: request.priority.into(),
-            deadline: request.deadline,
-            runs: runs.collect(),
-            dataflow: member.tell(request.key.version).then(|| AnnouncedVersion::of(&request.dataflow)),
-        };
-        let content: Vec<u8> = request.runs.iter().flat_map(|(_, content)| content).copied().collect();
-        let is_sent = member.send(&OrderFrame::Run(Box::new(order)), &content);
-        is_sent.then(|| {
-            member.begin(request.ticket, &request.key);
-            generation
-        })
-    }
-
-    fn cancel(&self, process: usize, key: &RemoteRequestKey) {
-        let state = self.lock();
-        let member = process.checked_sub(1).and_then(|index| state.members.get(index));
-        // If it is not there, the request is cancelled where it begins again.
-        member.iter().for_each(|member| _ = member.send(&OrderFrame::Cancel(*key), &[]));
-    }
-
-    fn ended(&self, process: usize, ticket: u64) {
-        let mut state = self.lock();
-        let member = process.checked_sub(1).and_then(|index| state.members.get_mut(index));
-        member.into_iter().for_each(|member| member.end(ticket));
-    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::dataflow::{Dataflow, RequestPriority, Response};
-use crate::engine::RemoteRequestKey;
+use crate::engine::{CarriedInput, RemoteRequestKey, RemoteStepKey};
 use crate::journal::RunRecord;
 use crate::step::{Digest, Request};
 
@@ -25,6 +25,16 @@ pub enum OrderFrame {
     /// All notes up to this one are on the disk.
     Noted {
         number: u64,
+    },
+    /// A step of a request that process 0 has.
+    Step(Box<StepOrder>),
+    /// A step is no longer wanted.
+    CancelStep {
+        ticket: u64,
+    },
+    /// Process 0 has the end of a step.
+    StepTaken {
+        ticket: u64,
     },
     Beat,
     /// All requests are answered.
@@ -46,6 +56,30 @@ pub struct RunOrder {
     pub dataflow: Option<AnnouncedVersion>,
 }
 
+/// A step to run. The bytes of its small inputs follow, and then the contents of its runs.
+#[derive(Serialize, Deserialize)]
+pub struct StepOrder {
+    pub ticket: u64,
+    pub key: RemoteStepKey,
+    pub request: Arc<Request>,
+    pub inputs: Vec<CarriedInput>,
+    /// The bytes of the small inputs.
+    pub input_bytes: usize,
+    /// The recorded answers to calls of it, each with the bytes of its content.
+    pub runs: Vec<(RunRecord, usize)>,
+    /// The dataflow, if this process has not been told of it.
+    pub dataflow: Option<AnnouncedVersion>,
+}
+
+/// The end of a step. The content of its record follows.
+#[derive(Serialize, Deserialize)]
+pub struct StepEndNote {
+    pub ticket: u64,
+    pub record: RunRecord,
+    /// The shortest wait before another attempt.
+    pub retry_after: Option<Duration>,
+}
+
 /// A frame of another process.
 #[derive(Serialize, Deserialize)]
 pub enum ReportFrame {
@@ -61,6 +95,12 @@ pub enum ReportFrame {
     },
     /// This process cannot run a request.
     Unable {
+        ticket: u64,
+        reason: String,
+    },
+    StepEnded(Box<StepEndNote>),
+    /// This process cannot run a step.
+    StepUnable {
         ticket: u64,
         reason: String,
     },

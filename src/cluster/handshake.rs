@@ -1,19 +1,21 @@
 //! How a process joins: TLS first, so that both know that the other belongs to the cluster, then what each runs.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::RemoteRequestKey;
+use crate::dataflow::ProcessLabel;
+use crate::engine::{RemoteRequestKey, RemoteStepKey};
 use crate::step::Digest;
 use crate::tls::{CertificateNames, SessionKeys, TlsError};
 
 use super::link::ProcessLink;
 
 /// The version of the frames.
-const PROTOCOL: u32 = 2;
+const PROTOCOL: u32 = 3;
 
 /// The longest time that a whole handshake takes. A peer that sends a byte now and then gains nothing.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
@@ -52,8 +54,11 @@ pub struct HelloMessage {
     pub instance: u64,
     pub workers: usize,
     agreement: ClusterAgreement,
+    pub labels: BTreeSet<ProcessLabel>,
     /// The requests that it has worked on since before.
     pub held: Vec<RemoteRequestKey>,
+    /// The steps that it has worked on since before.
+    pub held_steps: Vec<RemoteStepKey>,
 }
 
 /// The answer of process 0.
@@ -70,9 +75,22 @@ pub enum WelcomeMessage {
 
 impl HelloMessage {
     pub fn new(process: usize, instance: u64, workers: usize, agreement: &ClusterAgreement) -> HelloMessage {
-        let flow = env!("CARGO_PKG_VERSION").to_owned();
-        let (agreement, held) = (agreement.clone(), Vec::new());
-        HelloMessage { protocol: PROTOCOL, flow, process, instance, workers, agreement, held }
+        HelloMessage {
+            protocol: PROTOCOL,
+            flow: env!("CARGO_PKG_VERSION").to_owned(),
+            process,
+            instance,
+            workers,
+            agreement: agreement.clone(),
+            labels: BTreeSet::new(),
+            held: Vec::new(),
+            held_steps: Vec::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn with_labels(self, labels: BTreeSet<ProcessLabel>) -> HelloMessage {
+        HelloMessage { labels, ..self }
     }
 
     /// The differences of a process from these settings, in words.

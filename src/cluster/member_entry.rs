@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::engine::RemoteRequestKey;
+use crate::dataflow::ProcessLabel;
+use crate::engine::{RemoteRequestKey, RemoteStepKey};
 use crate::step::Digest;
 
 use super::frames::OrderFrame;
@@ -23,6 +24,7 @@ const HEARD_RECENTLY: Duration = Duration::from_millis(1_500);
 pub struct MemberEntry {
     pub address: String,
     pub workers: usize,
+    labels: BTreeSet<ProcessLabel>,
     link: Option<LinkSender>,
     /// The generation of its connection, also for a moment after its loss.
     generation: Option<u64>,
@@ -36,6 +38,9 @@ pub struct MemberEntry {
     held: HashSet<RemoteRequestKey>,
     held_until: Instant,
     running: BTreeSet<u64>,
+    /// The steps that it has worked on since before it connected.
+    held_steps: HashSet<RemoteStepKey>,
+    steps: BTreeSet<u64>,
     /// The versions of dataflows that it was told of.
     told: BTreeSet<Digest>,
     last_generation: u64,
@@ -50,6 +55,7 @@ impl MemberEntry {
         MemberEntry {
             address,
             workers: 1,
+            labels: BTreeSet::new(),
             link: None,
             generation: None,
             instance: 0,
@@ -59,6 +65,8 @@ impl MemberEntry {
             held: HashSet::new(),
             held_until: now,
             running: BTreeSet::new(),
+            held_steps: HashSet::new(),
+            steps: BTreeSet::new(),
             told: BTreeSet::new(),
             last_generation: 0,
             since_ms: now_ms(),
@@ -92,7 +100,10 @@ impl MemberEntry {
         (self.heard, self.since_ms) = (Instant::now(), now_ms());
         self.held = hello.held.iter().copied().collect();
         self.held_until = Instant::now() + HELD_MAX;
+        self.held_steps = hello.held_steps.iter().copied().collect();
+        self.labels.clone_from(&hello.labels);
         self.running.clear();
+        self.steps.clear();
         self.told.clear();
         let outage = self.lost.take().map(|lost| lost.elapsed());
         self.last_outage = outage.or(self.last_outage);
@@ -113,6 +124,7 @@ impl MemberEntry {
             self.since_ms = now_ms();
             self.outages += 1;
             self.held.clear();
+            self.held_steps.clear();
         }
         is_current
     }
@@ -124,7 +136,27 @@ impl MemberEntry {
             self.held().iter().for_each(|key| self.release(key));
         }
         let is_gone = self.link.is_none() && self.lost.is_some_and(|lost| lost.elapsed() > GRACE);
-        self.generation.take_if(|_| is_gone).map(|_| std::mem::take(&mut self.running).len())
+        self.generation.take_if(|_| is_gone)?;
+        self.steps.clear();
+        Some(std::mem::take(&mut self.running).len())
+    }
+
+    /// Whether it is connected and has a label.
+    pub fn has_label(&self, label: &ProcessLabel) -> bool {
+        self.is_connected() && self.labels.contains(label)
+    }
+
+    pub fn holds_step(&self, key: &RemoteStepKey) -> bool {
+        self.is_connected() && self.held_steps.contains(key)
+    }
+
+    pub fn begin_step(&mut self, ticket: u64, key: &RemoteStepKey) {
+        self.held_steps.remove(key);
+        self.steps.insert(ticket);
+    }
+
+    pub fn end_step(&mut self, ticket: u64) {
+        self.steps.remove(&ticket);
     }
 
     pub fn holds(&self, key: &RemoteRequestKey) -> bool {
@@ -185,6 +217,8 @@ impl MemberEntry {
             generation: self.last_generation,
             since_ms: self.since_ms,
             requests: self.running.len(),
+            steps: self.steps.len(),
+            labels: self.labels.clone(),
             outages: self.outages,
             last_outage_ms: self.last_outage.and_then(|outage| i64::try_from(outage.as_millis()).ok()),
         }

@@ -161,6 +161,11 @@ impl Store {
         self.write(&self.work(request), digest, bytes).map(drop)
     }
 
+    /// The size of a value that [`Store::put_work`] wrote, in bytes; `None` if it is missing.
+    pub fn work_size(&self, request: Digest, digest: Digest) -> Option<u64> {
+        Some(fs::metadata(self.work(request).join(digest.to_string())).ok()?.len())
+    }
+
     /// The bytes with this digest; `None` if they are missing or damaged.
     pub fn get(&self, request: Digest, digest: Digest) -> Option<Vec<u8>> {
         if let Some(held) = self.held.get(request, digest) {
