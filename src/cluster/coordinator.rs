@@ -14,8 +14,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::engine::{RemoteProcesses, RemoteReports, RemoteStepEnd};
+use crate::journal::RunPlace;
 use crate::tls::{CertificateNames, SessionKeys};
 
+use super::chunks::{self, CHUNK_BYTES, ChunkRequest};
 use super::frames::{OrderFrame, ReportFrame, StepEndNote};
 use super::handshake::{self, ClusterAgreement, HandshakeError, HelloMessage, WelcomeMessage};
 use super::hosts::{HostList, host_of};
@@ -120,7 +122,10 @@ impl ClusterCoordinator {
     pub fn wait(&self, time: Duration) -> Result<Vec<usize>, ClusterError> {
         let absent = |state: &CoordinatorState| -> Vec<usize> {
             let members = state.members.iter().enumerate();
-            members.filter(|(_, member)| !member.is_connected()).map(|(index, _)| index + 1).collect()
+            members
+                .filter(|(_, member)| !member.is_connected() && !member.is_joined)
+                .map(|(index, _)| index + 1)
+                .collect()
         };
         let state = self.shared.lock();
         let waits = |state: &mut CoordinatorState| state.disagreement.is_none() && !absent(state).is_empty();
@@ -199,7 +204,7 @@ impl CoordinatorShared {
     /// Meets whoever has connected, and serves it if it is a process of the cluster.
     fn meet(self: &Arc<CoordinatorShared>, socket: TcpStream, from: SocketAddr) {
         let met = handshake::welcome(socket, &self.keys, &self.hello)
-            .and_then(|(link, hello, names)| self.join(link, hello, names.as_ref()));
+            .and_then(|(link, hello, names)| self.join(link, hello, from, names.as_ref()));
         self.handshakes.fetch_sub(1, Ordering::AcqRel);
         self.changed.notify_all();
         match met {
@@ -218,21 +223,27 @@ impl CoordinatorShared {
         &self,
         mut link: ProcessLink,
         hello: HelloMessage,
+        from: SocketAddr,
         names: Option<&CertificateNames>,
     ) -> Result<(ProcessLink, ServedMember), HandshakeError> {
-        let process = hello.process;
         let refuse = |link: &mut ProcessLink, reason: String| {
             link.send(&WelcomeMessage::Refused(reason.clone()))?;
             Err(HandshakeError::Refused(reason))
         };
-        let Some(address) = self.hosts.addresses().get(process).filter(|_| process > 0) else {
-            return refuse(&mut link, format!("there is no process {process}"));
-        };
-        if self.keys.has_names() && !names.is_some_and(|names| names.have(host_of(address))) {
-            let _ = refuse(&mut link, format!("the certificate does not name the host {}", host_of(address)));
-            return Err(HandshakeError::Name(host_of(address).to_owned()));
+        let is_host = (1..self.hosts.addresses().len()).contains(&hello.process);
+        if !hello.joins && !is_host {
+            return refuse(&mut link, format!("there is no process {}", hello.process));
         }
         let mut state = self.lock();
+        let process = if hello.joins { state.joined(hello.instance, from) } else { hello.process };
+        let address = state.members[process - 1].address.clone();
+        if !hello.joins && self.keys.has_names() && !names.is_some_and(|names| names.have(host_of(&address)))
+        {
+            drop(state);
+            let _ =
+                refuse(&mut link, format!("the certificate does not name the host {}", host_of(&address)));
+            return Err(HandshakeError::Name(host_of(&address).to_owned()));
+        }
         let generation = state.generation + 1;
         let member = &mut state.members[process - 1];
         if member.is_other(hello.instance) {
@@ -324,9 +335,21 @@ impl CoordinatorShared {
                     reports.refused(ticket);
                 }
                 ReportFrame::StepEnded(end) => {
-                    let StepEndNote { ticket, record, retry_after } = *end;
+                    let StepEndNote { ticket, mut record, retry_after } = *end;
+                    // One that joined does not know its index.
+                    let process = served.process;
+                    let place = record.place.unwrap_or(RunPlace::of(process));
+                    record.place = Some(RunPlace { process, ..place });
                     reports.step_ended(ticket, RemoteStepEnd { record, content, retry_after });
-                    served.sender.send(&OrderFrame::StepTaken { ticket }, &[])?;
+                }
+                ReportFrame::Fetch(ChunkRequest { number, ticket, value, offset }) => {
+                    let piece = reports.piece(ticket, value, offset, CHUNK_BYTES);
+                    let (reply, bytes) = chunks::answer(number, piece);
+                    served.sender.send(&OrderFrame::Chunk(reply), &bytes)?;
+                }
+                ReportFrame::Chunk(reply) => {
+                    let exchange = self.lock().members[served.process - 1].exchange();
+                    exchange.take(reply, content);
                 }
                 ReportFrame::StepUnable { ticket, reason } => {
                     tracing::warn!("process {} cannot run a step: {reason}", served.process);
@@ -381,8 +404,11 @@ impl CoordinatorShared {
                 .zip(&mut state.members)
                 .filter_map(|(process, member)| Some((process, member.address.clone(), member.expire()?)))
                 .collect();
-            let processes = (1..).zip(&state.members).map(|(process, member)| member.standing(process));
-            let (generation, processes) = (state.generation, processes.collect());
+            // One that joined and has left is nobody's concern.
+            let members = (1..).zip(&state.members);
+            let members = members.filter(|(_, member)| !(member.is_joined && member.is_gone()));
+            let processes = members.map(|(process, member)| member.standing(process)).collect();
+            let generation = state.generation;
             drop(state);
             let waiting = self.reports.get().map(RemoteReports::waiting_steps).unwrap_or_default();
             let standing = ClusterStanding { generation, processes, waiting };
@@ -409,6 +435,28 @@ impl CoordinatorShared {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, CoordinatorState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CoordinatorState {
+    /// The index of a process that joins: its earlier one, or that of one that has left, or a new one.
+    fn joined(&mut self, instance: u64, from: SocketAddr) -> usize {
+        let entry = MemberEntry::joined(from.to_string());
+        let own = |member: &MemberEntry| member.is_joined && member.is_of(instance);
+        let known = self.members.iter().position(own);
+        let known = known.or_else(|| self.members.iter().position(|one| one.is_joined && one.is_gone()));
+        match known {
+            Some(index) => {
+                if self.members[index].is_gone() {
+                    self.members[index] = entry;
+                }
+                index + 1
+            }
+            None => {
+                self.members.push(entry);
+                self.members.len()
+            }
+        }
     }
 }
 

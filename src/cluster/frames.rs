@@ -10,6 +10,8 @@ use crate::engine::{CarriedInput, RemoteRequestKey, RemoteStepKey};
 use crate::journal::RunRecord;
 use crate::step::{Digest, Request};
 
+use super::chunks::{ChunkReply, ChunkRequest};
+
 /// A frame of process 0.
 #[derive(Serialize, Deserialize)]
 pub enum OrderFrame {
@@ -32,10 +34,14 @@ pub enum OrderFrame {
     CancelStep {
         ticket: u64,
     },
-    /// Process 0 has the end of a step.
+    /// Process 0 has the end of a step, and all that it gave.
     StepTaken {
         ticket: u64,
     },
+    /// Process 0 needs what a step gave.
+    Fetch(ChunkRequest),
+    /// A chunk of an input follows.
+    Chunk(ChunkReply),
     Beat,
     /// All requests are answered.
     End,
@@ -104,6 +110,10 @@ pub enum ReportFrame {
         ticket: u64,
         reason: String,
     },
+    /// A step needs a value.
+    Fetch(ChunkRequest),
+    /// A chunk of what a step gave follows.
+    Chunk(ChunkReply),
     Beat,
 }
 

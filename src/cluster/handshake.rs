@@ -55,6 +55,8 @@ pub struct HelloMessage {
     pub workers: usize,
     agreement: ClusterAgreement,
     pub labels: BTreeSet<ProcessLabel>,
+    /// Whether it is not among the hosts, and runs steps only: it need not know the dataflows.
+    pub joins: bool,
     /// The requests that it has worked on since before.
     pub held: Vec<RemoteRequestKey>,
     /// The steps that it has worked on since before.
@@ -83,6 +85,7 @@ impl HelloMessage {
             workers,
             agreement: agreement.clone(),
             labels: BTreeSet::new(),
+            joins: false,
             held: Vec::new(),
             held_steps: Vec::new(),
         }
@@ -91,6 +94,11 @@ impl HelloMessage {
     #[must_use]
     pub fn with_labels(self, labels: BTreeSet<ProcessLabel>) -> HelloMessage {
         HelloMessage { labels, ..self }
+    }
+
+    #[must_use]
+    pub fn joining(self, joins: bool) -> HelloMessage {
+        HelloMessage { joins, ..self }
     }
 
     /// The differences of a process from these settings, in words.
@@ -102,7 +110,7 @@ impl HelloMessage {
                 self.process, ours.process, ours.flow
             ));
         }
-        (self.agreement != ours.agreement).then(|| {
+        (!self.joins && self.agreement != ours.agreement).then(|| {
             format!(
                 "process {} runs {}, process {} runs {}: start both with the same dataflow, -n and --lanes",
                 self.process,

@@ -74,8 +74,9 @@ struct MemberEngine<'a> {
 impl ClusterMember {
     pub fn new(setup: ClusterSetup, agreement: &ClusterAgreement) -> ClusterMember {
         let hello = HelloMessage::new(setup.index, setup.instance, setup.workers, agreement);
-        let hello = hello.with_labels(setup.labels.clone());
-        let (state, changed, steps) = (Mutex::default(), Condvar::new(), Arc::default());
+        let hello = hello.with_labels(setup.labels.clone()).joining(setup.joins);
+        let steps = Arc::new(MemberSteps::new(setup.joins));
+        let (state, changed) = (Mutex::default(), Condvar::new());
         ClusterMember { setup, hello, state, changed, steps }
     }
 
@@ -237,8 +238,10 @@ impl ClusterMember {
                 self.changed.notify_all();
             }
             OrderFrame::StepTaken { ticket } => self.steps.taken(ticket),
+            OrderFrame::Fetch(request) => self.steps.send_chunk(&request, &engine.runner),
+            OrderFrame::Chunk(reply) => self.steps.take_chunk(reply, content),
             OrderFrame::Beat => {
-                self.steps.tidy();
+                self.steps.tidy(&engine.runner);
                 self.changed.notify_all();
             }
             OrderFrame::End => {}
@@ -412,6 +415,10 @@ fn runs_of(runs: Vec<(RunRecord, usize)>, content: &mut &[u8]) -> Result<Vec<(Ru
 impl RunRecorder for ClusterMember {
     fn process(&self) -> usize {
         self.setup.index
+    }
+
+    fn shares_store(&self) -> bool {
+        !self.setup.joins
     }
 
     fn note(&self, key: &RemoteRequestKey, record: RunRecord, content: Vec<u8>) {

@@ -1,12 +1,14 @@
 //! The knowledge of process 0 about another process.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::dataflow::ProcessLabel;
 use crate::engine::{RemoteRequestKey, RemoteStepKey};
 use crate::step::Digest;
 
+use super::chunks::ChunkExchange;
 use super::frames::OrderFrame;
 use super::handshake::HelloMessage;
 use super::link::LinkSender;
@@ -24,6 +26,10 @@ const HEARD_RECENTLY: Duration = Duration::from_millis(1_500);
 pub struct MemberEntry {
     pub address: String,
     pub workers: usize,
+    /// Whether it is not among the hosts, and has a store of its own.
+    pub is_joined: bool,
+    /// The values that are fetched over its connection.
+    exchange: Arc<ChunkExchange>,
     labels: BTreeSet<ProcessLabel>,
     link: Option<LinkSender>,
     /// The generation of its connection, also for a moment after its loss.
@@ -55,6 +61,8 @@ impl MemberEntry {
         MemberEntry {
             address,
             workers: 1,
+            is_joined: false,
+            exchange: Arc::default(),
             labels: BTreeSet::new(),
             link: None,
             generation: None,
@@ -75,6 +83,24 @@ impl MemberEntry {
         }
     }
 
+    /// A process that is not among the hosts.
+    pub fn joined(address: String) -> MemberEntry {
+        MemberEntry { is_joined: true, ..MemberEntry::new(address) }
+    }
+
+    pub fn is_of(&self, instance: u64) -> bool {
+        self.instance == instance
+    }
+
+    /// Whether it is not there, and does not come back.
+    pub fn is_gone(&self) -> bool {
+        self.link.is_none() && self.generation.is_none()
+    }
+
+    pub fn exchange(&self) -> Arc<ChunkExchange> {
+        Arc::clone(&self.exchange)
+    }
+
     pub fn is_connected(&self) -> bool {
         self.link.is_some()
     }
@@ -92,6 +118,7 @@ impl MemberEntry {
     pub fn join(&mut self, link: LinkSender, generation: u64, hello: &HelloMessage) -> Option<Duration> {
         if let Some(before) = self.link.replace(link) {
             before.cut();
+            self.exchange.cut();
             self.lost.get_or_insert_with(Instant::now);
             self.outages += 1;
         }
@@ -125,6 +152,7 @@ impl MemberEntry {
             self.outages += 1;
             self.held.clear();
             self.held_steps.clear();
+            self.exchange.cut();
         }
         is_current
     }

@@ -8,21 +8,33 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::engine::{RemoteRequestKey, RemoteStep, RemoteStepEnd, RemoteStepKey, StepRun, StepRunner};
+use crate::engine::{
+    RemoteRequestKey, RemoteStep, RemoteStepEnd, RemoteStepKey, StepRun, StepRunner, StepValue, ValueSource,
+};
 
+use super::chunks::{self, CHUNK_BYTES, ChunkExchange, ChunkReply, ChunkRequest};
 use super::frames::{ReportFrame, StepEndNote};
 use super::link::LinkSender;
 
 /// The time after a new connection in which steps may be given again.
 const ORPHANED_MAX: Duration = Duration::from_secs(60);
 
-#[derive(Default)]
-pub struct MemberSteps(Mutex<MemberStepsState>);
+/// The time for which values of a request are kept that further steps of it may need.
+const UNUSED_MAX: Duration = Duration::from_secs(120);
+
+pub struct MemberSteps {
+    /// Whether this process has a store of its own: then steps do not outlive a connection.
+    joins: bool,
+    exchange: ChunkExchange,
+    state: Mutex<MemberStepsState>,
+}
 
 #[derive(Default)]
 struct MemberStepsState {
     link: Option<LinkSender>,
     steps: HashMap<RemoteStepKey, MemberStep>,
+    /// The last use of each request whose values are in a store of this process alone.
+    used: HashMap<RemoteRequestKey, Instant>,
 }
 
 #[derive(Default)]
@@ -36,6 +48,10 @@ struct MemberStep {
 }
 
 impl MemberSteps {
+    pub fn new(joins: bool) -> MemberSteps {
+        MemberSteps { joins, exchange: ChunkExchange::default(), state: Mutex::default() }
+    }
+
     /// Sends ends over a new connection, once their steps are given again.
     pub fn connect(&self, link: &LinkSender) {
         let mut state = self.lock();
@@ -47,6 +63,10 @@ impl MemberSteps {
 
     pub fn disconnect(&self) {
         self.lock().link = None;
+        self.exchange.cut();
+        if self.joins {
+            self.end();
+        }
     }
 
     pub fn held(&self) -> Vec<RemoteStepKey> {
@@ -68,13 +88,15 @@ impl MemberSteps {
         let is_known = state.steps.contains_key(&key);
         let known = state.steps.entry(key).or_default();
         (known.ticket, known.orphaned) = (Some(ticket), None);
+        state.used.insert(key.request, Instant::now());
         if is_known {
             state.send_end(&key);
             return Ok(());
         }
         drop(state);
         let steps = Arc::clone(self);
-        match runner.begin(step, move |end| steps.ended(&key, end)) {
+        let source = self.joins.then(|| Arc::clone(self) as Arc<dyn ValueSource>);
+        match runner.begin(step, source, move |end| steps.ended(&key, end)) {
             Ok(run) => {
                 self.lock().steps.entry(key).and_modify(|step| step.run = Some(run));
                 Ok(())
@@ -96,9 +118,38 @@ impl MemberSteps {
         self.lock().steps.retain(|_, step| step.ticket != Some(ticket) || step.end.is_none());
     }
 
-    /// Gives up the steps that were not given again.
-    pub fn tidy(&self) {
+    /// Gives up the steps that were not given again, and forgets the values of requests that have not been needed for a
+    /// while.
+    pub fn tidy(&self, runner: &StepRunner) {
         self.give_up(|step| step.orphaned.is_some_and(|since| since.elapsed() > ORPHANED_MAX));
+        if self.joins {
+            let mut state = self.lock();
+            let MemberStepsState { steps, used, .. } = &mut *state;
+            let is_old = |request: &RemoteRequestKey, since: &mut Instant| {
+                since.elapsed() > UNUSED_MAX && !steps.keys().any(|key| key.request == *request)
+            };
+            used.extract_if(|request, since| is_old(request, since))
+                .for_each(|(request, _)| runner.forget(&request));
+        }
+    }
+
+    /// Takes a chunk of an input.
+    pub fn take_chunk(&self, reply: ChunkReply, content: Vec<u8>) {
+        self.exchange.take(reply, content);
+    }
+
+    /// Sends a chunk of what a step gave.
+    pub fn send_chunk(&self, request: &ChunkRequest, runner: &StepRunner) {
+        let ChunkRequest { number, ticket, value, offset } = *request;
+        let state = self.lock();
+        let key = state.steps.iter().find(|(_, step)| step.ticket == Some(ticket)).map(|(key, _)| *key);
+        let piece = key.and_then(|key| match value {
+            StepValue::Stored(digest) => runner.piece(&key, digest, offset, CHUNK_BYTES),
+            StepValue::Item(_) => None,
+        });
+        let (reply, bytes) = chunks::answer(number, piece);
+        // Without a connection nobody waits for it.
+        state.link.iter().for_each(|link| _ = link.send(&ReportFrame::Chunk(reply.clone()), &bytes));
     }
 
     /// Gives all steps up.
@@ -122,7 +173,18 @@ impl MemberSteps {
     }
 
     fn lock(&self) -> MutexGuard<'_, MemberStepsState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ValueSource for MemberSteps {
+    fn fetch(&self, key: &RemoteStepKey, value: StepValue) -> Option<Vec<u8>> {
+        let ticket = self.lock().steps.get(key)?.ticket?;
+        self.exchange.fetch(ticket, value, |request| {
+            let state = self.lock();
+            let frame = ReportFrame::Fetch(request.clone());
+            state.link.as_ref().is_some_and(|link| link.send(&frame, &[]).is_ok())
+        })
     }
 }
 

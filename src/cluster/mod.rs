@@ -36,8 +36,10 @@
 //! | `handshake`, `frames`, `link` | a connection: its beginning, its messages, its bytes |
 //! | `coordinator`, `member_entry`, `orders` | process 0, what it knows of the others, and what it gives them |
 //! | `member`, `member_steps` | the others |
+//! | `chunks` | values for processes that joined without a common store |
 //! | `standing` | how all stand, for other commands |
 
+mod chunks;
 mod coordinator;
 mod frames;
 mod handshake;
@@ -87,4 +89,6 @@ pub struct ClusterSetup {
     pub workers: usize,
     /// The labels of this process: steps that name one of them with `on` run here.
     pub labels: BTreeSet<ProcessLabel>,
+    /// Whether this process is not among the hosts and has a store of its own: it runs steps only.
+    pub joins: bool,
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::dataflow::ProcessLabel;
 use crate::engine::{
     RemotePeer, RemoteProcesses, RemoteReports, RemoteRequest, RemoteRequestKey, RemoteStep, RemoteStepKey,
-    StepProcesses,
+    StepProcesses, StepValue,
 };
+use crate::step::Digest;
 
 use super::coordinator::CoordinatorShared;
 use super::frames::{AnnouncedVersion, OrderFrame, RunOrder, StepOrder};
@@ -19,7 +20,8 @@ impl RemoteProcesses for CoordinatorShared {
 
     fn peers(&self) -> Vec<RemotePeer> {
         let state = self.lock();
-        let connected = (1..).zip(&state.members).filter(|(_, member)| member.is_connected());
+        let is_peer = |member: &MemberEntry| member.is_connected() && !member.is_joined;
+        let connected = (1..).zip(&state.members).filter(|(_, member)| is_peer(member));
         connected.map(|(process, member)| RemotePeer { process, workers: member.workers }).collect()
     }
 
@@ -122,9 +124,29 @@ impl StepProcesses for CoordinatorShared {
         member.iter().for_each(|member| _ = member.send(&OrderFrame::CancelStep { ticket }, &[]));
     }
 
+    fn shares_store(&self, process: usize) -> bool {
+        let state = self.lock();
+        let member = process.checked_sub(1).and_then(|index| state.members.get(index));
+        member.is_some_and(|member| !member.is_joined)
+    }
+
+    fn fetch(&self, process: usize, ticket: u64, digest: Digest) -> Option<Vec<u8>> {
+        let index = process.checked_sub(1)?;
+        let exchange = self.lock().members.get(index)?.exchange();
+        exchange.fetch(ticket, StepValue::Stored(digest), |request| {
+            let state = self.lock();
+            let frame = OrderFrame::Fetch(request.clone());
+            state.members.get(index).is_some_and(|member| member.send(&frame, &[]))
+        })
+    }
+
     fn step_ended(&self, process: usize, ticket: u64) {
         let mut state = self.lock();
         let member = process.checked_sub(1).and_then(|index| state.members.get_mut(index));
-        member.into_iter().for_each(|member| member.end_step(ticket));
+        if let Some(member) = member {
+            member.end_step(ticket);
+            // If it is not there, it has the step under no ticket.
+            member.send(&OrderFrame::StepTaken { ticket }, &[]);
+        }
     }
 }

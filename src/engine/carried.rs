@@ -71,6 +71,8 @@ fn carried(
 /// A step that has arrived, and where its inputs are read from.
 pub struct ArrivedInputs<'a> {
     pub step: &'a RemoteStep,
+    /// The request, with items in files that are here.
+    pub request: &'a Arc<Request>,
     pub store: &'a Store,
     pub path_of: PathOf<'a>,
 }
@@ -114,7 +116,7 @@ impl ArrivedInputs<'_> {
         source: Option<InputSource>,
         content: &mut &[u8],
     ) -> Option<(Value, u64)> {
-        let request: &Arc<Request> = &self.step.request;
+        let request = self.request;
         let form = |bytes: &[u8]| match source {
             Some(InputSource::Form(read)) => Some((read(bytes, self.path_of).ok()?, bytes.len() as u64)),
             Some(InputSource::Request | InputSource::Items) | None => None,

@@ -98,7 +98,7 @@ impl RunEnvironment {
             Err(error) => return Ok((job.is_wanted)().then(|| Err(not_kept(error)))),
         };
         let step = self.remote_step(job, &run, carried, elsewhere);
-        let reply = elsewhere.steps.run(&elsewhere.label, step, job.token)?;
+        let reply = elsewhere.steps.run(&elsewhere.label, step, job.token, &self.store)?;
         // From here on the run is not given up.
         if !(job.is_wanted)() {
             return Ok(None);

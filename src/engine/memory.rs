@@ -304,7 +304,8 @@ impl RequestMemories {
     ) -> Result<(), AnswerRecordError> {
         let Some(remembered) = self.of(memory).filter(|_| self.keeps()) else { return Ok(()) };
         let digest = Digest::of(answers);
-        let (kept, content) = if answers.len() <= ANSWERS_HERE_MAX {
+        let is_apart = self.elsewhere.as_ref().is_some_and(|recorder| !recorder.shares_store());
+        let (kept, content) = if is_apart || answers.len() <= ANSWERS_HERE_MAX {
             (ValuePlace::Here { bytes: answers.len() }, answers.to_vec())
         } else {
             self.store.put(memory.request, digest, answers)?;

@@ -12,7 +12,7 @@
 //! | `chain` | which nodes share an operator |
 //! | `to_worker` | its channels between workers |
 //! | `remote`, `remote_request`, `placement` | other processes that run whole requests, and which request runs where |
-//! | `remote_step`, `remote_steps`, `step_processes`, `elsewhere`, `carried` | other processes that run single steps, those that say `on:` |
+//! | `remote_step`, `remote_steps`, `step_processes`, `elsewhere`, `carried`, `apart` | other processes that run single steps, those that say `on:` |
 //! | `step_runner`, `step_memory` | steps of requests that another process has |
 //! | `losses` | how many processes may be lost over one request |
 //! | `epoch` | what they share about a request |
@@ -28,6 +28,7 @@
 //! | `panic_guard` | the end of a process whose engine broke |
 
 mod answer_queue;
+mod apart;
 mod as_json;
 mod budget;
 mod call_gates;
@@ -86,6 +87,7 @@ use timely::{CommunicationConfig, WorkerConfig};
 
 use crate::journal::Journal;
 
+pub use apart::ValueSource;
 pub use control::EngineControl;
 pub use dataflow_set::DataflowSet;
 pub use event::{EngineEvent, EventObserver, NullObserver};
@@ -97,7 +99,9 @@ pub use queue::{
 };
 pub use remote::{ProcessMesh, RemoteProcesses, RemoteReports};
 pub use remote_request::{RemoteRequest, RemoteRequestKey, RunNotRecorded, RunRecorder};
-pub use remote_step::{CarriedInput, CarriedValue, RemoteStep, RemoteStepEnd, RemoteStepKey, WaitingStep};
+pub use remote_step::{
+    CarriedInput, CarriedValue, RemoteStep, RemoteStepEnd, RemoteStepKey, StepValue, WaitingStep,
+};
 pub use response_sink::ResponseSink;
 pub use running_dataflows::DataflowRefusal;
 pub use step_processes::{RemotePeer, StepProcesses};

@@ -72,6 +72,15 @@ pub enum CarriedValue {
     },
 }
 
+/// A value that one of two processes without a common store needs of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StepValue {
+    /// What is stored under this digest.
+    Stored(Digest),
+    /// The content of the item of the request with this index.
+    Item(usize),
+}
+
 /// How a step ended in another process.
 #[derive(Clone, Debug)]
 pub struct RemoteStepEnd {

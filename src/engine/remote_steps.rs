@@ -8,9 +8,11 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::dataflow::ProcessLabel;
-use crate::step::CancelToken;
+use crate::step::{CancelToken, Digest, Request};
+use crate::store::Store;
 
-use super::remote_step::{RemoteStep, RemoteStepEnd, RemoteStepKey, WaitingStep};
+use super::apart;
+use super::remote_step::{RemoteStep, RemoteStepEnd, RemoteStepKey, StepValue, WaitingStep};
 use super::step_processes::{RemotePeer, StepProcesses};
 
 pub struct RemoteSteps {
@@ -32,6 +34,7 @@ struct OpenStep {
     process: usize,
     /// The generation of the connection under which it was given; `None` until it is.
     generation: Option<u64>,
+    request: Arc<Request>,
     reply: Sender<StepMessage>,
 }
 
@@ -104,11 +107,12 @@ impl RemoteSteps {
         label: &ProcessLabel,
         step: RemoteStep,
         token: &CancelToken,
+        store: &Store,
     ) -> Result<StepReply, StepLoss> {
         let process = self.place(label, &step.key).ok_or(StepLoss::NoProcess)?;
         let (reply, replies) = channel();
         // Open before it is given: its end may come before this thread goes on.
-        let ticket = self.open(process, reply.clone());
+        let (request, ticket) = (step.request.id, self.open(process, &step.request, reply.clone()));
         let remote = Arc::clone(&self.remote);
         token.on_cancel(move || {
             // Before a further attempt is given: the process would go on with this one.
@@ -125,6 +129,15 @@ impl RemoteSteps {
         // The token has a sender, too.
         let message = replies.recv().unwrap_or(StepMessage::Lost);
         self.lock().open.remove(&ticket);
+        let message = match message {
+            StepMessage::Reply(StepReply::Ended(end)) => {
+                match self.bring(process, ticket, request, &end, store) {
+                    Some(()) => StepMessage::Reply(StepReply::Ended(end)),
+                    None => StepMessage::Lost,
+                }
+            }
+            other => other,
+        };
         self.remote.step_ended(process, ticket);
         match message {
             StepMessage::Lost => Err(StepLoss::Lost { process }),
@@ -160,6 +173,38 @@ impl RemoteSteps {
         }
     }
 
+    /// A piece of a value that the process with an open ticket needs; with the size of the whole.
+    pub fn piece(
+        &self,
+        ticket: u64,
+        value: StepValue,
+        offset: u64,
+        max: usize,
+        store: &Store,
+    ) -> Option<(u64, Vec<u8>)> {
+        let request = Arc::clone(&self.lock().open.get(&ticket)?.request);
+        apart::piece(&request, value, offset, max, store)
+    }
+
+    /// Brings the outputs of a step into the store, from a process that does not see it.
+    fn bring(
+        &self,
+        process: usize,
+        ticket: u64,
+        request: Digest,
+        end: &RemoteStepEnd,
+        store: &Store,
+    ) -> Option<()> {
+        if self.remote.shares_store(process) {
+            return Some(());
+        }
+        apart::outputs(end).into_iter().filter(|digest| !store.has(request, *digest)).try_for_each(|digest| {
+            let bytes = self.remote.fetch(process, ticket, digest)?;
+            let put = store.put_work(request, digest, &bytes);
+            put.map_err(|error| tracing::warn!(%error, "an output of another process is not stored")).ok()
+        })
+    }
+
     /// The process with this label that runs the step already, else the one with the fewest steps for its threads.
     fn place(&self, label: &ProcessLabel, key: &RemoteStepKey) -> Option<usize> {
         let peers = self.remote.labelled(label);
@@ -179,11 +224,12 @@ impl RemoteSteps {
         least.map(|peer| peer.process)
     }
 
-    fn open(&self, process: usize, reply: Sender<StepMessage>) -> u64 {
+    fn open(&self, process: usize, request: &Arc<Request>, reply: Sender<StepMessage>) -> u64 {
         let mut state = self.lock();
         state.tickets += 1;
         let ticket = state.tickets;
-        state.open.insert(ticket, OpenStep { process, generation: None, reply });
+        let request = Arc::clone(request);
+        state.open.insert(ticket, OpenStep { process, generation: None, request, reply });
         ticket
     }
 

@@ -1,6 +1,7 @@
 //! Other processes that run single steps for this one, as the engine sees them.
 
 use crate::dataflow::ProcessLabel;
+use crate::step::Digest;
 
 use super::remote_step::{RemoteStep, RemoteStepKey};
 
@@ -34,6 +35,12 @@ pub trait StepProcesses: Send + Sync {
     /// Has a process give up the step with this ticket.
     fn cancel_step(&self, process: usize, ticket: u64);
 
-    /// Notes that a step no longer runs at a process.
+    /// Whether a process sees the store of this one.
+    fn shares_store(&self, process: usize) -> bool;
+
+    /// Fetches a value of a step from a process that does not; `None` if it is not connected, or does not have it.
+    fn fetch(&self, process: usize, ticket: u64, digest: Digest) -> Option<Vec<u8>>;
+
+    /// Notes that a step no longer runs at a process, which may forget it.
     fn step_ended(&self, process: usize, ticket: u64);
 }

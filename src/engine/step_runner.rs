@@ -4,14 +4,16 @@
 //! all steps of that request share.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use crate::dataflow::perform::{broken, guarded};
 use crate::journal::{RunPlace, RunRecord, ValuePlace};
-use crate::step::{CancelToken, Fault, FaultKind, Request, StepInputs, StepOutputs};
+use crate::step::{CancelToken, Digest, Fault, FaultKind, Request, StepInputs, StepOutputs};
 use crate::store::StoreError;
 
+use super::apart::{BroughtValues, ValueSource};
 use super::budget::MemoryClaim;
 use super::call_records::RecordedCalls;
 use super::carried::ArrivedInputs;
@@ -21,7 +23,7 @@ use super::memory::{KeptRun, RecordedRun, RequestMemories};
 use super::open::claim;
 use super::pool::JobThread;
 use super::remote_request::RemoteRequestKey;
-use super::remote_step::{RemoteStep, RemoteStepEnd};
+use super::remote_step::{RemoteStep, RemoteStepEnd, RemoteStepKey};
 use super::running_dataflows::RunningDataflows;
 use super::shared::ProcessShared;
 
@@ -70,13 +72,15 @@ impl StepRunner {
         StepRunner { dataflows, memories, claims: Arc::default() }
     }
 
-    /// Begins a step. `ended` is called with its end, unless it was given up.
+    /// Begins a step. `source` gives the values that are not in the store of this process, if it has one of its own.
+    /// `ended` is called with the end of the step, unless it was given up.
     ///
     /// # Errors
     /// Its dataflow is not loaded here, or has no such step.
     pub fn begin(
         &self,
         mut step: RemoteStep,
+        source: Option<Arc<dyn ValueSource>>,
         ended: impl FnMut(RemoteStepEnd) + Send + 'static,
     ) -> Result<StepRun, String> {
         let key = step.key;
@@ -93,7 +97,8 @@ impl StepRunner {
         shared.submit(key.node, lane, move |thread| {
             *begun.lock() = Some(thread.clone());
             let is_wanted = || !begun.token.is_cancelled();
-            let run = || is_wanted().then(|| runner.run(&step, &begun.token, &environment));
+            let run =
+                || is_wanted().then(|| runner.run(&step, source.as_deref(), &begun.token, &environment));
             let end = guarded(run).unwrap_or_else(|panic| Some(failed(&step, broken(&panic))));
             runner.memories.close_step(&key.request);
             end.filter(|_| is_wanted()).into_iter().for_each(ended);
@@ -101,15 +106,49 @@ impl StepRunner {
         Ok(run)
     }
 
-    fn run(&self, step: &RemoteStep, token: &CancelToken, shared: &ProcessShared) -> RemoteStepEnd {
+    /// A piece of what a step has stored here, with the size of the whole.
+    pub fn piece(
+        &self,
+        key: &RemoteStepKey,
+        digest: Digest,
+        offset: u64,
+        max: usize,
+    ) -> Option<(u64, Vec<u8>)> {
+        self.memories.store().piece(key.request.request, digest, offset, max)
+    }
+
+    /// Removes all that is stored here of a request.
+    pub fn forget(&self, request: &RemoteRequestKey) {
+        if let Err(error) = self.memories.store().remove(request.request) {
+            tracing::warn!(%error, "the values of a request are left in this process");
+        }
+    }
+
+    fn run(
+        &self,
+        step: &RemoteStep,
+        source: Option<&dyn ValueSource>,
+        token: &CancelToken,
+        shared: &ProcessShared,
+    ) -> RemoteStepEnd {
         let work = &shared.work;
         let _claim = match self.claims.wait(&step.key.request, &step.request, token, shared) {
             Ok(claim) => claim,
             Err(fault) => return failed(step, fault),
         };
-        let memory = work.memory_key(&step.request);
-        let path_of = |digest| self.memories.path_of(memory, &step.request, digest);
-        let arrived = ArrivedInputs { step, store: &work.store, path_of: &path_of };
+        let (memory, store) = (work.memory_key(&step.request), &*work.store);
+        let (count, key, request) = (AtomicU64::new(0), step.key, &*step.request);
+        let brought = |source| BroughtValues { key, request, store, source, brought: &count };
+        let request = match source.map(|source| brought(source).bring(step)) {
+            None => Arc::clone(&step.request),
+            Some(Ok(request)) => request,
+            Some(Err(reason)) => return failed(step, not_read(&reason)),
+        };
+        let path_of = |digest| match source {
+            Some(source) => brought(source).path_of(digest),
+            None => self.memories.path_of(memory, &step.request, digest),
+        };
+        let arrived = ArrivedInputs { step, request: &request, store, path_of: &path_of };
         let began = Instant::now();
         let (inputs, taken) = match arrived.read(&work.dataflow.nodes[step.key.node]) {
             Ok(read) => read,
@@ -120,6 +159,8 @@ impl StepRunner {
         drop(inputs);
         let (mut record, content) = ended.unwrap_or_else(|fault| (failed(step, fault).record, Vec::new()));
         let given = given_bytes(&record, work, &step.request);
+        // Without a common store, all that is read here is brought here, or was brought for another step.
+        let taken = if source.is_some() { count.load(Ordering::Relaxed) } else { taken };
         record.place = record.place.map(|place| RunPlace { taken, given, ..place });
         RemoteStepEnd { record, content, retry_after }
     }

@@ -202,13 +202,19 @@ fn a_step_is_repeated_and_timed_out_as_here_and_each_attempt_is_recorded() {
     assert_eq!((failed, runs.len() - failed), (2, 1), "{runs:?}");
 }
 
-/// Runs a dataflow on two processes, the second of which has the label, and on one; both give the same files.
-fn gives_the_same(text: &str, input: &[&str], place: &Place) {
+/// Runs a dataflow on two processes, the second of which has the label, and on one; both give the same files. The
+/// second one is among the hosts, or joins. Gives the bytes that were moved there and back.
+fn gives_the_same(text: &str, input: &[&str], place: &Place, joins: bool) -> (u64, u64) {
     fs::write(place.path("placed.yaml"), text).unwrap();
-    let hosts = [(); 2].map(|()| format!("127.0.0.1:{}\n", free_port()));
-    fs::write(place.path("hosts"), hosts.concat()).unwrap();
-    let cluster = ["run", "placed.yaml", "-w", "1", "-n", "2", "--hosts", "hosts", "-p"];
-    let mut second = Background::start(&mut place.flow(&[&cluster[..], &["1"], &LABEL].concat()));
+    let address = format!("127.0.0.1:{}", free_port());
+    fs::write(place.path("hosts"), format!("{address}\n127.0.0.1:{}\n", free_port())).unwrap();
+    let count = if joins { "1" } else { "2" };
+    let cluster = ["run", "placed.yaml", "-w", "1", "-n", count, "--hosts", "hosts", "-p"];
+    let elsewhere = Place::new();
+    let mut second = match joins {
+        true => Background::start(&mut elsewhere.flow(&["join", &address, LABEL[0], LABEL[1]])),
+        false => Background::start(&mut place.flow(&[&cluster[..], &["1"], &LABEL].concat())),
+    };
     let first = place.run(&[&cluster[..], &["0"], input].concat());
     assert_eq!(first.code, 0, "{}", first.err);
     assert_eq!(second.ended(), 0);
@@ -219,11 +225,12 @@ fn gives_the_same(text: &str, input: &[&str], place: &Place) {
     let reader = JournalReader::open(&place.path("flow-state")).unwrap();
     let history = reader.history(reader.requests().unwrap()[0].number).unwrap();
     let places = history.entries.iter().filter_map(|dated| match &dated.entry {
-        JournalEntry::Run(run) => process_of(run),
+        JournalEntry::Run(run) => run.place,
         _ => None,
     });
-    let (there, here): (Vec<_>, Vec<_>) = places.partition(|process| *process == 1);
+    let (there, here): (Vec<_>, Vec<_>) = places.partition(|place| place.process == 1);
     assert!(!there.is_empty() && !here.is_empty(), "some ran in each process");
+    there.iter().fold((0, 0), |(taken, given), place| (taken + place.taken, given + place.given))
 }
 
 /// The files of the responses, without what says how they were delivered.
@@ -232,30 +239,77 @@ fn tree_of_files(place: &Place, output: &str) -> Vec<(std::path::PathBuf, flow::
     files.filter(|(path, _)| path.file_name().is_none_or(|name| name != "delivery.json")).collect()
 }
 
-#[test]
-fn large_values_reach_the_process_with_the_label_and_come_back() {
-    let place = Place::new();
+/// A study, and `ct-lung` with steps that take its items and large values elsewhere.
+fn placed_study(place: &Place) -> String {
     place.study("study", 7);
     let text = Dataflow::built_in("ct-lung").unwrap();
-    let mut placed = text.to_owned();
-    for step in ["read-header", "find-lungs", "measure-densities"] {
-        placed = placed.replace(&format!("step: {step}\n"), &format!("step: {step}\n    on: big-memory\n"));
-    }
-    assert_ne!(placed, text);
-    gives_the_same(&placed, &["--input", "study"], &place);
+    ["read-header", "find-lungs", "measure-densities"].iter().fold(text.to_owned(), |text, step| {
+        let placed = text.replace(&format!("step: {step}\n"), &format!("step: {step}\n    on: big-memory\n"));
+        assert_ne!(placed, text);
+        placed
+    })
 }
 
 #[test]
-fn steps_that_a_stream_connects_run_there_together() {
+fn large_values_reach_the_process_with_the_label_and_come_back() {
     let place = Place::new();
-    let lines: String =
-        (0..500).map(|number| format!("{{\"group\": \"g{}\", \"n\": {number}}}\n", number % 7)).collect();
-    fs::write(place.path("jobs"), lines).unwrap();
-    let text = "dataflow: placed\nlimits: {memory: {fixed: 1 B}}\nsteps:\n  lines: {step: read-json-lines, needs: \
-                {request: request}, on: big-memory}\n  numbers: {step: pick-number, needs: {item: lines}, with: \
-                {group: /group, field: /n}, on: big-memory}\n  total: {step: total-json, needs: {numbers: numbers}, \
-                on: big-memory}\n  report: {step: write-total, needs: {total: total}}\nresponse: [report]\n";
-    gives_the_same(text, &["--files", "jobs"], &place);
+    let text = placed_study(&place);
+    let (taken, given) = gives_the_same(&text, &["--input", "study"], &place, false);
+    assert!(taken > 2 * 96 * 96 * 40 && given > 0, "the volume is brought there: {taken}, {given}");
+}
+
+#[test]
+fn a_process_that_joins_gets_all_that_its_steps_need_over_the_connection() {
+    let place = Place::new();
+    let text = placed_study(&place);
+    let (taken, given) = gives_the_same(&text, &["--input", "study"], &place, true);
+    let items: u64 = crate::support::data::files_below(&place.path("study"))
+        .iter()
+        .map(|file| fs::metadata(file).unwrap().len())
+        .sum();
+    assert!(taken > items + 2 * 96 * 96 * 40 && given > 0, "also the items: {taken}, {given}");
+}
+
+const STREAM: &str = "dataflow: placed\nlimits: {memory: {fixed: 1 B}}\nsteps:\n  lines: {step: read-json-lines, needs: \
+                      {request: request}, on: big-memory}\n  numbers: {step: pick-number, needs: {item: lines}, with: \
+                      {group: /group, field: /n}, on: big-memory}\n  total: {step: total-json, needs: {numbers: \
+                      numbers}, on: big-memory}\n  report: {step: write-total, needs: {total: total}}\nresponse: \
+                      [report]\n";
+
+#[test]
+fn steps_that_a_stream_connects_run_there_together() {
+    for joins in [false, true] {
+        let place = Place::new();
+        let line = |number| format!("{{\"group\": \"g{}\", \"n\": {number}}}\n", number % 7);
+        fs::write(place.path("jobs"), (0..500).map(line).collect::<String>()).unwrap();
+        gives_the_same(STREAM, &["--files", "jobs"], &place, joins);
+    }
+}
+
+#[test]
+fn a_step_of_a_process_that_joined_and_is_lost_is_run_by_another_that_joins() {
+    let mut scene = ClusterScene::new(1, 1, ["true", "true"], "");
+    let other = self::scene(1, waiting, "");
+    // The scene of two processes, with one of them.
+    let log = (other.place.path("log").display().to_string(), scene.place.path("log").display().to_string());
+    let text = fs::read_to_string(other.place.path("two.yaml")).unwrap().replace(&log.0, &log.1);
+    fs::write(scene.place.path("two.yaml"), text).unwrap();
+    scene.requests = 1;
+    let address = scene.address();
+    let joins = || Background::start(&mut other.place.flow(&["join", &address, LABEL[0], LABEL[1]]));
+    let mut first = scene.start(0, &[]);
+    let lost = joins();
+    until("the step runs", || (lines(&scene, "began") == 1).then_some(()));
+    signal(&lost, "-KILL");
+    drop(lost);
+    let mut second = joins();
+    fs::write(scene.place.path("log/go"), "").unwrap();
+    assert_eq!(first.ended(), 0, "{}", scene.said(0));
+    assert_eq!(second.ended(), 0);
+    scene.account();
+    assert_eq!(records(&scene, "second").len(), 1);
+    let status = scene.place.run(&["status"]).out;
+    assert!(!status.contains("PROCESS"), "{status}");
 }
 
 #[test]
