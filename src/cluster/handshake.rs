@@ -54,13 +54,21 @@ pub struct HelloMessage {
     pub instance: u64,
     pub workers: usize,
     agreement: ClusterAgreement,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub labels: BTreeSet<ProcessLabel>,
     /// Whether it is not among the hosts, and runs steps only: it need not know the dataflows.
+    #[serde(default, skip_serializing_if = "is_false")]
     pub joins: bool,
     /// The requests that it has worked on since before.
     pub held: Vec<RemoteRequestKey>,
     /// The steps that it has worked on since before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held_steps: Vec<RemoteStepKey>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// The answer of process 0.
