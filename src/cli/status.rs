@@ -301,7 +301,7 @@ impl StatusLine<'_> {
     fn with_places(self, waiting: &[WaitingStep]) -> Self {
         let own =
             waiting.iter().filter(|step| step.number == self.number && self.state == RequestState::Accepted);
-        let own: Vec<String> = own.map(|step| step_line(step)).collect();
+        let own: Vec<String> = own.map(step_line).collect();
         let waits_for = if own.is_empty() { self.waits_for } else { Some(own.join("; ")) };
         StatusLine { waits_for, ..self }
     }

@@ -15,7 +15,11 @@ const LABEL: [&str; 2] = ["--label", "big-memory"];
 
 /// A scene of two processes, whose second step says `on: big-memory` and runs a script.
 fn scene(requests: usize, script: impl Fn(&str) -> String, more: &str) -> ClusterScene {
-    let mut scene = ClusterScene::new(2, requests, ["true", "true"], "");
+    scene_of(2, requests, script, more)
+}
+
+fn scene_of(processes: usize, requests: usize, script: impl Fn(&str) -> String, more: &str) -> ClusterScene {
+    let mut scene = ClusterScene::new(processes, requests, ["true", "true"], "");
     let script = format!("; {}; ", script(&scene.place.path("log").display().to_string()));
     let text = fs::read_to_string(scene.place.path("two.yaml")).unwrap();
     let parts: Vec<&str> = text.split("; true; ").collect();
@@ -162,6 +166,32 @@ fn a_step_of_a_process_that_hangs_waits_for_it_and_its_answer_counts_once() {
 }
 
 #[test]
+fn the_late_end_of_a_process_that_hung_is_dropped() {
+    let script =
+        |log: &str| format!("echo $name >> {log}/began; while [ ! -e {log}/go-$name ]; do sleep 0.02; done");
+    let scene = scene_of(3, 2, script, "");
+    let mut members = [1, 2].map(|index| scene.start(index, &LABEL));
+    let mut first = scene.start(0, &[]);
+    until("each runs a step", || (lines(&scene, "began") == 2).then_some(()));
+    signal(&members[0], "-STOP");
+    until("the other one runs both", || (lines(&scene, "began") == 3).then_some(()));
+    let began = fs::read_to_string(scene.place.path("log/began")).unwrap();
+    let again = began.lines().last().unwrap();
+    let other = if again == "r0" { "r1" } else { "r0" };
+    fs::write(scene.place.path(&format!("log/go-{again}")), "").unwrap();
+    until("it is answered", || (scene.answered() == 1).then_some(()));
+    until("it has ended twice", || (scene.ended()[&format!("second {again}")] == 2).then_some(()));
+    signal(&members[0], "-CONT");
+    scene.until_said(1, "is there again");
+    fs::write(scene.place.path(&format!("log/go-{other}")), "").unwrap();
+    assert_eq!(first.ended(), 0, "{}", scene.said(0));
+    members.iter_mut().for_each(|member| assert_eq!(member.ended(), 0));
+    scene.account();
+    let runs = records(&scene, "second");
+    assert!(runs.len() == 2 && runs.iter().all(|run| process_of(run) == Some(2)), "{runs:?}");
+}
+
+#[test]
 fn cancellation_reaches_the_step() {
     let script = |log: &str| format!("trap 'touch {log}/stopped; exit 1' TERM; {}", waiting(log));
     let scene = scene(1, script, "");
@@ -288,15 +318,9 @@ fn steps_that_a_stream_connects_run_there_together() {
 
 #[test]
 fn a_step_of_a_process_that_joined_and_is_lost_is_run_by_another_that_joins() {
-    let mut scene = ClusterScene::new(1, 1, ["true", "true"], "");
-    let other = self::scene(1, waiting, "");
-    // The scene of two processes, with one of them.
-    let log = (other.place.path("log").display().to_string(), scene.place.path("log").display().to_string());
-    let text = fs::read_to_string(other.place.path("two.yaml")).unwrap().replace(&log.0, &log.1);
-    fs::write(scene.place.path("two.yaml"), text).unwrap();
-    scene.requests = 1;
+    let (scene, elsewhere) = (scene_of(1, 1, waiting, ""), Place::new());
     let address = scene.address();
-    let joins = || Background::start(&mut other.place.flow(&["join", &address, LABEL[0], LABEL[1]]));
+    let joins = || Background::start(&mut elsewhere.flow(&["join", &address, LABEL[0], LABEL[1]]));
     let mut first = scene.start(0, &[]);
     let lost = joins();
     until("the step runs", || (lines(&scene, "began") == 1).then_some(()));
