@@ -1,5 +1,6 @@
 //! What needs the attention of an operator beside single requests, in lines: for `flow status` and `flow top`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,8 +8,11 @@ use indicatif::HumanDuration;
 
 use crate::admission::{PauseRecord, StateFolder, pause_records};
 use crate::calls::{OpenCircuit, open_circuits};
-use crate::cluster::{ProcessStanding, cluster_standing};
+use crate::cluster::{ClusterStanding, ProcessStanding, cluster_standing};
+use crate::dataflow::ProcessLabel;
 use crate::dicom::{self, ArchiveTrouble};
+use crate::engine::WaitingStep;
+use crate::printable::counted;
 
 /// A flow that does not run, and archives and services that fail.
 pub fn troubles(state: &Path) -> Vec<String> {
@@ -24,23 +28,56 @@ pub fn peer_troubles(state: &Path) -> Vec<String> {
     archives.iter().map(of_archive).chain(circuits(state).iter().map(of_circuit)).collect()
 }
 
-/// The other processes of a running flow, in lines.
+/// The other processes of a running flow, and labels whose processes are waited for, in lines.
 pub fn process_lines(state: &Path) -> Vec<String> {
-    let standing = StateFolder::holder(state).and_then(|_| cluster_standing(state));
-    standing.iter().flat_map(|standing| &standing.processes).map(of_process).collect()
+    let Some(standing) = standing(state) else { return Vec::new() };
+    let processes = standing.processes.iter().map(of_process);
+    let mut labels: BTreeMap<&ProcessLabel, (usize, i64)> = BTreeMap::new();
+    for step in &standing.waiting {
+        let (steps, since_ms) = labels.entry(&step.label).or_insert((0, i64::MAX));
+        (*steps, *since_ms) = (*steps + 1, (*since_ms).min(unix_ms(step.since)));
+    }
+    let lacking = labels.into_iter().map(|(label, (steps, since_ms))| {
+        let (steps, since) = (counted(steps, "step"), ago(since_ms));
+        format!("a process with the label {label} is NOT THERE, since {since}: waited for by {steps}")
+    });
+    processes.chain(lacking).collect()
+}
+
+/// The steps of a running flow that wait for processes with their labels.
+pub fn waiting_steps(state: &Path) -> Vec<WaitingStep> {
+    standing(state).map(|standing| standing.waiting).unwrap_or_default()
+}
+
+/// What a step waits for, and since when.
+pub fn step_line(WaitingStep { step, label, since, .. }: &WaitingStep) -> String {
+    let since = ago(unix_ms(*since));
+    format!("a process with the label {label}, for the step {step}, since {since}")
+}
+
+fn standing(state: &Path) -> Option<ClusterStanding> {
+    StateFolder::holder(state).and_then(|_| cluster_standing(state))
+}
+
+fn unix_ms(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn of_process(one: &ProcessStanding) -> String {
     let ProcessStanding { process, address, is_connected, generation, since_ms, requests, .. } = one;
     let since = ago(*since_ms);
+    let labels: Vec<&str> = one.labels.iter().map(ProcessLabel::as_str).collect();
+    let labels = if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(", ")) };
+    let steps = if one.steps == 0 { String::new() } else { format!(" and {}", counted(one.steps, "step")) };
     let outage =
         one.last_outage_ms.map(|outage| format!("; its last outage took {:.1} s", outage as f64 / 1e3));
     let outage = outage.unwrap_or_default();
     match is_connected {
         true => format!(
-            "process {process} at {address} is there since {since}, generation {generation}, and runs {requests} requests{outage}"
+            "process {process} at {address}{labels} is there since {since}, generation {generation}, and runs {requests} requests{steps}{outage}"
         ),
-        false => format!("process {process} at {address} is NOT THERE, since {since}"),
+        false => format!("process {process} at {address}{labels} is NOT THERE, since {since}"),
     }
 }
 

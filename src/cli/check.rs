@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::chat::MessageType;
-use crate::dataflow::{Dataflow, LoadError, built_in_names};
+use crate::dataflow::{Dataflow, LoadError, ProcessLabel, built_in_names};
 use crate::printable::counted;
 use crate::step::StepTable;
 use crate::yaml::Problem;
@@ -65,9 +65,12 @@ impl CheckArguments {
     ) -> io::Result<CheckVerdict> {
         let site = self.site.answer();
         let names = self.names(site.as_ref());
-        let destinations = site.as_ref().map_or(0, SiteCheck::destinations);
-        let customers = self.customer.iter().map(|name| self.overlay(name, table, destinations));
-        let checks = names.iter().map(|name| FileCheck::of(name, table, destinations)).chain(customers);
+        let facts = SiteFacts {
+            destinations: site.as_ref().map_or(0, SiteCheck::destinations),
+            labels: site.as_ref().map(SiteCheck::labels).unwrap_or_default(),
+        };
+        let customers = self.customer.iter().map(|name| self.overlay(name, table, &facts));
+        let checks = names.iter().map(|name| FileCheck::of(name, table, &facts)).chain(customers);
         let checks = checks.map(|check| if self.examples { check.with_examples(table) } else { check });
         let checks = checks.map(AnyCheck::Dataflow);
         let checks: Vec<AnyCheck> = site.map(AnyCheck::Site).into_iter().chain(checks).collect();
@@ -89,9 +92,9 @@ impl CheckArguments {
 }
 
 impl CheckArguments {
-    fn overlay(&self, customer: &str, table: &StepTable, destinations: usize) -> FileCheck {
+    fn overlay(&self, customer: &str, table: &StepTable, facts: &SiteFacts) -> FileCheck {
         match customer::overlay(customer, self.site.path()) {
-            Ok(path) => FileCheck::of(&path, table, destinations),
+            Ok(path) => FileCheck::of(&path, table, facts),
             Err(error) => {
                 let found = CheckFinding::Unreadable { reason: error.to_string(), hint: Some(error.hint) };
                 FileCheck { dataflow: customer.to_owned(), found, examples: None }
@@ -164,19 +167,43 @@ enum CheckFinding {
     },
 }
 
+/// What the site's file says that concerns dataflows.
+#[derive(Default)]
+struct SiteFacts {
+    /// The number of destinations that get responses.
+    destinations: usize,
+    /// The labels of the process.
+    labels: Vec<ProcessLabel>,
+}
+
+impl SiteFacts {
+    /// What may surprise in a dataflow without problems.
+    fn warning(&self, dataflow: &Dataflow) -> Option<String> {
+        let unanswered = (self.destinations > 0 && dataflow.error_response().is_empty()).then(|| {
+            "without a `failure:` part the site's destinations get nothing when a step fails".to_owned()
+        });
+        let labels = dataflow.labels();
+        let lacking = labels.iter().filter(|(label, _)| !self.labels.contains(label));
+        let placed = lacking.map(|(label, steps)| {
+            format!(
+                "`on: {label}` ({}): in a cluster it waits for a process with this label; alone, flow runs it here",
+                steps.join(", ")
+            )
+        });
+        let warnings: Vec<String> = unanswered.into_iter().chain(placed).collect();
+        (!warnings.is_empty()).then(|| warnings.join("; "))
+    }
+}
+
 impl FileCheck {
-    /// `destinations` of the site get the responses.
-    fn of(name: &str, table: &StepTable, destinations: usize) -> FileCheck {
+    fn of(name: &str, table: &StepTable, facts: &SiteFacts) -> FileCheck {
         let found = match Dataflow::load(name, table) {
             Ok(dataflow) => CheckFinding::Sound {
                 name: dataflow.name().to_owned(),
                 digest: dataflow.digest().to_string(),
                 steps: dataflow.step_count(),
                 changes: changes(&dataflow, table),
-                warning: (destinations > 0 && dataflow.error_response().is_empty()).then(|| {
-                    "without a `failure:` part the site's destinations get nothing when a step fails"
-                        .to_owned()
-                }),
+                warning: facts.warning(&dataflow),
             },
             Err(LoadError::Problems(problems)) => {
                 CheckFinding::Problems { problems: problems.iter().cloned().collect() }

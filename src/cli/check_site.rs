@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::dataflow::ProcessLabel;
 use crate::dicom::folder;
 use crate::printable::counted;
 use crate::site::{Site, SiteError, built_in_sections, check_attribute, described_request};
@@ -43,9 +44,19 @@ pub struct SiteCheck {
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
 enum SiteFound {
-    Sound { rules: usize, dataflows: Vec<String>, destinations: usize },
-    Problems { problems: Vec<Problem> },
-    Unreadable { reason: String },
+    Sound {
+        rules: usize,
+        dataflows: Vec<String>,
+        destinations: usize,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        labels: Vec<ProcessLabel>,
+    },
+    Problems {
+        problems: Vec<Problem>,
+    },
+    Unreadable {
+        reason: String,
+    },
 }
 
 /// The dataflow of one request, and why.
@@ -105,7 +116,8 @@ impl SiteFound {
         let rules = site.rules.as_ref().map_or(0, |rules| rules.rules.len());
         let ruled = site.rules.iter().flat_map(|rules| rules.dataflows());
         let dataflows = ruled.chain(site.general.dataflow.as_deref()).map(str::to_owned).collect();
-        SiteFound::Sound { rules, dataflows, destinations: site.to.len() }
+        let (destinations, labels) = (site.to.len(), site.general.labels.clone());
+        SiteFound::Sound { rules, dataflows, destinations, labels }
     }
 }
 
@@ -131,6 +143,14 @@ impl SiteCheck {
         match self.found {
             SiteFound::Sound { destinations, .. } => destinations,
             SiteFound::Problems { .. } | SiteFound::Unreadable { .. } => 0,
+        }
+    }
+
+    /// The labels of the process in a cluster.
+    pub fn labels(&self) -> Vec<ProcessLabel> {
+        match &self.found {
+            SiteFound::Sound { labels, .. } => labels.clone(),
+            SiteFound::Problems { .. } | SiteFound::Unreadable { .. } => Vec::new(),
         }
     }
 

@@ -14,7 +14,8 @@ use super::customer::{self, CustomerError};
 /// step is what it needs. ● is a step, ◐ one with a condition, ○ one that is switched off.
 ///
 /// With --customer the dataflow that a customer's overlay makes is drawn. --diff lists what an overlay
-/// changes: a step that it adds (+), removes (-) or changes (~).
+/// changes: a step that it adds (+), removes (-) or changes (~). --placement lists the steps by the processes on
+/// which they run in a cluster.
 ///
 /// `flow graph ct-lung --format dot | dot -Tsvg > ct-lung.svg` makes a picture.
 #[derive(Debug, clap::Args)]
@@ -31,6 +32,9 @@ pub struct GraphArguments {
     /// List what the overlay changes in its base, and draw nothing
     #[arg(long, conflicts_with = "format")]
     diff: bool,
+    /// List the steps by the label of the processes on which they run, and draw nothing
+    #[arg(long, conflicts_with_all = ["diff", "format"])]
+    placement: bool,
     #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
     format: GraphFormat,
 }
@@ -70,6 +74,7 @@ impl GraphArguments {
             return differences(name, &dataflow, table, out);
         }
         let drawing = match self.format {
+            _ if self.placement => dataflow.placement(),
             GraphFormat::Text => dataflow.drawing(),
             GraphFormat::Dot => dataflow.dot(),
             GraphFormat::Mermaid => dataflow.mermaid(),

@@ -27,6 +27,7 @@ mod file_schemas;
 pub mod graph;
 mod init;
 mod init_chat_type;
+mod join;
 mod listen;
 mod lookup;
 mod memory;
@@ -92,6 +93,7 @@ struct CommandLine {
 #[derive(Debug, clap::Subcommand)]
 enum FlowCommand {
     Run(Box<run::RunArguments>),
+    Join(join::JoinArguments),
     Backlog(backlog::BacklogArguments),
     Status(status::StatusArguments),
     Top(top::TopArguments),
@@ -156,6 +158,7 @@ impl FlowCommand {
     fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
         match self {
             FlowCommand::Run(run) => run.run(table),
+            FlowCommand::Join(join) => join.run(table),
             FlowCommand::Backlog(backlog) => backlog.run(table),
             FlowCommand::Status(status) => status.run(table),
             FlowCommand::Top(top) => top.run(table),

@@ -1,5 +1,6 @@
 //! The options of `flow run` for several processes.
 
+use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use crate::cluster::{
     AnnouncedVersion, ClusterAgreement, ClusterCoordinator, ClusterMember, ClusterSecret, ClusterSetup,
     HostList,
 };
-use crate::dataflow::Dataflow;
+use crate::dataflow::{Dataflow, ProcessLabel};
 use crate::engine::{EngineSettings, EventObserver, ProcessMesh};
 use crate::site::Site;
 use crate::step::StepTable;
@@ -37,10 +38,14 @@ pub struct ProcessArguments {
     /// A file with a secret that only these processes know; needed unless all are on this machine or the site's file has certificates
     #[arg(long, value_name = "FILE")]
     secret: Option<PathBuf>,
+
+    /// A label of this process: steps that say `on: LABEL` run on a process that has it; may be given several times [default: those of the site's file]
+    #[arg(long = "label", value_name = "LABEL")]
+    labels: Vec<ProcessLabel>,
 }
 
 /// The longest wait for the other processes, where nothing else has to be answered.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The wait for the other processes where requests have to be answered: what they hold is theirs again.
 const PATIENCE_WITH_WORK: Duration = Duration::from_secs(2);
@@ -57,7 +62,7 @@ impl ProcessArguments {
 
     /// Whether this is the only process.
     pub fn is_alone(&self) -> bool {
-        self.processes.get() == 1
+        self.processes.get() == 1 && self.hosts.is_none()
     }
 
     /// The number of processes that share the memory of this machine: all of them if all addresses are
@@ -74,12 +79,19 @@ impl ProcessArguments {
             let text = format!("-p {index} is not below -n {processes}");
             return Err(CommandError::new(CommandErrorKind::Usage, text).hint("processes count from 0"));
         }
-        if processes == 1 {
+        if self.is_alone() {
             return Ok(None);
         }
         let hosts = self.hosts()?;
-        let keys = self.keys(&hosts, site)?;
-        Ok(Some(ClusterPlace { index, processes, hosts, keys }))
+        let keys = session_keys(self.secret.as_deref(), &hosts, site)?;
+        let labels = self.labels(site);
+        Ok(Some(ClusterPlace { index, processes, hosts, keys, labels }))
+    }
+
+    /// The labels of this process: those of the command line, else those of the site's file.
+    fn labels(&self, site: Option<&Site>) -> BTreeSet<ProcessLabel> {
+        let of_site = site.map(|site| &site.general.labels).filter(|_| self.labels.is_empty());
+        of_site.unwrap_or(&self.labels).iter().cloned().collect()
     }
 
     fn hosts(&self) -> Result<HostList, CommandError> {
@@ -89,28 +101,32 @@ impl ProcessArguments {
         };
         HostList::read(path, self.processes.get()).map_err(CommandError::of(CommandErrorKind::Usage))
     }
+}
 
-    /// How the processes prove to each other who they are.
-    fn keys(&self, hosts: &HostList, site: Option<&Site>) -> Result<SessionKeys, CommandError> {
-        let failed = CommandError::of(CommandErrorKind::InputOutput);
-        if let Some(path) = &self.secret {
-            let secret = ClusterSecret::read(path).map_err(|error| {
-                let text = format!("could not read {}: {error}", path.display());
-                CommandError::new(CommandErrorKind::InputOutput, text)
-            })?;
-            return SessionKeys::shared(secret.key()).map_err(failed);
-        }
-        let certificate = site.and_then(|site| site.identity.as_ref().zip(site.authorities.as_ref()));
-        if let Some((identity, authorities)) = certificate {
-            return SessionKeys::certified(identity, authorities).map_err(failed);
-        }
-        if hosts.are_loopback() {
-            return SessionKeys::shared(ClusterSecret::new(b"").key()).map_err(failed);
-        }
-        let text = "processes on several machines need --secret, or certificates in the site's file";
-        Err(CommandError::new(CommandErrorKind::Usage, text)
-            .hint("give all of them the same file with a long random text"))
+/// How the processes prove to each other who they are.
+pub fn session_keys(
+    secret: Option<&Path>,
+    hosts: &HostList,
+    site: Option<&Site>,
+) -> Result<SessionKeys, CommandError> {
+    let failed = CommandError::of(CommandErrorKind::InputOutput);
+    if let Some(path) = secret {
+        let secret = ClusterSecret::read(path).map_err(|error| {
+            let text = format!("could not read {}: {error}", path.display());
+            CommandError::new(CommandErrorKind::InputOutput, text)
+        })?;
+        return SessionKeys::shared(secret.key()).map_err(failed);
     }
+    let certificate = site.and_then(|site| site.identity.as_ref().zip(site.authorities.as_ref()));
+    if let Some((identity, authorities)) = certificate {
+        return SessionKeys::certified(identity, authorities).map_err(failed);
+    }
+    if hosts.are_loopback() {
+        return SessionKeys::shared(ClusterSecret::new(b"").key()).map_err(failed);
+    }
+    let text = "processes on several machines need --secret, or certificates in the site's file";
+    Err(CommandError::new(CommandErrorKind::Usage, text)
+        .hint("give all of them the same file with a long random text"))
 }
 
 /// The place of this process among those of its cluster.
@@ -119,6 +135,7 @@ pub struct ClusterPlace {
     processes: usize,
     hosts: HostList,
     keys: SessionKeys,
+    labels: BTreeSet<ProcessLabel>,
 }
 
 impl ClusterPlace {
@@ -126,7 +143,7 @@ impl ClusterPlace {
         let instance = random().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let (index, hosts, keys, workers) =
             (self.index, self.hosts.clone(), self.keys.clone(), workers.get());
-        Ok(ClusterSetup { index, instance, hosts, keys, workers })
+        Ok(ClusterSetup { index, instance, hosts, keys, workers, labels: self.labels.clone(), joins: false })
     }
 
     fn agreement(&self, dataflows: &DataflowSelector, lanes: NonZero<usize>) -> ClusterAgreement {
@@ -150,7 +167,9 @@ impl ClusterPlace {
             ClusterCoordinator::start(setup, &agreement, &service.settings.state).map_err(&failed)?;
         let patience = if has_work { PATIENCE_WITH_WORK } else { PATIENCE };
         let (others, seconds) = (self.processes - 1, patience.as_secs());
-        output::tell_line(format_args!("waiting up to {seconds} s for {others} other processes"));
+        if others > 0 {
+            output::tell_line(format_args!("waiting up to {seconds} s for {others} other processes"));
+        }
         for process in cluster.wait(patience).map_err(&failed)? {
             tracing::warn!("process {process} at {} is not there yet", self.hosts.addresses()[process]);
         }
@@ -179,7 +198,8 @@ impl ClusterPlace {
     }
 }
 
-fn random() -> std::io::Result<u64> {
+/// A number that no other process has.
+pub fn random() -> std::io::Result<u64> {
     let mut bytes = [0; 8];
     std::io::Read::read_exact(&mut std::fs::File::open(Path::new("/dev/urandom"))?, &mut bytes)?;
     Ok(u64::from_be_bytes(bytes))

@@ -217,7 +217,7 @@ impl RunArguments {
                 retry: self.retry,
                 keep_trying: self.keep_trying,
                 // How open a folder is belongs to the installation, not to one run.
-                readers: None,
+                ..GeneralSettings::default()
             },
         };
         // What the command line names to be received goes before files that the site's file names.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::admission::{PauseRecord, StateFolder};
 use crate::dataflow::Dataflow;
 use crate::dicom::{self, WaitingStudy};
-use crate::engine::PausablePart;
+use crate::engine::{PausablePart, WaitingStep};
 use crate::journal::{
     AnswerKind, JournalReader, OperatorRequest, RequestRow, RequestState, StandingCounts, StandingKey,
 };
@@ -18,7 +18,9 @@ use crate::printable::PrintableLines;
 use crate::step::{Digest, StepTable};
 use crate::store::free_bytes;
 
-use super::attention::{self, ago, circuits, pause_lines, pauses, peer_troubles, process_lines};
+use super::attention::{
+    self, ago, circuits, pause_lines, pauses, peer_troubles, process_lines, step_line, waiting_steps,
+};
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::listen;
 use super::lookup;
@@ -96,7 +98,9 @@ impl StatusArguments {
         let overview = reader.overview(ended).map_err(&failed)?;
         let shown = overview.open.iter().chain(&overview.ended);
         let pauses = pauses(&state);
+        let places = waiting_steps(&state);
         let lines = shown.map(|row| line(row, &reader, table, &pauses)).collect::<Result<Vec<_>, _>>()?;
+        let lines: Vec<StatusLine> = lines.into_iter().map(|line| line.with_places(&places)).collect();
         if self.check {
             return check(&state, &lines, attention::long_pauses(&pauses, self.pause_max));
         }
@@ -290,6 +294,17 @@ fn open_request(
     let cancelled = row.state == RequestState::Accepted && history.is_cancelled();
     let waits_for = with_pauses(waits_for(&history, dataflow.as_ref()), &row.dataflow, pauses);
     Ok(OpenRequest { cancelled, waits_for, troubles, since_ms })
+}
+
+impl StatusLine<'_> {
+    /// With the label of a process that one of its steps waits for.
+    fn with_places(self, waiting: &[WaitingStep]) -> Self {
+        let own =
+            waiting.iter().filter(|step| step.number == self.number && self.state == RequestState::Accepted);
+        let own: Vec<String> = own.map(step_line).collect();
+        let waits_for = if own.is_empty() { self.waits_for } else { Some(own.join("; ")) };
+        StatusLine { waits_for, ..self }
+    }
 }
 
 /// What a request waits for, where that is paused.

@@ -13,10 +13,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::engine::{RemotePeer, RemoteProcesses, RemoteReports, RemoteRequest, RemoteRequestKey};
+use crate::engine::{RemoteProcesses, RemoteReports, RemoteStepEnd};
+use crate::journal::RunPlace;
 use crate::tls::{CertificateNames, SessionKeys};
 
-use super::frames::{AnnouncedVersion, OrderFrame, ReportFrame, RunOrder};
+use super::chunks::{self, CHUNK_BYTES, ChunkRequest};
+use super::frames::{OrderFrame, ReportFrame, StepEndNote};
 use super::handshake::{self, ClusterAgreement, HandshakeError, HelloMessage, WelcomeMessage};
 use super::hosts::{HostList, host_of};
 use super::link::{LinkSender, ProcessLink};
@@ -46,7 +48,7 @@ pub struct ClusterCoordinator {
 pub struct CoordinatorShared {
     hosts: HostList,
     keys: SessionKeys,
-    hello: HelloMessage,
+    pub(super) hello: HelloMessage,
     state: Mutex<CoordinatorState>,
     changed: Condvar,
     reports: OnceLock<RemoteReports>,
@@ -57,9 +59,9 @@ pub struct CoordinatorShared {
     file: StandingFile,
 }
 
-struct CoordinatorState {
+pub struct CoordinatorState {
     generation: u64,
-    members: Vec<MemberEntry>,
+    pub(super) members: Vec<MemberEntry>,
     /// A process that cannot work with this one.
     disagreement: Option<(String, String)>,
     /// Threads of connections.
@@ -76,14 +78,14 @@ impl ClusterCoordinator {
         agreement: &ClusterAgreement,
         state: &Path,
     ) -> Result<ClusterCoordinator, ClusterError> {
-        let ClusterSetup { hosts, keys, workers, .. } = setup;
+        let ClusterSetup { hosts, keys, workers, labels, .. } = setup;
         let address = hosts.addresses()[0].clone();
         let failed = |source| ClusterError::Listen { address: address.clone(), source };
         let listener = TcpListener::bind(&address).map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
         let members = hosts.addresses().iter().skip(1).map(|address| MemberEntry::new(address.clone()));
         let members = members.collect();
-        let hello = HelloMessage::new(0, 0, workers, agreement);
+        let hello = HelloMessage::new(0, 0, workers, agreement).with_labels(labels);
         let state_now = CoordinatorState { generation: 0, members, disagreement: None, links: Vec::new() };
         let shared = Arc::new(CoordinatorShared {
             hosts,
@@ -120,7 +122,10 @@ impl ClusterCoordinator {
     pub fn wait(&self, time: Duration) -> Result<Vec<usize>, ClusterError> {
         let absent = |state: &CoordinatorState| -> Vec<usize> {
             let members = state.members.iter().enumerate();
-            members.filter(|(_, member)| !member.is_connected()).map(|(index, _)| index + 1).collect()
+            members
+                .filter(|(_, member)| !member.is_connected() && !member.is_joined)
+                .map(|(index, _)| index + 1)
+                .collect()
         };
         let state = self.shared.lock();
         let waits = |state: &mut CoordinatorState| state.disagreement.is_none() && !absent(state).is_empty();
@@ -199,7 +204,7 @@ impl CoordinatorShared {
     /// Meets whoever has connected, and serves it if it is a process of the cluster.
     fn meet(self: &Arc<CoordinatorShared>, socket: TcpStream, from: SocketAddr) {
         let met = handshake::welcome(socket, &self.keys, &self.hello)
-            .and_then(|(link, hello, names)| self.join(link, hello, names.as_ref()));
+            .and_then(|(link, hello, names)| self.join(link, hello, from, names.as_ref()));
         self.handshakes.fetch_sub(1, Ordering::AcqRel);
         self.changed.notify_all();
         match met {
@@ -218,21 +223,27 @@ impl CoordinatorShared {
         &self,
         mut link: ProcessLink,
         hello: HelloMessage,
+        from: SocketAddr,
         names: Option<&CertificateNames>,
     ) -> Result<(ProcessLink, ServedMember), HandshakeError> {
-        let process = hello.process;
         let refuse = |link: &mut ProcessLink, reason: String| {
             link.send(&WelcomeMessage::Refused(reason.clone()))?;
             Err(HandshakeError::Refused(reason))
         };
-        let Some(address) = self.hosts.addresses().get(process).filter(|_| process > 0) else {
-            return refuse(&mut link, format!("there is no process {process}"));
-        };
-        if self.keys.has_names() && !names.is_some_and(|names| names.have(host_of(address))) {
-            let _ = refuse(&mut link, format!("the certificate does not name the host {}", host_of(address)));
-            return Err(HandshakeError::Name(host_of(address).to_owned()));
+        let is_host = (1..self.hosts.addresses().len()).contains(&hello.process);
+        if !hello.joins && !is_host {
+            return refuse(&mut link, format!("there is no process {}", hello.process));
         }
         let mut state = self.lock();
+        let process = if hello.joins { state.joined(hello.instance, from) } else { hello.process };
+        let address = state.members[process - 1].address.clone();
+        if !hello.joins && self.keys.has_names() && !names.is_some_and(|names| names.have(host_of(&address)))
+        {
+            drop(state);
+            let _ =
+                refuse(&mut link, format!("the certificate does not name the host {}", host_of(&address)));
+            return Err(HandshakeError::Name(host_of(&address).to_owned()));
+        }
         let generation = state.generation + 1;
         let member = &mut state.members[process - 1];
         if member.is_other(hello.instance) {
@@ -323,9 +334,37 @@ impl CoordinatorShared {
                     tracing::warn!("process {} cannot run a request: {reason}", served.process);
                     reports.refused(ticket);
                 }
+                ReportFrame::StepEnded(end) => {
+                    let StepEndNote { ticket, mut record, retry_after } = *end;
+                    // One that joined does not know its index.
+                    let process = served.process;
+                    let place = record.place.unwrap_or(RunPlace::of(process));
+                    record.place = Some(RunPlace { process, ..place });
+                    reports.step_ended(ticket, RemoteStepEnd { record, content, retry_after });
+                }
+                ReportFrame::Fetch(ChunkRequest { number, ticket, value, offset }) => {
+                    let piece = reports.piece(ticket, value, offset, CHUNK_BYTES);
+                    let (reply, bytes) = chunks::answer(number, piece);
+                    served.sender.send(&OrderFrame::Chunk(reply), &bytes)?;
+                }
+                ReportFrame::Chunk(reply) => {
+                    let exchange = self.lock().members[served.process - 1].exchange();
+                    exchange.take(reply, content);
+                }
+                ReportFrame::StepUnable { ticket, reason } => {
+                    tracing::warn!("process {} cannot run a step: {reason}", served.process);
+                    reports.step_refused(ticket, reason);
+                }
                 ReportFrame::Beat => {}
             }
         }
+    }
+
+    /// Takes the way into the engine.
+    pub(super) fn begin(&self, reports: RemoteReports) {
+        // Called once.
+        let _ = self.reports.set(reports);
+        self.changed.notify_all();
     }
 
     /// Tells the process which of its notes are on the disk.
@@ -365,9 +404,14 @@ impl CoordinatorShared {
                 .zip(&mut state.members)
                 .filter_map(|(process, member)| Some((process, member.address.clone(), member.expire()?)))
                 .collect();
-            let processes = (1..).zip(&state.members).map(|(process, member)| member.standing(process));
-            let standing = ClusterStanding { generation: state.generation, processes: processes.collect() };
+            // One that joined and has left is nobody's concern.
+            let members = (1..).zip(&state.members);
+            let members = members.filter(|(_, member)| !(member.is_joined && member.is_gone()));
+            let processes = members.map(|(process, member)| member.standing(process)).collect();
+            let generation = state.generation;
             drop(state);
+            let waiting = self.reports.get().map(RemoteReports::waiting_steps).unwrap_or_default();
+            let standing = ClusterStanding { generation, processes, waiting };
             for (process, address, requests) in &gone {
                 tracing::warn!(
                     "process {process} at {address} does not answer; its {requests} requests run elsewhere"
@@ -389,8 +433,30 @@ impl CoordinatorShared {
         self.reports.get().iter().for_each(|reports| reports.changed());
     }
 
-    fn lock(&self) -> MutexGuard<'_, CoordinatorState> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, CoordinatorState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CoordinatorState {
+    /// The index of a process that joins: its earlier one, or that of one that has left, or a new one.
+    fn joined(&mut self, instance: u64, from: SocketAddr) -> usize {
+        let entry = MemberEntry::joined(from.to_string());
+        let own = |member: &MemberEntry| member.is_joined && member.is_of(instance);
+        let known = self.members.iter().position(own);
+        let known = known.or_else(|| self.members.iter().position(|one| one.is_joined && one.is_gone()));
+        match known {
+            Some(index) => {
+                if self.members[index].is_gone() {
+                    self.members[index] = entry;
+                }
+                index + 1
+            }
+            None => {
+                self.members.push(entry);
+                self.members.len()
+            }
+        }
     }
 }
 
@@ -399,70 +465,4 @@ struct ServedMember {
     process: usize,
     generation: u64,
     sender: LinkSender,
-}
-
-impl RemoteProcesses for CoordinatorShared {
-    fn start(&self, reports: RemoteReports) {
-        // Called once.
-        let _ = self.reports.set(reports);
-        self.changed.notify_all();
-    }
-
-    fn peers(&self) -> Vec<RemotePeer> {
-        let state = self.lock();
-        let connected = (1..).zip(&state.members).filter(|(_, member)| member.is_connected());
-        connected.map(|(process, member)| RemotePeer { process, workers: member.workers }).collect()
-    }
-
-    fn generation(&self, process: usize) -> Option<u64> {
-        self.lock().members.get(process.checked_sub(1)?)?.generation()
-    }
-
-    fn holder(&self, key: &RemoteRequestKey) -> Option<usize> {
-        let state = self.lock();
-        (1..).zip(&state.members).find(|(_, member)| member.holds(key)).map(|(process, _)| process)
-    }
-
-    fn held(&self) -> Vec<RemoteRequestKey> {
-        self.lock().members.iter().flat_map(MemberEntry::held).collect()
-    }
-
-    fn release(&self, key: &RemoteRequestKey) {
-        self.lock().members.iter_mut().for_each(|member| member.release(key));
-    }
-
-    fn run(&self, process: usize, request: &RemoteRequest) -> Option<u64> {
-        let mut state = self.lock();
-        let member = state.members.get_mut(process.checked_sub(1)?)?;
-        let generation = member.generation().filter(|_| member.is_connected())?;
-        let runs = request.runs.iter().map(|(record, content)| (record.clone(), content.len()));
-        let order = RunOrder {
-            ticket: request.ticket,
-            key: request.key,
-            request: Arc::clone(&request.request),
-            priority: request.priority.into(),
-            deadline: request.deadline,
-            runs: runs.collect(),
-            dataflow: member.tell(request.key.version).then(|| AnnouncedVersion::of(&request.dataflow)),
-        };
-        let content: Vec<u8> = request.runs.iter().flat_map(|(_, content)| content).copied().collect();
-        let is_sent = member.send(&OrderFrame::Run(Box::new(order)), &content);
-        is_sent.then(|| {
-            member.begin(request.ticket, &request.key);
-            generation
-        })
-    }
-
-    fn cancel(&self, process: usize, key: &RemoteRequestKey) {
-        let state = self.lock();
-        let member = process.checked_sub(1).and_then(|index| state.members.get(index));
-        // If it is not there, the request is cancelled where it begins again.
-        member.iter().for_each(|member| _ = member.send(&OrderFrame::Cancel(*key), &[]));
-    }
-
-    fn ended(&self, process: usize, ticket: u64) {
-        let mut state = self.lock();
-        let member = process.checked_sub(1).and_then(|index| state.members.get_mut(index));
-        member.into_iter().for_each(|member| member.end(ticket));
-    }
 }

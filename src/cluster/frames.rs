@@ -6,9 +6,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::dataflow::{Dataflow, RequestPriority, Response};
-use crate::engine::RemoteRequestKey;
+use crate::engine::{CarriedInput, RemoteRequestKey, RemoteStepKey};
 use crate::journal::RunRecord;
 use crate::step::{Digest, Request};
+
+use super::chunks::{ChunkReply, ChunkRequest};
 
 /// A frame of process 0.
 #[derive(Serialize, Deserialize)]
@@ -26,6 +28,20 @@ pub enum OrderFrame {
     Noted {
         number: u64,
     },
+    /// A step of a request that process 0 has.
+    Step(Box<StepOrder>),
+    /// A step is no longer wanted.
+    CancelStep {
+        ticket: u64,
+    },
+    /// Process 0 has the end of a step, and all that it gave.
+    StepTaken {
+        ticket: u64,
+    },
+    /// Process 0 needs what a step gave.
+    Fetch(ChunkRequest),
+    /// A chunk of an input follows.
+    Chunk(ChunkReply),
     Beat,
     /// All requests are answered.
     End,
@@ -46,6 +62,30 @@ pub struct RunOrder {
     pub dataflow: Option<AnnouncedVersion>,
 }
 
+/// A step to run. The bytes of its small inputs follow, and then the contents of its runs.
+#[derive(Serialize, Deserialize)]
+pub struct StepOrder {
+    pub ticket: u64,
+    pub key: RemoteStepKey,
+    pub request: Arc<Request>,
+    pub inputs: Vec<CarriedInput>,
+    /// The bytes of the small inputs.
+    pub input_bytes: usize,
+    /// The recorded answers to calls of it, each with the bytes of its content.
+    pub runs: Vec<(RunRecord, usize)>,
+    /// The dataflow, if this process has not been told of it.
+    pub dataflow: Option<AnnouncedVersion>,
+}
+
+/// The end of a step. The content of its record follows.
+#[derive(Serialize, Deserialize)]
+pub struct StepEndNote {
+    pub ticket: u64,
+    pub record: RunRecord,
+    /// The shortest wait before another attempt.
+    pub retry_after: Option<Duration>,
+}
+
 /// A frame of another process.
 #[derive(Serialize, Deserialize)]
 pub enum ReportFrame {
@@ -64,6 +104,16 @@ pub enum ReportFrame {
         ticket: u64,
         reason: String,
     },
+    StepEnded(Box<StepEndNote>),
+    /// This process cannot run a step.
+    StepUnable {
+        ticket: u64,
+        reason: String,
+    },
+    /// A step needs a value.
+    Fetch(ChunkRequest),
+    /// A chunk of what a step gave follows.
+    Chunk(ChunkReply),
     Beat,
 }
 

@@ -1,19 +1,21 @@
 //! How a process joins: TLS first, so that both know that the other belongs to the cluster, then what each runs.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::RemoteRequestKey;
+use crate::dataflow::ProcessLabel;
+use crate::engine::{RemoteRequestKey, RemoteStepKey};
 use crate::step::Digest;
 use crate::tls::{CertificateNames, SessionKeys, TlsError};
 
 use super::link::ProcessLink;
 
 /// The version of the frames.
-const PROTOCOL: u32 = 2;
+const PROTOCOL: u32 = 3;
 
 /// The longest time that a whole handshake takes. A peer that sends a byte now and then gains nothing.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
@@ -52,8 +54,21 @@ pub struct HelloMessage {
     pub instance: u64,
     pub workers: usize,
     agreement: ClusterAgreement,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub labels: BTreeSet<ProcessLabel>,
+    /// Whether it is not among the hosts, and runs steps only: it need not know the dataflows.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub joins: bool,
     /// The requests that it has worked on since before.
     pub held: Vec<RemoteRequestKey>,
+    /// The steps that it has worked on since before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_steps: Vec<RemoteStepKey>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// The answer of process 0.
@@ -70,9 +85,28 @@ pub enum WelcomeMessage {
 
 impl HelloMessage {
     pub fn new(process: usize, instance: u64, workers: usize, agreement: &ClusterAgreement) -> HelloMessage {
-        let flow = env!("CARGO_PKG_VERSION").to_owned();
-        let (agreement, held) = (agreement.clone(), Vec::new());
-        HelloMessage { protocol: PROTOCOL, flow, process, instance, workers, agreement, held }
+        HelloMessage {
+            protocol: PROTOCOL,
+            flow: env!("CARGO_PKG_VERSION").to_owned(),
+            process,
+            instance,
+            workers,
+            agreement: agreement.clone(),
+            labels: BTreeSet::new(),
+            joins: false,
+            held: Vec::new(),
+            held_steps: Vec::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn with_labels(self, labels: BTreeSet<ProcessLabel>) -> HelloMessage {
+        HelloMessage { labels, ..self }
+    }
+
+    #[must_use]
+    pub fn joining(self, joins: bool) -> HelloMessage {
+        HelloMessage { joins, ..self }
     }
 
     /// The differences of a process from these settings, in words.
@@ -84,7 +118,7 @@ impl HelloMessage {
                 self.process, ours.process, ours.flow
             ));
         }
-        (self.agreement != ours.agreement).then(|| {
+        (!self.joins && self.agreement != ours.agreement).then(|| {
             format!(
                 "process {} runs {}, process {} runs {}: start both with the same dataflow, -n and --lanes",
                 self.process,

@@ -38,6 +38,11 @@ impl HostList {
         Ok(HostList(lines.iter().take(processes).map(|(_, line)| (*line).to_owned()).collect()))
     }
 
+    /// The address of process 0 alone, `host:port`; `None` if it is none.
+    pub fn first(address: &str) -> Option<HostList> {
+        is_address(address).then(|| HostList(vec![address.to_owned()]))
+    }
+
     pub fn addresses(&self) -> &[String] {
         &self.0
     }

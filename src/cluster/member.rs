@@ -11,16 +11,17 @@ use std::time::{Duration, Instant};
 
 use crate::dataflow::{Dataflow, Response, ResponseVerdict};
 use crate::engine::{
-    PendingDelivery, RemoteRequest, RemoteRequestKey, RequestCanceller, RequestQueue, RequestSubmitter,
-    ResponseSink, RunNotRecorded, RunRecorder,
+    PendingDelivery, RemoteRequest, RemoteRequestKey, RemoteStep, RequestCanceller, RequestQueue,
+    RequestSubmitter, ResponseSink, RunNotRecorded, RunRecorder, StepRunner,
 };
 use crate::journal::RunRecord;
 use crate::step::Digest;
 
-use super::frames::{AnnouncedVersion, OrderFrame, ReportFrame, RunNote, RunOrder};
+use super::frames::{AnnouncedVersion, OrderFrame, ReportFrame, RunNote, RunOrder, StepOrder};
 use super::handshake::{self, ClusterAgreement, HandshakeError, HelloMessage};
 use super::hosts::host_of;
 use super::link::{LinkSender, ProcessLink};
+use super::member_steps::MemberSteps;
 use super::{ClusterError, ClusterSetup};
 
 /// The interval between attempts to connect.
@@ -39,6 +40,7 @@ pub struct ClusterMember {
     hello: HelloMessage,
     state: Mutex<MemberState>,
     changed: Condvar,
+    steps: Arc<MemberSteps>,
 }
 
 #[derive(Default)]
@@ -64,6 +66,7 @@ struct MemberEngine<'a> {
     queue: &'a RequestQueue,
     submitter: RequestSubmitter,
     canceller: RequestCanceller,
+    runner: StepRunner,
     read: &'a (dyn Fn(&AnnouncedVersion) -> Option<Dataflow> + Sync),
     dataflows: HashMap<Digest, Arc<Dataflow>>,
 }
@@ -71,7 +74,10 @@ struct MemberEngine<'a> {
 impl ClusterMember {
     pub fn new(setup: ClusterSetup, agreement: &ClusterAgreement) -> ClusterMember {
         let hello = HelloMessage::new(setup.index, setup.instance, setup.workers, agreement);
-        ClusterMember { setup, hello, state: Mutex::default(), changed: Condvar::new() }
+        let hello = hello.with_labels(setup.labels.clone()).joining(setup.joins);
+        let steps = Arc::new(MemberSteps::new(setup.joins));
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        ClusterMember { setup, hello, state, changed, steps }
     }
 
     /// Runs requests of process 0 until it says that all are answered. `read` reads a dataflow that process 0 tells of.
@@ -86,7 +92,8 @@ impl ClusterMember {
         patience: Duration,
     ) -> Result<(), ClusterError> {
         let (submitter, canceller) = (queue.submitter(), queue.canceller());
-        let mut engine = MemberEngine { queue, submitter, canceller, read, dataflows: HashMap::new() };
+        let (runner, dataflows) = (queue.step_runner(), HashMap::new());
+        let mut engine = MemberEngine { queue, submitter, canceller, runner, read, dataflows };
         let address = &self.setup.hosts.addresses()[0];
         let mut until = Some(Instant::now() + patience);
         loop {
@@ -103,6 +110,7 @@ impl ClusterMember {
                 Err(error) => {
                     let mut state = self.lock();
                     state.link.take().iter().for_each(LinkSender::cut);
+                    self.steps.disconnect();
                     let requests = state.requests.len();
                     tracing::warn!(
                         generation,
@@ -124,7 +132,7 @@ impl ClusterMember {
         let mut distrusted = 0;
         loop {
             let mut hello = self.hello.clone();
-            hello.held = self.held();
+            (hello.held, hello.held_steps) = (self.held(), self.steps.held());
             let met = connect(address)
                 .map_err(HandshakeError::Silent)
                 .and_then(|socket| handshake::introduce(socket, host_of(address), &self.setup.keys, &hello));
@@ -166,6 +174,7 @@ impl ClusterMember {
             }
         };
         self.lock().link = None;
+        self.steps.disconnect();
         sender.cut();
         drop(sender);
         // A thread that panicked has said so.
@@ -180,6 +189,7 @@ impl ClusterMember {
             sender.send(&ReportFrame::Note(Box::new(note.clone())), content)?;
         }
         state.link = Some(sender.clone());
+        self.steps.connect(sender);
         Ok(())
     }
 
@@ -216,7 +226,25 @@ impl ClusterMember {
                 drop(state);
                 self.changed.notify_all();
             }
-            OrderFrame::Beat | OrderFrame::End => {}
+            OrderFrame::Step(order) => {
+                let ticket = order.ticket;
+                let step = engine.step(*order, &content);
+                if let Err(reason) = step.and_then(|step| self.steps.run(step, &engine.runner)) {
+                    self.report(&ReportFrame::StepUnable { ticket, reason });
+                }
+            }
+            OrderFrame::CancelStep { ticket } => {
+                self.steps.cancel(ticket);
+                self.changed.notify_all();
+            }
+            OrderFrame::StepTaken { ticket } => self.steps.taken(ticket),
+            OrderFrame::Fetch(request) => self.steps.send_chunk(&request, &engine.runner),
+            OrderFrame::Chunk(reply) => self.steps.take_chunk(reply, content),
+            OrderFrame::Beat => {
+                self.steps.tidy(&engine.runner);
+                self.changed.notify_all();
+            }
+            OrderFrame::End => {}
         }
         Ok(())
     }
@@ -280,7 +308,9 @@ impl ClusterMember {
         is_awaited: bool,
     ) -> Option<u64> {
         let mut state = self.lock();
-        state.requests.get(key).filter(|request| !request.is_released)?;
+        if !self.is_wanted(&state, key) {
+            return None;
+        }
         state.notes_so_far += 1;
         let number = state.notes_so_far;
         let note = RunNote { number, key: *key, record, is_awaited };
@@ -290,6 +320,11 @@ impl ClusterMember {
         }
         state.notes.insert(number, (note, content));
         Some(number)
+    }
+
+    /// Whether this process runs a request, or a step of it, for process 0.
+    fn is_wanted(&self, state: &MemberState, key: &RemoteRequestKey) -> bool {
+        state.requests.get(key).is_some_and(|request| !request.is_released) || self.steps.is_of(key)
     }
 
     fn report(&self, frame: &ReportFrame) {
@@ -306,6 +341,7 @@ impl ClusterMember {
     /// Lets all waits end: nothing is recorded any more.
     fn release_all(&self) {
         self.lock().requests.values_mut().for_each(|request| request.is_released = true);
+        self.steps.end();
         self.changed.notify_all();
     }
 
@@ -327,29 +363,64 @@ impl MemberEngine<'_> {
     /// Its dataflow cannot be run here.
     fn request(&mut self, order: RunOrder, mut content: &[u8]) -> Result<RemoteRequest, String> {
         let RunOrder { ticket, key, request, priority, deadline, runs, dataflow } = order;
-        if let Some(announced) = &dataflow
-            && !self.dataflows.contains_key(&key.version)
+        let dataflow = self.dataflow(key.version, dataflow.as_ref())?;
+        let (runs, priority) = (runs_of(runs, &mut content)?, priority.into());
+        Ok(RemoteRequest { ticket, key, request, dataflow, priority, deadline, runs })
+    }
+
+    /// The step of an order.
+    ///
+    /// # Errors
+    /// Its dataflow cannot be run here.
+    fn step(&mut self, order: StepOrder, mut content: &[u8]) -> Result<RemoteStep, String> {
+        let StepOrder { ticket, key, request, inputs, input_bytes, runs, dataflow } = order;
+        let dataflow = self.dataflow(key.request.version, dataflow.as_ref())?;
+        let of_inputs = content.split_off(..input_bytes).ok_or(NOT_WHOLE)?.to_vec();
+        let runs = runs_of(runs, &mut content)?;
+        Ok(RemoteStep { ticket, key, request, dataflow, inputs, content: of_inputs, runs })
+    }
+
+    /// A dataflow that process 0 has told of, or tells of now.
+    fn dataflow(
+        &mut self,
+        version: Digest,
+        announced: Option<&AnnouncedVersion>,
+    ) -> Result<Arc<Dataflow>, String> {
+        if let Some(announced) = announced
+            && !self.dataflows.contains_key(&version)
         {
-            let version = key.version.short();
-            let read = (self.read)(announced).filter(|dataflow| dataflow.digest() == key.version);
+            let read = (self.read)(announced).filter(|dataflow| dataflow.digest() == version);
+            let short = version.short();
             let read =
-                read.ok_or_else(|| format!("it does not know version {version} of {}", announced.name))?;
+                read.ok_or_else(|| format!("it does not know version {short} of {}", announced.name))?;
             let read = Arc::new(read);
             self.queue.add(&read).map_err(|refusal| refusal.to_string())?;
-            self.dataflows.insert(key.version, read);
+            self.dataflows.insert(version, read);
         }
-        let known = self.dataflows.get(&key.version);
-        let dataflow = Arc::clone(known.ok_or("it was not told of the dataflow")?);
-        let whole = || "an order is not whole".to_owned();
-        let runs = runs.into_iter().map(|(record, bytes)| {
-            content.split_off(..bytes).map(|content| (record, content.to_vec())).ok_or_else(whole)
-        });
-        let (runs, priority) = (runs.collect::<Result<_, _>>()?, priority.into());
-        Ok(RemoteRequest { ticket, key, request, dataflow, priority, deadline, runs })
+        Ok(Arc::clone(self.dataflows.get(&version).ok_or("it was not told of the dataflow")?))
     }
 }
 
+const NOT_WHOLE: &str = "an order is not whole";
+
+/// Runs with their contents, which follow each other.
+fn runs_of(runs: Vec<(RunRecord, usize)>, content: &mut &[u8]) -> Result<Vec<(RunRecord, Vec<u8>)>, String> {
+    let runs = runs.into_iter().map(|(record, bytes)| {
+        let content = content.split_off(..bytes).ok_or(NOT_WHOLE)?;
+        Ok((record, content.to_vec()))
+    });
+    runs.collect()
+}
+
 impl RunRecorder for ClusterMember {
+    fn process(&self) -> usize {
+        self.setup.index
+    }
+
+    fn shares_store(&self) -> bool {
+        !self.setup.joins
+    }
+
     fn note(&self, key: &RemoteRequestKey, record: RunRecord, content: Vec<u8>) {
         self.add_note(key, record, content, false);
     }
@@ -361,9 +432,7 @@ impl RunRecorder for ClusterMember {
         content: Vec<u8>,
     ) -> Result<(), RunNotRecorded> {
         let number = self.add_note(key, record, content, true).ok_or(RunNotRecorded)?;
-        let is_wanted =
-            |state: &MemberState| state.requests.get(key).is_some_and(|request| !request.is_released);
-        let waits = |state: &mut MemberState| state.notes.contains_key(&number) && is_wanted(state);
+        let waits = |state: &mut MemberState| state.notes.contains_key(&number) && self.is_wanted(state, key);
         let waited = self.changed.wait_while(self.lock(), waits);
         let state = waited.unwrap_or_else(PoisonError::into_inner);
         if state.notes.contains_key(&number) { Err(RunNotRecorded) } else { Ok(()) }

@@ -1,11 +1,14 @@
 //! The knowledge of process 0 about another process.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::engine::RemoteRequestKey;
+use crate::dataflow::ProcessLabel;
+use crate::engine::{RemoteRequestKey, RemoteStepKey};
 use crate::step::Digest;
 
+use super::chunks::ChunkExchange;
 use super::frames::OrderFrame;
 use super::handshake::HelloMessage;
 use super::link::LinkSender;
@@ -23,6 +26,11 @@ const HEARD_RECENTLY: Duration = Duration::from_millis(1_500);
 pub struct MemberEntry {
     pub address: String,
     pub workers: usize,
+    /// Whether it is not among the hosts, and has a store of its own.
+    pub is_joined: bool,
+    /// The values that are fetched over its connection.
+    exchange: Arc<ChunkExchange>,
+    labels: BTreeSet<ProcessLabel>,
     link: Option<LinkSender>,
     /// The generation of its connection, also for a moment after its loss.
     generation: Option<u64>,
@@ -36,6 +44,9 @@ pub struct MemberEntry {
     held: HashSet<RemoteRequestKey>,
     held_until: Instant,
     running: BTreeSet<u64>,
+    /// The steps that it has worked on since before it connected.
+    held_steps: HashSet<RemoteStepKey>,
+    steps: BTreeSet<u64>,
     /// The versions of dataflows that it was told of.
     told: BTreeSet<Digest>,
     last_generation: u64,
@@ -50,6 +61,9 @@ impl MemberEntry {
         MemberEntry {
             address,
             workers: 1,
+            is_joined: false,
+            exchange: Arc::default(),
+            labels: BTreeSet::new(),
             link: None,
             generation: None,
             instance: 0,
@@ -59,12 +73,32 @@ impl MemberEntry {
             held: HashSet::new(),
             held_until: now,
             running: BTreeSet::new(),
+            held_steps: HashSet::new(),
+            steps: BTreeSet::new(),
             told: BTreeSet::new(),
             last_generation: 0,
             since_ms: now_ms(),
             outages: 0,
             last_outage: None,
         }
+    }
+
+    /// A process that is not among the hosts.
+    pub fn joined(address: String) -> MemberEntry {
+        MemberEntry { is_joined: true, ..MemberEntry::new(address) }
+    }
+
+    pub fn is_of(&self, instance: u64) -> bool {
+        self.instance == instance
+    }
+
+    /// Whether it is not there, and does not come back.
+    pub fn is_gone(&self) -> bool {
+        self.link.is_none() && self.generation.is_none()
+    }
+
+    pub fn exchange(&self) -> Arc<ChunkExchange> {
+        Arc::clone(&self.exchange)
     }
 
     pub fn is_connected(&self) -> bool {
@@ -84,6 +118,7 @@ impl MemberEntry {
     pub fn join(&mut self, link: LinkSender, generation: u64, hello: &HelloMessage) -> Option<Duration> {
         if let Some(before) = self.link.replace(link) {
             before.cut();
+            self.exchange.cut();
             self.lost.get_or_insert_with(Instant::now);
             self.outages += 1;
         }
@@ -92,7 +127,10 @@ impl MemberEntry {
         (self.heard, self.since_ms) = (Instant::now(), now_ms());
         self.held = hello.held.iter().copied().collect();
         self.held_until = Instant::now() + HELD_MAX;
+        self.held_steps = hello.held_steps.iter().copied().collect();
+        self.labels.clone_from(&hello.labels);
         self.running.clear();
+        self.steps.clear();
         self.told.clear();
         let outage = self.lost.take().map(|lost| lost.elapsed());
         self.last_outage = outage.or(self.last_outage);
@@ -113,6 +151,8 @@ impl MemberEntry {
             self.since_ms = now_ms();
             self.outages += 1;
             self.held.clear();
+            self.held_steps.clear();
+            self.exchange.cut();
         }
         is_current
     }
@@ -124,7 +164,27 @@ impl MemberEntry {
             self.held().iter().for_each(|key| self.release(key));
         }
         let is_gone = self.link.is_none() && self.lost.is_some_and(|lost| lost.elapsed() > GRACE);
-        self.generation.take_if(|_| is_gone).map(|_| std::mem::take(&mut self.running).len())
+        self.generation.take_if(|_| is_gone)?;
+        self.steps.clear();
+        Some(std::mem::take(&mut self.running).len())
+    }
+
+    /// Whether it is connected and has a label.
+    pub fn has_label(&self, label: &ProcessLabel) -> bool {
+        self.is_connected() && self.labels.contains(label)
+    }
+
+    pub fn holds_step(&self, key: &RemoteStepKey) -> bool {
+        self.is_connected() && self.held_steps.contains(key)
+    }
+
+    pub fn begin_step(&mut self, ticket: u64, key: &RemoteStepKey) {
+        self.held_steps.remove(key);
+        self.steps.insert(ticket);
+    }
+
+    pub fn end_step(&mut self, ticket: u64) {
+        self.steps.remove(&ticket);
     }
 
     pub fn holds(&self, key: &RemoteRequestKey) -> bool {
@@ -185,6 +245,8 @@ impl MemberEntry {
             generation: self.last_generation,
             since_ms: self.since_ms,
             requests: self.running.len(),
+            steps: self.steps.len(),
+            labels: self.labels.clone(),
             outages: self.outages,
             last_outage_ms: self.last_outage.and_then(|outage| i64::try_from(outage.as_millis()).ok()),
         }

@@ -1,4 +1,4 @@
-//! Several processes as one: whole requests of the first process, run by the others.
+//! Several processes as one: whole requests of the first process, run by the others, and steps that say `on`.
 //!
 //! Process 0 has the journal. It listens at the first address of the hosts file, and the others connect to it. Over
 //! each connection, which is TLS 1.3, it gives whole requests away and gets their finished runs and responses back. So
@@ -11,6 +11,14 @@
 //!   journal ◀── note (run) ─────────────────────────  │ each run that ends
 //!           ── noted ──────────────────────────────▶  │
 //!   lane ◀── answer (ticket, response) ─────────────  ▼
+//! ```
+//!
+//! A step that says `on: LABEL` runs in a process with that label. Requests with such steps stay in process 0, which
+//! gives the steps away; their inputs and outputs are in the store that all processes see.
+//!
+//! ```text
+//!   run of a step ── step (ticket, inputs by digest) ▶ a thread for steps
+//!   journal ◀── step ended (ticket, record) ────────  ▼
 //! ```
 //!
 //! | event | what follows |
@@ -26,10 +34,12 @@
 //! |---|---|
 //! | `hosts`, `secret` | the files of a cluster |
 //! | `handshake`, `frames`, `link` | a connection: its beginning, its messages, its bytes |
-//! | `coordinator`, `member_entry` | process 0, and what it knows of the others |
-//! | `member` | the others |
+//! | `coordinator`, `member_entry`, `orders` | process 0, what it knows of the others, and what it gives them |
+//! | `member`, `member_steps` | the others |
+//! | `chunks` | values for processes that joined without a common store |
 //! | `standing` | how all stand, for other commands |
 
+mod chunks;
 mod coordinator;
 mod frames;
 mod handshake;
@@ -37,11 +47,15 @@ mod hosts;
 mod link;
 mod member;
 mod member_entry;
+mod member_steps;
+mod orders;
 mod secret;
 mod standing;
 
+use std::collections::BTreeSet;
 use std::io;
 
+use crate::dataflow::ProcessLabel;
 use crate::tls::SessionKeys;
 
 pub use coordinator::ClusterCoordinator;
@@ -73,4 +87,8 @@ pub struct ClusterSetup {
     pub keys: SessionKeys,
     /// Worker threads of this process.
     pub workers: usize,
+    /// The labels of this process: steps that name one of them with `on` run here.
+    pub labels: BTreeSet<ProcessLabel>,
+    /// Whether this process is not among the hosts and has a store of its own: it runs steps only.
+    pub joins: bool,
 }

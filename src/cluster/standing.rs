@@ -1,10 +1,14 @@
 //! How the processes of a cluster stand, as a file that other commands read.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::dataflow::ProcessLabel;
+use crate::engine::WaitingStep;
 
 /// How all processes stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +17,9 @@ pub struct ClusterStanding {
     pub generation: u64,
     /// The processes by their index, without process 0.
     pub processes: Vec<ProcessStanding>,
+    /// The steps that wait until a process with their label is there.
+    #[serde(default)]
+    pub waiting: Vec<WaitingStep>,
 }
 
 /// How a process stands, seen by process 0. Times are milliseconds of Unix time.
@@ -27,6 +34,11 @@ pub struct ProcessStanding {
     pub since_ms: i64,
     /// The requests that it runs.
     pub requests: usize,
+    /// The steps of requests of process 0 that it runs.
+    #[serde(default)]
+    pub steps: usize,
+    #[serde(default)]
+    pub labels: BTreeSet<ProcessLabel>,
     /// The number of times that it was lost.
     pub outages: u64,
     /// The length of its last outage that has ended, in milliseconds.

@@ -132,6 +132,7 @@ impl CheckedParts<'_> {
             parameters: self.parameters[index].clone().expect(KNOWN),
             enabled: draft.enabled,
             when: draft.when.clone(),
+            on: draft.on.clone(),
             max: draft.max,
             rate: draft.rate,
             timeout: draft.timeout,

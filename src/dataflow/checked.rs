@@ -1,5 +1,6 @@
 //! The type [`Dataflow`]: whoever holds one may rely on it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::node::{DataflowNode, NodePhase, OutputPort};
 use super::overlay_origin::OverlayOrigin;
 use super::policy::{FailurePolicy, ItemFailurePolicy, RevisionPolicy};
 use super::priority::RequestPriority;
+use super::process_label::ProcessLabel;
 
 /// A checked dataflow: every need names an earlier node of the right type, and every parameter is in range.
 #[derive(Clone, Debug)]
@@ -114,6 +116,15 @@ impl Dataflow {
     /// The names of the steps, as the file has them.
     pub fn step_names(&self) -> impl Iterator<Item = &str> {
         self.as_written().nodes.iter().map(|node| &*node.name)
+    }
+
+    /// The labels that steps name with `on`, each with the names of its steps.
+    pub fn labels(&self) -> BTreeMap<&ProcessLabel, Vec<&str>> {
+        let mut labels: BTreeMap<&ProcessLabel, Vec<&str>> = BTreeMap::new();
+        for node in &self.as_written().nodes {
+            node.label().into_iter().for_each(|label| labels.entry(label).or_default().push(&node.name));
+        }
+        labels
     }
 
     /// The number of steps, those of the failure part included.

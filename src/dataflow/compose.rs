@@ -227,6 +227,7 @@ fn composed(first: &DataflowNode, section: StreamSection, border: SectionBorder)
         parameters: StepParameters::default(),
         enabled: true,
         when: None,
+        on: first.on.clone(),
         max: None,
         rate: None,
         timeout: None,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::condition::StepCondition;
 use super::limits::{self, RequestLimits};
 use super::{
-    FailurePolicy, ItemFailurePolicy, NodePhase, RequestPriority, RetryRule, RevisionPolicy, owned_section,
-    programs,
+    FailurePolicy, ItemFailurePolicy, NodePhase, ProcessLabel, RequestPriority, RetryRule, RevisionPolicy,
+    owned_section, programs,
 };
 use crate::step::{BatchSize, RateLimit, StepTable};
 use crate::yaml::{MapFields, entries, flag, list, text};
@@ -38,6 +38,7 @@ pub(super) struct DraftNode {
     pub settings: Vec<YamlEntry>,
     pub when: Option<StepCondition>,
     pub enabled: bool,
+    pub on: Option<ProcessLabel>,
     pub max: Option<usize>,
     pub rate: Option<RateLimit>,
     pub timeout: Option<Duration>,
@@ -75,8 +76,9 @@ const FILE_KEYS: [&str; 12] = [
     "priority",
     "share",
 ];
-const NODE_KEYS: [&str; 11] =
-    ["step", "needs", "with", "when", "enabled", "limits", "rate", "timeout", "retry", "batch", "again"];
+const NODE_KEYS: [&str; 12] = [
+    "step", "needs", "with", "when", "enabled", "on", "limits", "rate", "timeout", "retry", "batch", "again",
+];
 
 impl DataflowDraft {
     /// Reads the tree of a file, and returns the table with the steps of the file's programs, too.
@@ -166,6 +168,7 @@ impl DraftNode {
         let when =
             fields.take("when").and_then(|(_, tree)| StepCondition::read(tree, &what, table, collector));
         let enabled = fields.take("enabled").and_then(|(_, tree)| enabled(tree, &what, collector));
+        let on = fields.take("on").and_then(|(_, tree)| limits::on(tree, &what, collector));
         let max = fields.take("limits").and_then(|(_, tree)| limits::max(tree, &what, collector));
         let rate = fields.take("rate").and_then(|(_, tree)| limits::rate(tree, &what, collector));
         let timeout = fields.take("timeout").and_then(|(_, tree)| limits::timeout(tree, &what, collector));
@@ -179,6 +182,7 @@ impl DraftNode {
             settings: settings.unwrap_or_default(),
             when,
             enabled: enabled.unwrap_or(true),
+            on,
             max,
             rate,
             timeout,

@@ -5,7 +5,7 @@ use crate::yaml;
 use crate::yaml::duration;
 use std::time::Duration;
 
-use super::{DataflowNode, MemoryEstimate, RequestPriority, RetryRule};
+use super::{DataflowNode, MemoryEstimate, ProcessLabel, RequestPriority, RetryRule};
 use crate::step::{BatchSize, FaultKind, RateLimit};
 use crate::yaml::ProblemCollector;
 use crate::yaml::YamlTree;
@@ -81,6 +81,13 @@ pub(super) fn share(tree: YamlTree, collector: &mut ProblemCollector) -> Option<
 }
 
 const SHARE_MAX: usize = 1000;
+
+/// Reads `on` of a step.
+pub(super) fn on(tree: YamlTree, what: &str, collector: &mut ProblemCollector) -> Option<ProcessLabel> {
+    let takes = "a label: small letters and digits, words joined by hyphens";
+    let hint = "in a cluster the step runs on a process that was started with this --label: big-memory";
+    value(tree, &format!("\"on\" of {what}"), takes, hint, |text| text.parse().ok(), collector)
+}
 
 /// Reads `limits` of a step.
 pub(super) fn max(tree: YamlTree, what: &str, collector: &mut ProblemCollector) -> Option<usize> {

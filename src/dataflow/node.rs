@@ -7,6 +7,7 @@ use crate::step::{BatchSize, Digest, Fault, RateLimit, Step, StepParameters, Str
 
 use super::condition::StepCondition;
 use super::policy::ItemFailurePolicy;
+use super::process_label::ProcessLabel;
 use super::retry::RetryRule;
 
 /// A step at its place in a dataflow.
@@ -19,6 +20,8 @@ pub struct DataflowNode {
     pub(crate) parameters: StepParameters,
     pub(crate) enabled: bool,
     pub(crate) when: Option<StepCondition>,
+    /// The label of the processes on which the step runs; `None`: on the one that runs the request.
+    pub(crate) on: Option<ProcessLabel>,
     /// The number of runs of this node that may be in progress at the same time in a process. `None`: the
     /// number of cores for a node that runs per item, and no limit for a node that runs once.
     pub(crate) max: Option<usize>,
@@ -43,9 +46,16 @@ impl DataflowNode {
     /// The upper bound of `limits: {max: …}`.
     pub const RUNS_MAX: usize = 1024;
 
-    /// Whether the step runs on the worker thread: it is cheap, and has neither rate, time-out nor retry.
+    /// Whether the step runs on the worker thread: it is cheap, has neither rate, time-out nor retry, and never runs on
+    /// another process.
     pub fn runs_in_line(&self) -> bool {
-        self.step.declaration.cheap && self.rate.is_none() && self.timeout.is_none() && self.retry.is_none()
+        let is_limited = self.rate.is_some() || self.timeout.is_some() || self.retry.is_some();
+        self.step.declaration.cheap && !is_limited && self.on.is_none()
+    }
+
+    /// The label of the processes on which the step runs, if it is switched on and has one.
+    pub fn label(&self) -> Option<&ProcessLabel> {
+        self.on.as_ref().filter(|_| self.enabled)
     }
 
     /// The names of the steps for which the node stands: its own, or those of its section.

@@ -25,6 +25,7 @@ pub(super) fn infer(
     order.iter().for_each(|node| roles.check(*node, collector));
     roles.check_loops(order, collector);
     roles.check_ends(order, collector);
+    roles.check_places(order, collector);
     roles.roles
 }
 
@@ -153,6 +154,27 @@ impl StreamCheck<'_> {
                     let hint = "let a step gather the items, and another make a stream of what that gives";
                     collector.add(link, message).hint(hint.to_owned());
                 }
+            }
+        }
+    }
+
+    /// Checks that the steps that a stream connects say the same `on`, and those of the failure part none.
+    fn check_places(&self, order: &[usize], collector: &mut ProblemCollector) {
+        let sections = self.sections();
+        for node in order {
+            let draft = self.plan.node(*node);
+            if draft.phase == NodePhase::Failure && draft.on.is_some() {
+                let message =
+                    format!("\"{}\" is a step of the failure part and cannot have \"on\"", draft.name.value);
+                let hint = "an error response is made by the process that has the request";
+                collector.add(draft.name.place, message).hint(hint.to_owned());
+            }
+            let first = sections[*node].first().copied().unwrap_or(*node);
+            if self.roles[*node] != StreamRole::Outside && draft.on != self.plan.node(first).on {
+                let (name, other) = (self.plan.name(*node), self.plan.name(first));
+                let message = format!("\"{name}\" and \"{other}\" do not have the same \"on\"");
+                let hint = "the steps that a stream connects run together: write the same `on` at each";
+                collector.add(draft.name.place, message).hint(hint.to_owned());
             }
         }
     }

@@ -17,6 +17,7 @@ use super::control::EngineControl;
 use super::disk_wait::retry_while_full;
 use super::event::{EngineEvent, EventObserver, tell};
 use super::memory::{MemoryKey, RecordedRun, RequestMemories};
+use super::remote_steps::RemoteSteps;
 
 /// The files of a run that belong to the response, by output.
 pub type DeliveredFiles = Vec<(&'static str, Vec<Artifact>)>;
@@ -43,6 +44,8 @@ pub struct RunEnvironment {
     pub observer: Arc<dyn EventObserver>,
     /// Whether another process delivers the response: then its files are written to the shared store.
     pub is_shared: bool,
+    /// The other processes that run steps, if requests come in at this one of several.
+    pub steps: Option<Arc<RemoteSteps>>,
     pub control: Arc<EngineControl>,
 }
 
@@ -138,12 +141,19 @@ impl RunEnvironment {
         self.memories.remembers(memory) && guarded(recalled).unwrap_or(false)
     }
 
+    /// Whether steps of its requests run in other processes.
+    pub fn has_steps_elsewhere(&self) -> bool {
+        let steps = self.steps.as_ref();
+        steps.is_some_and(|steps| self.dataflow.labels().keys().any(|label| steps.is_elsewhere(label)))
+    }
+
     /// The name under which a request that runs through this dataflow is remembered.
     pub fn memory_key(&self, request: &Request) -> MemoryKey {
         MemoryKey { request: request.id, version: self.dataflow.digest }
     }
 
-    fn kept(
+    /// Keeps the files of a result that belong to the response.
+    pub fn kept(
         &self,
         job: &StepJob,
         result: Result<StepOutputs, Fault>,
@@ -192,9 +202,9 @@ impl RunEnvironment {
 }
 
 /// The edition of a final response.
-const FINAL: u32 = 0;
+pub const FINAL: u32 = 0;
 
-fn not_kept(error: StoreError) -> Fault {
+pub fn not_kept(error: StoreError) -> Fault {
     let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
     Fault::of(
         FaultKind::Storage,

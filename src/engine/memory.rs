@@ -10,7 +10,8 @@ use std::time::Duration;
 use crate::dataflow::DataflowNode;
 use crate::dataflow::response::files_at;
 use crate::journal::{
-    Journal, JournalEntry, JournalError, OutputRecord, RequestHistory, RunRecord, ValuePlace, small_files,
+    Journal, JournalEntry, JournalError, OutputRecord, RequestHistory, RunPlace, RunRecord, ValuePlace,
+    small_files,
 };
 use crate::step::{
     Artifact, CallAnswers, CallBatch, Digest, Fault, FaultKind, Outcome, Payload, Request, ResponseFile,
@@ -27,6 +28,8 @@ pub struct RequestMemories {
     store: Arc<Store>,
     /// The recorder in the first process, where another one keeps the journal.
     elsewhere: Option<Arc<dyn RunRecorder>>,
+    /// The index of this process, if it is one of several.
+    process: Option<usize>,
     open: Mutex<HashMap<MemoryKey, Arc<RequestMemory>>>,
     /// The requests under way; `changed` is notified when one has left.
     under_way: Mutex<BTreeSet<i64>>,
@@ -42,17 +45,19 @@ pub struct MemoryKey {
 }
 
 /// The recorded runs of one request.
-struct RequestMemory {
-    number: i64,
-    runs: BTreeMap<Digest, KeptRun>,
+pub(super) struct RequestMemory {
+    pub(super) number: i64,
+    pub(super) runs: BTreeMap<Digest, KeptRun>,
     /// Runs that ended in other processes since, while their reports are taken.
-    elsewhere: Mutex<BTreeMap<Digest, KeptRun>>,
+    pub(super) elsewhere: Mutex<BTreeMap<Digest, KeptRun>>,
+    /// The steps of it that this process runs for another.
+    pub(super) steps: Mutex<usize>,
     /// The request's items by their content, made when the first run is recalled.
     items: OnceLock<HashMap<Digest, usize>>,
 }
 
 /// A run with its content.
-type KeptRun = (RunRecord, Vec<u8>);
+pub type KeptRun = (RunRecord, Vec<u8>);
 
 /// One run, as the journal knows it.
 pub struct RecordedRun<'a> {
@@ -65,7 +70,7 @@ pub struct RecordedRun<'a> {
 }
 
 /// The largest value that is kept in the journal itself, in bytes; larger ones are in the store.
-const BYTES_HERE_MAX: usize = 8 << 10;
+pub const BYTES_HERE_MAX: usize = 8 << 10;
 
 /// The name of the output that holds the log of a failed run, for example a program's error output.
 const LOG: &str = "stderr";
@@ -89,11 +94,13 @@ impl RequestMemories {
         journal: Arc<Journal>,
         store: Arc<Store>,
         elsewhere: Option<Arc<dyn RunRecorder>>,
+        process: Option<usize>,
     ) -> RequestMemories {
         RequestMemories {
             journal,
             store,
             elsewhere,
+            process,
             open: Mutex::default(),
             under_way: Mutex::default(),
             changed: Condvar::new(),
@@ -150,7 +157,9 @@ impl RequestMemories {
         if let Some(memory) = memory.filter(|memory| memory.number == key.number) {
             let kept = (record.clone(), content.clone());
             let before = memory.elsewhere.lock().expect(NO_PANIC).insert(record.key, kept);
-            if before.is_none() && !memory.runs.contains_key(&record.key) {
+            let before = before.or_else(|| memory.runs.get(&record.key).cloned());
+            // A note that is sent again is not recorded again; a further attempt after a fault is.
+            if before.is_none_or(|(before, _)| before.outcome != Outcome::Done && before != record) {
                 self.journal.note(key.number, JournalEntry::Run(record), content);
             }
             return Ok(());
@@ -167,7 +176,7 @@ impl RequestMemories {
         self.journal.flush()
     }
 
-    fn keeps(&self) -> bool {
+    pub(super) fn keeps(&self) -> bool {
         self.journal.keeps() || self.elsewhere.is_some()
     }
 
@@ -226,27 +235,45 @@ impl RequestMemories {
         took: Duration,
     ) -> Result<(), StoreError> {
         let Some(memory) = self.of(run.memory) else { return Ok(()) };
-        let mut content = Vec::new();
-        let (outcome, outputs) = match result {
-            Ok(outputs) => (Outcome::Done, self.keep(run, outputs, &mut content)?),
-            Err(fault) => (Outcome::Failed(fault.clone()), self.keep_log(run.request, fault)?),
-        };
-        let inputs = run.inputs.digests().into_iter().map(|(name, digest)| (name.to_owned(), digest));
-        let record = RunRecord {
-            step: run.node.name.to_string(),
-            item: run.item,
-            key: run.key,
-            version: run.node.step.declaration.version,
-            inputs: inputs.collect(),
-            outcome,
-            outputs,
-            took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-        };
+        let recomputed = run.node.step.declaration.recomputed;
+        let (mut record, content) = self.record(run, result, took, recomputed)?;
+        record.inputs = run.input_digests();
         match &self.elsewhere {
             Some(recorder) => recorder.note(&run.memory.at(memory.number), record, content),
             None => self.journal.note(memory.number, JournalEntry::Run(record), content),
         }
         Ok(())
+    }
+
+    /// Stores the outputs of a run, unless they are `recomputed` where they are needed again. Gives the record, still
+    /// without the digests of the inputs, and its content.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub fn record(
+        &self,
+        run: &RecordedRun,
+        result: Result<&StepOutputs, &Fault>,
+        took: Duration,
+        recomputed: bool,
+    ) -> Result<KeptRun, StoreError> {
+        let mut content = Vec::new();
+        let (outcome, outputs) = match result {
+            Ok(outputs) => (Outcome::Done, self.keep(run, outputs, recomputed, &mut content)?),
+            Err(fault) => (Outcome::Failed(fault.clone()), self.keep_log(run.request, fault)?),
+        };
+        let record = RunRecord {
+            step: run.node.name.to_string(),
+            item: run.item,
+            key: run.key,
+            version: run.node.step.declaration.version,
+            inputs: BTreeMap::new(),
+            outcome,
+            outputs,
+            took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            place: self.process.map(RunPlace::of),
+        };
+        Ok((record, content))
     }
 
     /// The recorded answers to a batch of a call.
@@ -277,7 +304,8 @@ impl RequestMemories {
     ) -> Result<(), AnswerRecordError> {
         let Some(remembered) = self.of(memory).filter(|_| self.keeps()) else { return Ok(()) };
         let digest = Digest::of(answers);
-        let (kept, content) = if answers.len() <= ANSWERS_HERE_MAX {
+        let is_apart = self.elsewhere.as_ref().is_some_and(|recorder| !recorder.shares_store());
+        let (kept, content) = if is_apart || answers.len() <= ANSWERS_HERE_MAX {
             (ValuePlace::Here { bytes: answers.len() }, answers.to_vec())
         } else {
             self.store.put(memory.request, digest, answers)?;
@@ -292,6 +320,7 @@ impl RequestMemories {
             outcome: failed.map_or(Outcome::Done, |fault| Outcome::Failed(fault.clone())),
             outputs: vec![OutputRecord { name: CallAnswers::OUTPUT.to_owned(), digest, kept }],
             took_us: 0,
+            place: None,
         };
         if let Some(recorder) = &self.elsewhere {
             return Ok(recorder.note_durably(&memory.at(remembered.number), record, content)?);
@@ -304,9 +333,9 @@ impl RequestMemories {
         &self,
         run: &RecordedRun,
         outputs: &StepOutputs,
+        recomputed: bool,
         content: &mut Vec<u8>,
     ) -> Result<Vec<OutputRecord>, StoreError> {
-        let recomputed = run.node.step.declaration.recomputed;
         let record = |(name, value): (&'static str, &crate::step::Value)| {
             let kept = match value.kind() {
                 _ if recomputed => ValuePlace::No,
@@ -393,16 +422,23 @@ impl RequestMemories {
         artifacts.iter().map(file).collect::<Option<Vec<ResponseFile>>>().map(ResponseFiles)
     }
 
-    fn of(&self, memory: MemoryKey) -> Option<Arc<RequestMemory>> {
+    pub(super) fn of(&self, memory: MemoryKey) -> Option<Arc<RequestMemory>> {
         self.lock().get(&memory).cloned()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<MemoryKey, Arc<RequestMemory>>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<MemoryKey, Arc<RequestMemory>>> {
         self.open.lock().expect(NO_PANIC)
     }
 }
 
-const NO_PANIC: &str = "nothing panics while it holds the lock";
+pub(super) const NO_PANIC: &str = "nothing panics while it holds the lock";
+
+impl RecordedRun<'_> {
+    /// The digest at each input.
+    pub fn input_digests(&self) -> BTreeMap<String, Digest> {
+        self.inputs.digests().into_iter().map(|(name, digest)| (name.to_owned(), digest)).collect()
+    }
+}
 
 impl RemoteRequestKey {
     pub(super) fn memory(&self) -> MemoryKey {
@@ -411,15 +447,21 @@ impl RemoteRequestKey {
 }
 
 impl MemoryKey {
-    fn at(self, number: i64) -> RemoteRequestKey {
+    pub(super) fn at(self, number: i64) -> RemoteRequestKey {
         let MemoryKey { request, version } = self;
         RemoteRequestKey { number, request, version }
     }
 }
 
 impl RequestMemory {
-    fn new(number: i64, runs: BTreeMap<Digest, KeptRun>) -> RequestMemory {
-        RequestMemory { number, runs, elsewhere: Mutex::default(), items: OnceLock::new() }
+    pub(super) fn new(number: i64, runs: BTreeMap<Digest, KeptRun>) -> RequestMemory {
+        RequestMemory {
+            number,
+            runs,
+            elsewhere: Mutex::default(),
+            steps: Mutex::default(),
+            items: OnceLock::new(),
+        }
     }
 
     fn recorded(&self, key: Digest) -> Option<Cow<'_, KeptRun>> {
@@ -427,7 +469,7 @@ impl RequestMemory {
         self.runs.get(&key).map(Cow::Borrowed).or_else(elsewhere)
     }
 
-    fn path_of(&self, request: &Request, digest: Digest) -> Option<PathBuf> {
+    pub fn path_of(&self, request: &Request, digest: Digest) -> Option<PathBuf> {
         let numbered = || request.items.iter().enumerate().map(|(number, item)| (item.digest, number));
         // Of two items with the same content, the index of the first.
         let items = self.items.get_or_init(|| numbered().rev().collect());

@@ -12,6 +12,9 @@
 //! | `chain` | which nodes share an operator |
 //! | `to_worker` | its channels between workers |
 //! | `remote`, `remote_request`, `placement` | other processes that run whole requests, and which request runs where |
+//! | `remote_step`, `remote_steps`, `step_processes`, `elsewhere`, `carried`, `apart` | other processes that run single steps, those that say `on:` |
+//! | `step_runner`, `step_memory` | steps of requests that another process has |
+//! | `losses` | how many processes may be lost over one request |
 //! | `epoch` | what they share about a request |
 //! | `job`, `run`, `pool` | steps, off the workers' threads |
 //! | `call_records` | the answers to calls, in the journal before anything uses them |
@@ -25,21 +28,25 @@
 //! | `panic_guard` | the end of a process whose engine broke |
 
 mod answer_queue;
+mod apart;
 mod as_json;
 mod budget;
 mod call_gates;
 mod call_records;
+mod carried;
 mod chain;
 mod close;
 mod control;
 mod dataflow_set;
 mod delivery;
 mod disk_wait;
+mod elsewhere;
 mod epoch;
 mod event;
 mod job;
 mod lane;
 mod lane_builder;
+mod losses;
 mod memory;
 mod node;
 mod open;
@@ -54,6 +61,8 @@ mod queue;
 mod rate_limiter;
 mod remote;
 mod remote_request;
+mod remote_step;
+mod remote_steps;
 mod response_sink;
 mod room_signal;
 mod run;
@@ -61,6 +70,9 @@ mod running_dataflows;
 mod scheduler;
 mod shared;
 mod slots;
+mod step_memory;
+mod step_processes;
+mod step_runner;
 mod timer;
 mod to_worker;
 mod turn_order;
@@ -75,6 +87,7 @@ use timely::{CommunicationConfig, WorkerConfig};
 
 use crate::journal::Journal;
 
+pub use apart::ValueSource;
 pub use control::EngineControl;
 pub use dataflow_set::DataflowSet;
 pub use event::{EngineEvent, EventObserver, NullObserver};
@@ -84,10 +97,15 @@ pub use pending_delivery::{PendingDelivery, UndeliveredResponse};
 pub use queue::{
     PausedWaits, RequestCanceller, RequestDeadline, RequestQueue, RequestSubmission, RequestSubmitter,
 };
-pub use remote::{ProcessMesh, RemotePeer, RemoteProcesses, RemoteReports};
+pub use remote::{ProcessMesh, RemoteProcesses, RemoteReports};
 pub use remote_request::{RemoteRequest, RemoteRequestKey, RunNotRecorded, RunRecorder};
+pub use remote_step::{
+    CarriedInput, CarriedValue, RemoteStep, RemoteStepEnd, RemoteStepKey, StepValue, WaitingStep,
+};
 pub use response_sink::ResponseSink;
 pub use running_dataflows::DataflowRefusal;
+pub use step_processes::{RemotePeer, StepProcesses};
+pub use step_runner::{StepRun, StepRunner};
 
 use answer_queue::AnswerQueue;
 use budget::MemoryBudget;
@@ -97,6 +115,7 @@ use panic_guard::PanicGuard;
 use pending_delivery::ResponseRecorder;
 use placement::RequestPlacement;
 use pool::ThreadPool;
+use remote_steps::RemoteSteps;
 use running_dataflows::{EngineResources, RunningDataflows};
 use scheduler::SchedulerChannels;
 use timer::TimerThread;
@@ -155,21 +174,24 @@ pub fn run<T>(
     source: impl FnOnce(&RequestQueue) -> T + Send,
     sink: &dyn ResponseSink,
 ) -> Result<T, EngineError> {
-    let elsewhere = match &settings.mesh {
-        Some(ProcessMesh::Member(recorder)) => Some(Arc::clone(recorder)),
-        Some(ProcessMesh::First(_)) | None => None,
+    let (elsewhere, process) = match &settings.mesh {
+        Some(ProcessMesh::Member(recorder)) => (Some(Arc::clone(recorder)), Some(recorder.process())),
+        Some(ProcessMesh::First(_)) => (None, Some(0)),
+        None => (None, None),
     };
-    let memories =
-        Arc::new(RequestMemories::new(Arc::clone(&journal), Arc::clone(journal.store()), elsewhere));
+    let store = Arc::clone(journal.store());
+    let memories = Arc::new(RequestMemories::new(Arc::clone(&journal), store, elsewhere, process));
     let recorder = ResponseRecorder { journal, observer, sink_keeps: sink.keeps_responses() };
     let resources = resources(&memories, &recorder, &settings)?;
+    let steps = resources.steps.clone();
     let dataflows = Arc::new(RunningDataflows::new(&dataflows.into(), resources));
     let answers = Arc::<AnswerQueue>::default();
     let (queue, messages) =
         RequestQueue::new(Arc::clone(&dataflows), Arc::clone(&memories), answers.sender());
     let channels = SchedulerChannels { messages, answers: answers.sender(), scheduler: queue.scheduler() };
-    if let Some(ProcessMesh::First(remote)) = &settings.mesh {
-        remote.start(RemoteReports { scheduler: queue.scheduler(), memories: Arc::clone(&memories) });
+    if let (Some(ProcessMesh::First(remote)), Some(steps)) = (&settings.mesh, steps) {
+        let (scheduler, memories) = (queue.scheduler(), Arc::clone(&memories));
+        remote.start(RemoteReports { scheduler, memories, steps });
     }
     let dataflows_delivered = Arc::clone(&dataflows);
     let delivery = DeliveryQueue { answers, sink, recorder, memories, dataflows: dataflows_delivered };
@@ -193,8 +215,13 @@ fn resources(
     recorder: &ResponseRecorder,
     settings: &EngineSettings,
 ) -> Result<EngineResources, EngineError> {
+    let steps = match &settings.mesh {
+        Some(ProcessMesh::First(remote)) => Some(Arc::new(RemoteSteps::new(Arc::clone(remote) as _))),
+        Some(ProcessMesh::Member(_)) | None => None,
+    };
     Ok(EngineResources {
         memories: Arc::clone(memories),
+        steps,
         observer: Arc::clone(&recorder.observer),
         pool: Arc::new(ThreadPool::new(STEP_THREADS_MAX)),
         timer: Arc::new(TimerThread::start().map_err(|error| EngineError(error.to_string()))?),

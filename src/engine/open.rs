@@ -13,11 +13,12 @@ use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::operate::FrontierInterest;
 use timely::scheduling::SyncActivator;
 
-use crate::dataflow::{Dataflow, Response};
+use crate::dataflow::Response;
 use crate::step::{Fault, Request};
 
 use super::budget::{MemoryBudget, MemoryClaim};
 use super::epoch::{Epoch, EpochAnswer, EpochBegin, LaneOrder, NodeEmission};
+use super::job::RunEnvironment;
 use super::shared::ProcessShared;
 use super::to_worker::to_worker;
 
@@ -98,7 +99,7 @@ impl EpochOpener {
         let wake = move || _ = activator.activate();
         let claim = match refused {
             Some(fault) => Err(fault),
-            None => claim(&self.shared.work.dataflow, &self.shared.budget, &request, wake),
+            None => claim(&self.shared.work, &self.shared.budget, &request, wake),
         };
         self.waiting = Some(GateWaiter { capability, request, claim });
     }
@@ -129,16 +130,19 @@ impl EpochOpener {
     }
 }
 
-fn claim(
-    dataflow: &Dataflow,
+/// Claims the memory of a request, or of a step of it that runs here.
+pub fn claim(
+    work: &RunEnvironment,
     budget: &MemoryBudget,
     request: &Request,
     wake: impl Fn() + Send + 'static,
 ) -> Result<MemoryClaim, Fault> {
-    if let Some(fault) = dataflow.refuses(request) {
+    if let Some(fault) = work.dataflow.refuses(request) {
         return Err(fault);
     }
-    let bytes = dataflow.memory.estimate(request);
+    let bytes = work.dataflow.memory.estimate(request);
+    // What needs most may run where there is more: then the request has all that there is here.
+    let bytes = if work.has_steps_elsewhere() { bytes.min(budget.total()) } else { bytes };
     if bytes > budget.total() {
         return Err(Fault::new(
             format!(

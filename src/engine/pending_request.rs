@@ -11,11 +11,9 @@ use crate::step::{Digest, Fault, Request};
 use super::epoch::{EpochBegin, LaneOrder};
 use super::job::RunEnvironment;
 use super::lane::LaneInput;
+use super::losses::{LOSSES_MAX, deadly};
 use super::placement::{PlacedRequest, RemotePlace, RequestPlacement};
 use super::timer::TimerAlarm;
-
-/// Processes that may be lost in a row while they run a request and before any of its steps has ended.
-const LOSSES_MAX: u32 = 10;
 
 /// A request that has no final response yet.
 pub struct PendingRequest {
@@ -58,7 +56,8 @@ impl PendingRequest {
     }
 }
 
-/// Gives a request to another process, if that is the place for it.
+/// Gives a request to another process, if that is the place for it. One of whose steps some say `on` runs here: this
+/// process gives those steps away.
 pub fn remote_place(
     placement: &mut RequestPlacement,
     work: &RunEnvironment,
@@ -67,7 +66,9 @@ pub fn remote_place(
     if pending.losses >= LOSSES_MAX && pending.refused.is_none() {
         pending.gave_up = Some(deadly(pending.losses));
     }
-    let number = pending.receipt.number().filter(|_| !pending.is_ended() && pending.gave_up.is_none());
+    let has_labels = !work.dataflow.labels().is_empty();
+    let number =
+        pending.receipt.number().filter(|_| !pending.is_ended() && pending.gave_up.is_none() && !has_labels);
     let Some(number) = number else {
         placement.place_here();
         return None;
@@ -95,13 +96,6 @@ pub fn begin_here(input: &mut LaneInput, pending: &mut PendingRequest) {
     if let Some((after, _)) = pending.deadline.as_ref().filter(|_| pending.losses > 0 && is_overdue) {
         order(input, LaneOrder::Overdue(*after));
     }
-}
-
-fn deadly(losses: u32) -> Fault {
-    Fault::new(
-        format!("{losses} processes were lost while they ran this request, and no step of it finished"),
-        "See in their logs why they ended. `flow retry` with the request's name runs it once more.",
-    )
 }
 
 /// Sends an order at a time of its own. The input passes it on only when it advances.

@@ -11,8 +11,9 @@ use crate::dataflow::RequestPriority;
 use crate::step::Request;
 
 use super::job::RunEnvironment;
-use super::remote::{RemotePeer, RemoteProcesses};
+use super::remote::RemoteProcesses;
 use super::remote_request::{RemoteRequest, RemoteRequestKey};
+use super::step_processes::RemotePeer;
 
 /// The place of a request that runs in another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ use super::control::EngineControl;
 use super::memory::{MemoryKey, RequestMemories};
 use super::remote_request::RemoteRequest;
 use super::running_dataflows::{DataflowRefusal, RunningDataflows};
+use super::step_runner::StepRunner;
 
 /// The entrance of the engine: requests wait here until a lane is free. Any thread may submit.
 pub struct RequestQueue {
@@ -327,6 +328,11 @@ impl RequestQueue {
     /// the engine, is left as it is.
     pub fn hurry(&self, request: Digest) {
         self.scheduler.send(SchedulerMessage::Hurry(request));
+    }
+
+    /// A handle to run steps of requests that another process has. It may outlive the queue.
+    pub fn step_runner(&self) -> StepRunner {
+        StepRunner::new(Arc::downgrade(&self.dataflows), Arc::clone(&self.memories))
     }
 
     /// A handle to cancel requests with. It may outlive the queue.

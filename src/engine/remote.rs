@@ -13,6 +13,9 @@ use crate::journal::{JournalError, RunRecord};
 use super::memory::RequestMemories;
 use super::queue::{SchedulerHandle, SchedulerMessage};
 use super::remote_request::{RemoteRequest, RemoteRequestKey, RunRecorder};
+use super::remote_step::{RemoteStepEnd, StepValue, WaitingStep};
+use super::remote_steps::{RemoteSteps, StepReply};
+use super::step_processes::{RemotePeer, StepProcesses};
 
 /// The part of this process among several.
 #[derive(Clone)]
@@ -23,26 +26,13 @@ pub enum ProcessMesh {
     Member(Arc<dyn RunRecorder>),
 }
 
-/// A process that can be given requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RemotePeer {
-    /// The index.
-    pub process: usize,
-    /// The worker threads of a process: it is given requests in proportion.
-    pub workers: usize,
-}
-
 /// The connections to the other processes.
-pub trait RemoteProcesses: Send + Sync {
+pub trait RemoteProcesses: StepProcesses {
     /// Takes what reports of the other processes go to. Called once, before anything else.
     fn start(&self, reports: RemoteReports);
 
     /// The processes that are connected now.
     fn peers(&self) -> Vec<RemotePeer>;
-
-    /// The generation of the connection to a process, which is new with each connection. A process that was lost keeps
-    /// it for a moment, in which it may come back; `None` then.
-    fn generation(&self, process: usize) -> Option<u64>;
 
     /// A connected process that has worked on a request since before it connected last.
     fn holder(&self, key: &RemoteRequestKey) -> Option<usize>;
@@ -68,6 +58,7 @@ pub trait RemoteProcesses: Send + Sync {
 pub struct RemoteReports {
     pub(super) scheduler: SchedulerHandle,
     pub(super) memories: Arc<RequestMemories>,
+    pub(super) steps: Arc<RemoteSteps>,
 }
 
 impl RemoteReports {
@@ -89,6 +80,27 @@ impl RemoteReports {
     /// A process has connected, or is lost.
     pub fn changed(&self) {
         self.scheduler.send(SchedulerMessage::ProcessesChanged);
+        self.steps.follow();
+    }
+
+    /// The end of the step with this ticket. It is dropped if the step has another ticket now.
+    pub fn step_ended(&self, ticket: u64, end: RemoteStepEnd) {
+        self.steps.reply(ticket, StepReply::Ended(Box::new(end)));
+    }
+
+    /// The process cannot run the step with this ticket.
+    pub fn step_refused(&self, ticket: u64, reason: String) {
+        self.steps.reply(ticket, StepReply::Unable(reason));
+    }
+
+    /// A piece of a value of the step with this ticket, at most so many bytes, with the size of the whole.
+    pub fn piece(&self, ticket: u64, value: StepValue, offset: u64, max: usize) -> Option<(u64, Vec<u8>)> {
+        self.steps.piece(ticket, value, offset, max, self.memories.store())
+    }
+
+    /// The steps that wait until a process with their label is there.
+    pub fn waiting_steps(&self) -> Vec<WaitingStep> {
+        self.steps.waiting()
     }
 
     /// Records a finished run of another process, unless its request is answered. It is on the disk after

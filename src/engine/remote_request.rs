@@ -40,6 +40,12 @@ pub struct RemoteRequest {
 
 /// The recorder of finished runs in the first process, for a process that runs requests of it.
 pub trait RunRecorder: Send + Sync {
+    /// The index of this process.
+    fn process(&self) -> usize;
+
+    /// Whether this process sees the store of the first one.
+    fn shares_store(&self) -> bool;
+
     /// Has a run recorded, without waiting for it.
     fn note(&self, key: &RemoteRequestKey, record: RunRecord, content: Vec<u8>);
 

@@ -24,9 +24,12 @@ use crate::dataflow::DataflowNode;
 use crate::dataflow::perform::{guarded, timed_out};
 use crate::step::{CancelToken, Fault, Outcome, Request, StepInputs};
 
+use super::elsewhere::StepElsewhere;
 use super::event::{EngineEvent, tell};
 use super::job::{RunEnd, StepJob};
+use super::losses::{LOSSES_MAX, deadly};
 use super::pool::JobThread;
+use super::remote_steps::{StepLoss, WaitingPlace};
 use super::shared::ProcessShared;
 use super::timer::TimerAlarm;
 
@@ -53,8 +56,11 @@ enum RunState {
     /// The run waits for a thread, or for the delay before a retry.
     Waiting {
         turns: u32,
+        losses: u32,
         inputs: StepInputs,
         alarm: Option<TimerAlarm>,
+        /// The note that it waits for a process with its label.
+        place: Option<WaitingPlace>,
     },
     Running(RunAttempt),
     /// The step has returned; its results are being stored.
@@ -66,7 +72,9 @@ enum RunState {
 struct RunAttempt {
     /// The number of the attempt, from 1.
     number: u32,
-    /// The inputs for another attempt, where the node has retries.
+    /// Processes that were lost while they ran it.
+    losses: u32,
+    /// The inputs for another attempt, where the node has retries, or runs in another process.
     inputs: Option<StepInputs>,
     token: CancelToken,
     thread_handle: JobThread,
@@ -79,7 +87,7 @@ struct RunAttempt {
 impl NodeRun {
     /// Queues a run.
     pub fn begin(task: RunTask, inputs: StepInputs, shared: &Arc<ProcessShared>) -> Arc<NodeRun> {
-        let state = Mutex::new(RunState::Waiting { turns: 0, inputs, alarm: None });
+        let state = Mutex::new(RunState::waiting(inputs));
         let run = Arc::new(NodeRun { task, shared: Arc::clone(shared), state });
         run.queue();
         run
@@ -111,6 +119,10 @@ impl NodeRun {
     /// Performs an attempt, unless it has to wait. Called on a thread of the pool.
     fn turn(self: &Arc<NodeRun>, thread_handle: &JobThread) {
         let work = &self.shared.work;
+        let elsewhere = work.elsewhere(self.task.node, &self.task.request);
+        if elsewhere.as_ref().is_some_and(|elsewhere| self.lacks_process(elsewhere)) {
+            return self.queue_after(PLACE_INTERVAL);
+        }
         if let Some(wait) = work.control.holds(&work.dataflow, &self.task.nodes, || self.is_known()) {
             return self.queue_after(wait);
         }
@@ -119,14 +131,61 @@ impl NodeRun {
         let RunTask { node, request, item, .. } = &self.task;
         let is_wanted = || self.lock().keep(number);
         let job = StepJob { node: *node, request, item: *item, token: &token, is_wanted: &is_wanted };
-        let ended = self.shared.work.perform(&job, inputs);
+        let ended = match &elsewhere {
+            None => Ok(work.perform(&job, inputs)),
+            Some(elsewhere) => work.perform_elsewhere(&job, inputs, elsewhere),
+        };
         drop(alive);
+        let ended = match ended {
+            Ok(ended) => ended,
+            Err(loss) => match self.begin_again(number, loss) {
+                Some(ended) => ended,
+                None => return,
+            },
+        };
         let mut state = self.lock();
         if state.turn().is_some_and(|turn| turn.number == number) {
             let (_, again) = self.stop(&mut state, &ended.outcome);
             drop(state);
             self.follow(ended, again);
         }
+    }
+
+    /// Whether it has to wait until a process with its label is there; notes that it does.
+    fn lacks_process(&self, elsewhere: &StepElsewhere) -> bool {
+        if elsewhere.has_place() || self.is_known() {
+            return false;
+        }
+        if let RunState::Waiting { place: place @ None, .. } = &mut *self.lock() {
+            *place = Some(elsewhere.wait(&self.node().name));
+        }
+        true
+    }
+
+    /// Queues the run again: no process has run it to its end. Returns its end, if too many were lost.
+    fn begin_again(self: &Arc<NodeRun>, number: u32, loss: StepLoss) -> Option<RunEnd> {
+        let mut state = self.lock();
+        if !matches!(&*state, RunState::Running(turn) if turn.number == number) {
+            // It was given up meanwhile.
+            return None;
+        }
+        let mut turn = std::mem::replace(&mut *state, RunState::Over).into_turn()?;
+        if let StepLoss::Lost { process } = loss {
+            turn.losses += 1;
+            let step = &*self.node().name;
+            tracing::warn!(request = %self.task.request.name, step, process, "the process that ran a step is lost");
+        }
+        if turn.losses >= LOSSES_MAX {
+            let ended = self.failed(deadly(turn.losses));
+            *state = RunState::Running(turn);
+            return Some(ended);
+        }
+        let (turns, losses) = (turn.number - 1, turn.losses);
+        let inputs = turn.inputs.take()?;
+        *state = RunState::Waiting { turns, losses, inputs, alarm: None, place: None };
+        drop((state, turn));
+        self.queue();
+        None
     }
 
     /// Whether the run performs nothing: its result is recorded, or it was given up.
@@ -154,7 +213,8 @@ impl NodeRun {
         alive: &Arc<()>,
     ) -> Option<(u32, StepInputs, CancelToken)> {
         let mut state = self.lock();
-        let RunState::Waiting { turns, inputs, .. } = std::mem::replace(&mut *state, RunState::Over) else {
+        let RunState::Waiting { turns, losses, inputs, .. } = std::mem::replace(&mut *state, RunState::Over)
+        else {
             return None;
         };
         let (number, token) = (turns + 1, CancelToken::default());
@@ -162,7 +222,8 @@ impl NodeRun {
         let time_out = |timeout| self.shared.timer.after(timeout, move || run.time_out(number, timeout));
         *state = RunState::Running(RunAttempt {
             number,
-            inputs: self.node().retry.is_some().then(|| inputs.clone()),
+            losses,
+            inputs: (self.node().retry.is_some() || self.node().label().is_some()).then(|| inputs.clone()),
             token: token.clone(),
             thread_handle: thread_handle.clone(),
             began: Instant::now(),
@@ -199,7 +260,7 @@ impl NodeRun {
         let Some((delay, inputs)) = delay.zip(inputs) else { return (turn, None) };
         let (run, turns) = (Arc::clone(self), turn.as_ref().map_or(0, |turn| turn.number));
         let alarm = self.shared.timer.after(delay, move || run.queue());
-        *state = RunState::Waiting { turns, inputs, alarm: Some(alarm) };
+        *state = RunState::Waiting { turns, losses: 0, inputs, alarm: Some(alarm), place: None };
         (turn, Some(delay))
     }
 
@@ -257,6 +318,10 @@ impl NodeRun {
 }
 
 impl RunState {
+    fn waiting(inputs: StepInputs) -> RunState {
+        RunState::Waiting { turns: 0, losses: 0, inputs, alarm: None, place: None }
+    }
+
     /// Begins the storing of this attempt's results, unless it was given up. From then on it cannot be.
     fn keep(&mut self, number: u32) -> bool {
         match std::mem::replace(self, RunState::Over) {
@@ -280,6 +345,9 @@ impl RunState {
         }
     }
 }
+
+/// How often it is looked whether a process with a label is there.
+const PLACE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The time after which a warning is logged about an abandoned step that still runs.
 const PATIENCE: Duration = Duration::from_secs(10);

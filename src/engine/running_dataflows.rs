@@ -16,6 +16,7 @@ use super::event::EventObserver;
 use super::job::RunEnvironment;
 use super::memory::RequestMemories;
 use super::pool::ThreadPool;
+use super::remote_steps::RemoteSteps;
 use super::room_signal::RoomSignal;
 use super::shared::ProcessShared;
 use super::slots::RequestSlots;
@@ -52,6 +53,8 @@ pub struct EngineResources {
     pub slots: usize,
     /// Whether another process delivers the responses.
     pub is_member: bool,
+    /// The other processes that run steps, if requests come in at this one of several.
+    pub steps: Option<Arc<RemoteSteps>>,
     pub control: Arc<EngineControl>,
     pub room: Arc<RoomSignal>,
 }
@@ -132,6 +135,7 @@ impl EngineResources {
             memories: Arc::clone(&self.memories),
             observer: Arc::clone(&self.observer),
             is_shared: self.is_member,
+            steps: self.steps.clone(),
             control: Arc::clone(&self.control),
         };
         // One class more, for the interim responses of deadlines.

@@ -135,6 +135,34 @@ pub struct RunRecord {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub outputs: Vec<OutputRecord>,
     pub took_us: u64,
+    /// The process of a cluster that ran it; absent where flow is alone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<RunPlace>,
+}
+
+/// The process of a cluster that ran a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunPlace {
+    /// Its index.
+    pub process: usize,
+    /// The bytes of its inputs that were brought there; 0 where the whole request ran there.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub taken: u64,
+    /// The bytes of its outputs that were brought back; 0 where the whole request ran there.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub given: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
+}
+
+impl RunPlace {
+    /// The process of a whole request.
+    pub fn of(process: usize) -> RunPlace {
+        RunPlace { process, taken: 0, given: 0 }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -86,7 +86,17 @@ mod tests {
         let (key, inputs) = (Digest::of(step.as_bytes()), Default::default());
         let (item, outputs, version) = (None, Vec::new(), 1);
         let step = step.to_owned();
-        JournalEntry::Run(RunRecord { step, item, key, version, inputs, outcome, outputs, took_us: 1500 })
+        JournalEntry::Run(RunRecord {
+            step,
+            item,
+            key,
+            version,
+            inputs,
+            outcome,
+            outputs,
+            took_us: 1500,
+            place: None,
+        })
     }
 
     fn response(request: Digest, verdict: ResponseVerdict) -> Response {

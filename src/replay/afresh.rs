@@ -42,6 +42,7 @@ fn run(ran: &ReplayedRun, keep: &mut impl FnMut(&[u8]) -> Digest) -> RecordingRu
         inputs: ran.depends.inputs.clone(),
         outcome,
         took_us: u64::try_from(ran.took.as_micros()).unwrap_or(u64::MAX),
+        place: None,
         outputs,
     }
 }

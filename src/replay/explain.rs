@@ -1,11 +1,13 @@
 //! The explanation of a request: the outcome of each step with its reason, its inputs, and what would
 //! change it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::dataflow::{self, Dataflow, DataflowNode, InputWire, NodePhase, OutputPort, RunFrequency};
+use crate::journal::RunPlace;
 use crate::printable::PrintableLines;
 use crate::step::{Digest, Fault, FaultKind, Outcome, OutcomeReason, StepReport};
 
@@ -37,6 +39,9 @@ pub struct StepExplanation {
     pub endings: Vec<StepEnding>,
     /// The total time of all runs, in microseconds.
     pub took_us: u64,
+    /// The processes of a cluster that ran it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<StepPlace>,
     pub parameters: Vec<String>,
     pub inputs: Vec<ExplainedInput>,
     pub outputs: Vec<ExplainedOutput>,
@@ -45,6 +50,17 @@ pub struct StepExplanation {
     pub logs: Vec<StepLog>,
     /// The changes that would give another result, in words.
     pub otherwise: String,
+}
+
+/// The runs of a step in one process of a cluster, and what was moved for them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepPlace {
+    pub process: usize,
+    pub runs: usize,
+    /// The bytes of inputs that were brought there.
+    pub taken: u64,
+    /// The bytes of outputs that were brought back.
+    pub given: u64,
 }
 
 /// All that one failed run said on its standard error.
@@ -110,11 +126,25 @@ fn explanation(past: &PastRequest, dataflow: &Dataflow, node: &DataflowNode) -> 
         otherwise: otherwise(node, &endings, past),
         endings,
         took_us: runs.iter().map(|run| run.took_us).fold(0, u64::saturating_add),
+        places: places(&runs),
         parameters: node.parameters.iter().map(|(name, setting)| format!("{name}: {setting}")).collect(),
         inputs: inputs(dataflow, node, last),
         outputs: last.map(outputs).unwrap_or_default(),
         logs: logs(past, &runs),
     }
+}
+
+/// Where the runs were, by process.
+fn places(runs: &[&RecordingRun]) -> Vec<StepPlace> {
+    let mut places: BTreeMap<usize, StepPlace> = BTreeMap::new();
+    for RunPlace { process, taken, given } in runs.iter().filter_map(|run| run.place) {
+        let none = StepPlace { process, runs: 0, taken: 0, given: 0 };
+        let place = places.entry(process).or_insert(none);
+        place.runs += 1;
+        place.taken = place.taken.saturating_add(taken);
+        place.given = place.given.saturating_add(given);
+    }
+    places.into_values().collect()
 }
 
 /// The logs of the last failed runs.
@@ -269,6 +299,7 @@ impl StepExplanation {
         if let Some(more @ 1..) = self.endings.len().checked_sub(ENDINGS_MAX) {
             lines.push(format_args!("    and {more} more"));
         }
+        lines = self.places.iter().fold(lines, |lines, place| lines.line(format_args!("    {place}")));
         let names = self.inputs.iter().map(|input| input.name.len());
         let width = names.chain(self.outputs.iter().map(|output| output.name.len())).max().unwrap_or(0);
         for ExplainedInput { name, from, digest } in &self.inputs {
@@ -288,6 +319,20 @@ impl StepExplanation {
             text.lines().for_each(|line| lines.push(format_args!("      {line}")));
         }
         lines.line(format_args!("    {}", self.otherwise))
+    }
+}
+
+impl fmt::Display for StepPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let StepPlace { process, runs, taken, given } = self;
+        write!(f, "ran in process {process}")?;
+        if *runs > 1 {
+            write!(f, ", {runs} runs")?;
+        }
+        if taken + given > 0 {
+            write!(f, "; {taken} bytes of inputs went there, {given} bytes of outputs came back")?;
+        }
+        Ok(())
     }
 }
 

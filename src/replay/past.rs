@@ -210,8 +210,8 @@ impl RecordedBytes {
             kept: self.kept(&record.kept, &mut content),
         };
         let outputs = run.outputs.iter().map(output).collect();
-        let RunRecord { step, item, key, version, inputs, outcome, took_us, .. } = run.clone();
-        RecordingRun { step, item, key, version, inputs, outcome, took_us, outputs }
+        let RunRecord { step, item, key, version, inputs, outcome, took_us, place, .. } = run.clone();
+        RecordingRun { step, item, key, version, inputs, outcome, took_us, place, outputs }
     }
 
     /// Values that are only needed while a request is in work have been removed.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::dataflow::Response;
+use crate::journal::RunPlace;
 use crate::step::{Artifact, CallAnswers, Digest, Outcome, Request, ResponseFile};
 
 /// The recording without the bytes, which are found by their digests. The form is JSON with stable names:
@@ -47,6 +48,9 @@ pub struct RecordingRun {
     pub inputs: BTreeMap<String, Digest>,
     pub outcome: Outcome,
     pub took_us: u64,
+    /// The process of a cluster that ran it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<RunPlace>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub outputs: Vec<RecordingOutput>,
 }

@@ -4,7 +4,7 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::dataflow::Dataflow;
+use crate::dataflow::{Dataflow, ProcessLabel};
 
 use super::SectionReader;
 
@@ -19,6 +19,8 @@ pub struct GeneralSettings {
     pub input: Vec<PathBuf>,
     pub workers: Option<NonZero<usize>>,
     pub lanes: Option<NonZero<usize>>,
+    /// The labels of this process in a cluster.
+    pub labels: Vec<ProcessLabel>,
     /// Bytes that requests in work may take.
     pub memory: Option<u64>,
     /// The free bytes on the disk of `state` below which no request is accepted.
@@ -51,12 +53,13 @@ pub struct KeepSettings {
     pub bytes: Option<u64>,
 }
 
-pub(super) const KEYS: [&str; 11] = [
+pub(super) const KEYS: [&str; 12] = [
     "state",
     "dataflow",
     "input",
     "workers",
     "lanes",
+    "labels",
     "memory",
     "free_min",
     "keep",
@@ -76,6 +79,7 @@ pub(super) fn read(reader: &mut SectionReader) -> GeneralSettings {
         input: reader.texts("input").into_iter().map(|path| folder.join(path.value)).collect(),
         workers: reader.count("workers", WORKERS_MAX).and_then(NonZero::new),
         lanes: reader.count("lanes", LANES_MAX).and_then(NonZero::new),
+        labels: labels(reader),
         memory: reader.bytes("memory"),
         free_min: reader.bytes("free_min"),
         keep: reader.section("keep", keep).unwrap_or_default(),
@@ -83,6 +87,11 @@ pub(super) fn read(reader: &mut SectionReader) -> GeneralSettings {
         keep_trying: reader.duration("keep_trying"),
         readers: reader.choice("readable_by", &READERS),
     }
+}
+
+fn labels(reader: &mut SectionReader) -> Vec<ProcessLabel> {
+    let written = reader.texts("labels");
+    written.iter().filter_map(|label| reader.parse(label)).collect()
 }
 
 fn keep(reader: &mut SectionReader) -> KeepSettings {

@@ -44,6 +44,11 @@ impl StepInputs {
         self.0.push((name, wired));
     }
 
+    /// The values in the order of the inputs.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &WiredInput)> {
+        self.0.iter().map(|(name, wired)| (*name, wired))
+    }
+
     /// The digest of the value at each input. Where there is one value per item, one digest covers all.
     pub fn digests(&self) -> Vec<(&'static str, Digest)> {
         self.0.iter().map(|(name, wired)| (*name, wired.digest())).collect()

@@ -15,7 +15,7 @@ mod held_files;
 mod holes;
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -161,6 +161,50 @@ impl Store {
         self.write(&self.work(request), digest, bytes).map(drop)
     }
 
+    /// The size of a value that [`Store::put_work`] wrote, in bytes; `None` if it is missing.
+    pub fn work_size(&self, request: Digest, digest: Digest) -> Option<u64> {
+        Some(fs::metadata(self.work_path(request, digest)).ok()?.len())
+    }
+
+    /// The path of a file of the response, whether or not it is there.
+    pub fn file(&self, request: Digest, digest: Digest) -> PathBuf {
+        self.place(request, digest)
+    }
+
+    /// The path of a value that [`Store::put_work`] wrote.
+    pub fn work_path(&self, request: Digest, digest: Digest) -> PathBuf {
+        self.work(request).join(digest.to_string())
+    }
+
+    /// A piece of what is stored under this digest, at most so many bytes, with the size of the whole; `None` if it is
+    /// missing.
+    ///
+    /// ```
+    /// use flow::step::Digest;
+    /// use flow::store::Store;
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let (store, request) = (Store::at(folder.path())?, Digest::of(b"request"));
+    /// let value = Digest::of(b"value");
+    /// store.put_work(request, value, b"value")?;
+    /// assert_eq!(store.piece(request, value, 3, 10), Some((5, b"ue".to_vec())));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn piece(&self, request: Digest, digest: Digest, offset: u64, max: usize) -> Option<(u64, Vec<u8>)> {
+        if let Some(held) = self.held.get(request, digest) {
+            let begin = usize::try_from(offset).ok()?.min(held.len());
+            let end = begin.saturating_add(max).min(held.len());
+            return Some((held.len() as u64, held[begin..end].to_vec()));
+        }
+        let places = [self.place(request, digest), self.work_path(request, digest)];
+        let mut file = places.iter().find_map(|path| File::open(path).ok())?;
+        let total = file.metadata().ok()?.len();
+        file.seek(SeekFrom::Start(offset)).ok()?;
+        let mut piece = Vec::new();
+        file.take(max as u64).read_to_end(&mut piece).ok()?;
+        Some((total, piece))
+    }
+
     /// The bytes with this digest; `None` if they are missing or damaged.
     pub fn get(&self, request: Digest, digest: Digest) -> Option<Vec<u8>> {
         if let Some(held) = self.held.get(request, digest) {
@@ -188,6 +232,11 @@ impl Store {
     /// Whether the disk has a file of the response with this digest.
     pub fn has_on_disk(&self, request: Digest, digest: Digest) -> bool {
         self.place(request, digest).exists()
+    }
+
+    /// Whether something is stored under this digest.
+    pub fn has(&self, request: Digest, digest: Digest) -> bool {
+        self.has_on_disk(request, digest) || self.work_size(request, digest).is_some()
     }
 
     fn place(&self, request: Digest, digest: Digest) -> PathBuf {

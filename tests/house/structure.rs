@@ -53,7 +53,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("rustix", &["books", "cli", "journal", "program", "store", "dicom", "files", "tokens"]),
     ("tar", &["books", "replay"]),
     ("sha2", &["books", "calls"]),
-    ("zstd", &["books"]),
+    ("zstd", &["books", "cluster"]),
     ("saphyr_parser", &["yaml"]),
     ("tempfile", &["backup", "books", "chat", "cli", "monitor", "program"]),
     ("blake3", &["step", "cluster"]),

@@ -77,6 +77,7 @@ fn run(step: &str, failed: bool, took_us: u64) -> JournalEntry {
         outcome: if failed { Outcome::Failed(fault) } else { Outcome::Done },
         outputs: Vec::new(),
         took_us,
+        place: None,
     })
 }
 

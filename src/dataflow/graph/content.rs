@@ -130,7 +130,7 @@ pub fn remarks(dataflow: &Dataflow) -> Vec<String> {
 
 /// Remarks about a node.
 pub fn notes(dataflow: &Dataflow, node: usize) -> Vec<String> {
-    let DataflowNode { enabled, when, max, rate, timeout, retry, runs, stream, batch, again, .. } =
+    let DataflowNode { enabled, when, on, max, rate, timeout, retry, runs, stream, batch, again, .. } =
         &dataflow.nodes[node];
     let mut notes = Vec::new();
     if !enabled {
@@ -147,6 +147,7 @@ pub fn notes(dataflow: &Dataflow, node: usize) -> Vec<String> {
     notes.extend(batch.iter().map(|batch| format!("in batches of {}", batch.items)));
     notes.extend(again.iter().map(|again| format!("items may come back {} times", again.max)));
     notes.extend(when.iter().map(|condition| format!("when {condition}")));
+    notes.extend(on.iter().map(|label| format!("on {label}")));
     notes.extend(changed_settings(&dataflow.nodes[node]));
     notes.extend(max.iter().map(|max| format!("at most {max} at once")));
     notes.extend(rate.iter().map(|rate| format!("at most {rate}")));

@@ -77,6 +77,8 @@ fn changes(base: &Dataflow, before: &DataflowNode, other: &Dataflow, node: &Data
     };
     let when = |node: &DataflowNode| node.when.as_ref().map(ToString::to_string);
     differ("when", when(before), when(node));
+    let on = |node: &DataflowNode| node.on.as_ref().map(ToString::to_string);
+    differ("on", on(before), on(node));
     let max = |node: &DataflowNode| node.max.map(|max| max.to_string());
     differ("max", max(before), max(node));
     let timeout = |node: &DataflowNode| node.timeout.map(shown);

@@ -6,6 +6,7 @@ mod content;
 mod difference;
 mod dot;
 mod mermaid;
+mod placement;
 mod text;
 
 use super::Dataflow;
@@ -14,6 +15,22 @@ impl Dataflow {
     /// A drawing for the terminal: one line for each step, with lines on the left for its needs.
     pub fn drawing(&self) -> String {
         text::draw(self.as_written())
+    }
+
+    /// The steps by the label of the processes on which they run, one label on each line.
+    ///
+    /// ```
+    /// use flow::dataflow::Dataflow;
+    /// use flow::step::StepTable;
+    ///
+    /// let text = Dataflow::built_in("ct-lung").expect("it is built in");
+    /// let text = text.replace("{step: find-lungs,", "{step: find-lungs, on: big-memory,");
+    /// let dataflow = Dataflow::parse("x", &text, &StepTable::built_in())?;
+    /// assert!(dataflow.placement().contains("big-memory  lungs\n"));
+    /// # Ok::<(), flow::yaml::Problems>(())
+    /// ```
+    pub fn placement(&self) -> String {
+        placement::lines(self.as_written())
     }
 
     /// The differences from another dataflow, one on each line: a step that this one adds (`+`), lacks (`-`) or has

@@ -5,6 +5,7 @@
 
 mod kills;
 mod losses;
+mod placement;
 mod wire;
 
 use std::collections::BTreeMap;

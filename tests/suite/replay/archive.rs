@@ -42,7 +42,8 @@ fn recording() -> RequestRecording {
     ];
     let run = |step: &str, item, outcome, outputs| {
         let (key, inputs) = (Digest::of(step.as_bytes()), BTreeMap::from([("in".to_owned(), digest)]));
-        RecordingRun { step: step.to_owned(), item, key, version: 1, inputs, outcome, took_us: 7, outputs }
+        let (step, place) = (step.to_owned(), None);
+        RecordingRun { step, item, key, version: 1, inputs, outcome, took_us: 7, place, outputs }
     };
     let runs = vec![
         run("write", None, Outcome::Done, outputs),

@@ -1,0 +1,131 @@
+//! Steps in processes that do not see the store of the process with the request: what is brought there, and back.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::journal::{ValuePlace, small_files};
+use crate::step::{Digest, Item, ItemPlace, Request};
+use crate::store::Store;
+
+use super::remote_step::{CarriedInput, CarriedValue, RemoteStep, RemoteStepEnd, RemoteStepKey, StepValue};
+
+/// Fetches values of steps from the process that has their requests.
+pub trait ValueSource: Send + Sync {
+    /// A value of a step that runs here; `None` if the connection ends, or the value is not there.
+    fn fetch(&self, key: &RemoteStepKey, value: StepValue) -> Option<Vec<u8>>;
+}
+
+/// The digests of all that the outputs of a step have in its store.
+pub fn outputs(end: &RemoteStepEnd) -> BTreeSet<Digest> {
+    let mut content = end.content.as_slice();
+    let mut stored = BTreeSet::new();
+    for output in &end.record.outputs {
+        match &output.kept {
+            ValuePlace::No => {}
+            ValuePlace::Here { bytes } => _ = content.split_off(..*bytes),
+            ValuePlace::Stored { form } => _ = stored.insert(*form),
+            ValuePlace::Files { artifacts } => {
+                let here = small_files::take(artifacts, &mut content);
+                let here: BTreeSet<Digest> = here.into_iter().map(|(artifact, _)| artifact.digest).collect();
+                let there = artifacts.iter().map(|artifact| artifact.digest);
+                stored.extend(there.filter(|digest| !here.contains(digest)));
+            }
+        }
+    }
+    stored
+}
+
+/// A piece of a value of a request, with the size of the whole.
+pub fn piece(
+    request: &Request,
+    value: StepValue,
+    offset: u64,
+    max: usize,
+    store: &Store,
+) -> Option<(u64, Vec<u8>)> {
+    match value {
+        StepValue::Stored(digest) => store.piece(request.id, digest, offset, max),
+        StepValue::Item(index) => {
+            let item = request.items.get(index)?;
+            let find = |digest| Some(store.work_path(request.id, digest)).filter(|path| path.exists());
+            let in_response = |digest| Some(store.file(request.id, digest)).filter(|path| path.exists());
+            let content = item.open_with(|digest| in_response(digest).or_else(|| find(digest))).ok()?;
+            let begin = usize::try_from(offset).ok()?.min(content.len());
+            let end = begin.saturating_add(max).min(content.len());
+            Some((content.len() as u64, content[begin..end].to_vec()))
+        }
+    }
+}
+
+/// The values of a step, which are brought here when they are needed.
+pub struct BroughtValues<'a> {
+    pub key: RemoteStepKey,
+    pub request: &'a Request,
+    pub store: &'a Store,
+    pub source: &'a dyn ValueSource,
+    /// The bytes that were brought for this step.
+    pub brought: &'a AtomicU64,
+}
+
+impl BroughtValues<'_> {
+    /// Brings the inputs of a step. Gives it with the items in files of this process.
+    ///
+    /// # Errors
+    /// The input that cannot be brought.
+    pub fn bring(&self, step: &RemoteStep) -> Result<Arc<Request>, String> {
+        let mut items = BTreeSet::new();
+        for carried in &step.inputs {
+            let values = match carried {
+                CarriedInput::Absent => &[][..],
+                CarriedInput::One(one) => std::slice::from_ref(one),
+                CarriedInput::Each(each) => each,
+            };
+            for value in values {
+                match value {
+                    CarriedValue::Here { .. } => {}
+                    CarriedValue::Request => items.extend(0..self.request.items.len()),
+                    CarriedValue::Item(index) => _ = items.insert(*index),
+                    CarriedValue::Stored { form } => {
+                        let brought = self.stored(*form, StepValue::Stored(*form));
+                        brought
+                            .ok_or_else(|| format!("the value {} cannot be brought here", form.short()))?;
+                    }
+                }
+            }
+        }
+        let mut request = self.request.clone();
+        for index in items {
+            let Some(item) = request.items.get_mut(index) else {
+                return Err("it has no such item".to_owned());
+            };
+            if !matches!(item.place, ItemPlace::Inline(_)) {
+                let path = self.item(index, item);
+                let path = path.ok_or_else(|| format!("the item {} cannot be brought here", item.name))?;
+                item.place = ItemPlace::File(path);
+            }
+        }
+        Ok(Arc::new(request))
+    }
+
+    /// The file of an item, by the item's digest.
+    pub fn path_of(&self, digest: Digest) -> Option<PathBuf> {
+        let (index, item) = self.request.items.iter().enumerate().find(|(_, item)| item.digest == digest)?;
+        self.item(index, item)
+    }
+
+    fn item(&self, index: usize, item: &Item) -> Option<PathBuf> {
+        self.stored(item.digest, StepValue::Item(index))
+    }
+
+    /// The file of a value in the store of this process.
+    fn stored(&self, digest: Digest, value: StepValue) -> Option<PathBuf> {
+        if self.store.work_size(self.request.id, digest).is_none() {
+            let bytes = self.source.fetch(&self.key, value)?;
+            self.brought.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            self.store.put_work(self.request.id, digest, &bytes).ok()?;
+        }
+        Some(self.store.work_path(self.request.id, digest))
+    }
+}

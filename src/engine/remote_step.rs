@@ -1,0 +1,106 @@
+//! A step that runs in another process than its request, and its end on the way back.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::dataflow::{Dataflow, ProcessLabel};
+use crate::journal::RunRecord;
+use crate::step::{Digest, Request};
+
+use super::remote_request::RemoteRequestKey;
+
+/// The key of a run of a step in all processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RemoteStepKey {
+    /// The request.
+    pub request: RemoteRequestKey,
+    /// The index of the node.
+    pub node: usize,
+    /// The index of the item, for a step that runs per item.
+    pub item: Option<usize>,
+    /// The digest of everything that its outputs depend on.
+    pub run: Digest,
+}
+
+/// A step that another process is to run.
+pub struct RemoteStep {
+    /// The number under which it is answered; never used before.
+    pub ticket: u64,
+    /// The key.
+    pub key: RemoteStepKey,
+    /// The request.
+    pub request: Arc<Request>,
+    /// The dataflow.
+    pub dataflow: Arc<Dataflow>,
+    /// The inputs, in the order of their declaration.
+    pub inputs: Vec<CarriedInput>,
+    /// The bytes of the values that travel with the step, one after the other.
+    pub content: Vec<u8>,
+    /// The recorded answers to calls of the step, with their contents.
+    pub runs: Vec<(RunRecord, Vec<u8>)>,
+}
+
+/// The values at an input on their way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CarriedInput {
+    /// No value.
+    Absent,
+    /// One value.
+    One(CarriedValue),
+    /// One value per item.
+    Each(Vec<CarriedValue>),
+}
+
+/// A value on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CarriedValue {
+    /// The request itself.
+    Request,
+    /// The item of the request with this index.
+    Item(usize),
+    /// A small value, in the content of the step.
+    Here {
+        /// The number of its bytes.
+        bytes: usize,
+    },
+    /// A value in the store that the processes share.
+    Stored {
+        /// The digest of its form on disk.
+        form: Digest,
+    },
+}
+
+/// A value that one of two processes without a common store needs of the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StepValue {
+    /// What is stored under this digest.
+    Stored(Digest),
+    /// The content of the item of the request with this index.
+    Item(usize),
+}
+
+/// How a step ended in another process.
+#[derive(Clone, Debug)]
+pub struct RemoteStepEnd {
+    /// The record, without the digests of the inputs.
+    pub record: RunRecord,
+    /// The content of the record.
+    pub content: Vec<u8>,
+    /// The shortest wait before another attempt, if a service says it.
+    pub retry_after: Option<Duration>,
+}
+
+/// A step that waits until a process with its label is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingStep {
+    /// The number of the request in the journal.
+    pub number: i64,
+    /// The name of the step in the dataflow.
+    pub step: String,
+    /// The label.
+    pub label: ProcessLabel,
+    /// The time since which it waits.
+    pub since: SystemTime,
+}
