@@ -150,7 +150,7 @@ fn a_request_that_an_operator_has_ended_stays_cancelled() {
     let is_in_work = || place.run(&["status"]).out.contains("waits for the step work");
     until("it is in work", || is_in_work().then_some(()));
     assert_eq!(place.run(&["cancel", "1"]).code, 0);
-    assert_eq!(flow.ended(), 0);
+    assert_eq!(flow.ended(), 1, "it has an error response");
     script(&place, "exit 3");
     assert_eq!(place.run(&["run", "script.yaml", "--input", "other"]).code, 1);
 
