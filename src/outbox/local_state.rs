@@ -1,10 +1,7 @@
 //! The state of a destination on this machine. No record of the journal has it: a response that is written there is
 //! written again after a start, which costs less than a record for each.
 
-use std::sync::Weak;
 use std::time::Duration;
-
-use super::queue::QueueShared;
 
 /// A destination on this machine, since this process was started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,17 +39,6 @@ impl DeliveryCounts {
                 (self.not_delivered, self.trouble) = (self.not_delivered + 1, Some((text, since)));
             }
         }
-    }
-}
-
-/// A view of the destinations on this machine, which does not hold up the end of the outbox.
-#[derive(Clone, Debug, Default)]
-pub struct LocalDestinations(pub(super) Vec<Weak<QueueShared>>);
-
-impl LocalDestinations {
-    /// Their states now; none after the end of the outbox.
-    pub fn states(&self) -> Vec<LocalDestinationState> {
-        self.0.iter().filter_map(Weak::upgrade).map(|queue| queue.local_state()).collect()
     }
 }
 

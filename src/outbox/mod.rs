@@ -11,13 +11,14 @@
 //! | `forward` | one try to deliver a response to a destination |
 //! | `response_delivery` | a response on its way to all destinations |
 //! | `queue` | the queue and the threads of one destination |
-//! | `local_state` | how a destination on this machine stands |
+//! | `local_state`, `local_destinations` | how the destinations on this machine stand |
 //! | `policy`, `window`, `clock` | when it is tried |
 
 mod clock;
 mod context;
 mod event;
 mod forward;
+mod local_destinations;
 mod local_state;
 mod policy;
 mod queue;
@@ -27,7 +28,8 @@ mod window;
 pub use clock::DeliveryClock;
 pub use event::{OutboxEvent, OutboxObserver};
 pub use forward::DestinationService;
-pub use local_state::{LocalDestinationState, LocalDestinations};
+pub use local_destinations::LocalDestinations;
+pub use local_state::LocalDestinationState;
 pub use policy::DeliveryPolicy;
 pub use window::DeliveryWindow;
 
