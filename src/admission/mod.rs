@@ -47,7 +47,7 @@ pub use destination::{
 pub use event::{AdmissionEvent, AdmissionObserver, UnobservedAdmission};
 pub use left_requests::LeftRequests;
 pub use lookup::find_requests;
-pub use operator_request::{WishError, note_wish};
+pub use operator_request::{PointlessReason, WishError, note_wish};
 pub use part_answer::{PartAnswer, PartOutcome};
 pub use pauses::{PauseRecord, pause_part, pause_records, resume_part};
 pub use service::{Service, ServiceError, ServiceSettings};

@@ -297,9 +297,10 @@ impl MessageIntake {
 fn refusal_of(error: &JournalError, id: &str, ack: Option<u64>) -> Outgoing {
     let reason = match error {
         JournalError::Full | JournalError::Low { .. } => "the disk of the server is full",
-        JournalError::Failed { .. } | JournalError::Damaged { .. } | JournalError::Format { .. } => {
-            "the server could not record it"
-        }
+        JournalError::Failed { .. }
+        | JournalError::Damaged { .. }
+        | JournalError::Format { .. }
+        | JournalError::New { .. } => "the server could not record it",
     };
     tracing::error!(%error, "a message was not accepted");
     let refusal = MessageRefusal::new(Some(id), reason).remedy("send it again later");

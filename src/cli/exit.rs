@@ -160,6 +160,7 @@ impl From<JournalError> for CommandError {
             JournalError::Format { .. } => {
                 "use the flow that wrote it, or give this one a --state of its own"
             }
+            JournalError::New { .. } => "flow is starting on this state, or ended as it did: ask again",
             JournalError::Full | JournalError::Low { .. } | JournalError::Failed { .. } => {
                 "see whether its disk is full or broken, and whether flow may write there; then start again"
             }

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::admission::DataflowSelector;
@@ -11,10 +11,12 @@ use crate::alarm::{AlarmSetup, AlarmThread};
 use crate::dataflow::Dataflow;
 use crate::dicom::{self, WaitingStudy};
 use crate::engine::{EngineEvent, EventObserver};
-use crate::journal::{Journal, JournalReader};
-use crate::ledger::{Ledger, LedgerNotice, LedgerSettings, StepWiring, WiringLookup};
+use crate::journal::{Journal, JournalReader, general};
+use crate::ledger::{
+    DestinationSummary, Ledger, LedgerNotice, LedgerSettings, StepWiring, WiringLookup, reason_code,
+};
 use crate::monitor::{CompleteStudy, MonitorApi, MonitorServer, MonitorToken, ReceivingStudy, ReplayBoard};
-use crate::outbox::OutboxEvent;
+use crate::outbox::{LocalDestinationState, LocalDestinations, OutboxEvent};
 use crate::step::StepTable;
 use crate::tls::{CertificateNames, TlsError, TlsServer};
 use crate::trace::TraceExporter;
@@ -37,7 +39,11 @@ pub struct RunMonitor {
     _ledger: Option<Ledger>,
     traces: Option<TraceExporter>,
     notify: Option<NoticeFunction>,
+    local: LocalPlaces,
 }
+
+/// The destinations on this machine, once the outbox is there.
+type LocalPlaces = Arc<OnceLock<LocalDestinations>>;
 
 /// What the status page of a run needs.
 pub struct MonitorSetup<'a> {
@@ -72,7 +78,9 @@ impl RunMonitor {
             apart: LedgerSettings::APART,
         };
         let ledger = Ledger::start(setup.journal, settings).map_err(&failed)?;
-        let server = listener.map(|listener| serve(listener, setup, &ledger, progress)).transpose()?;
+        let local = LocalPlaces::default();
+        let serve = |listener| serve(listener, setup, &ledger, &local, progress);
+        let server = listener.map(serve).transpose()?;
         let alarms = alarms.map(|settings| {
             let (settings, mirror) = (settings.clone(), Arc::clone(ledger.mirror()));
             AlarmThread::start(AlarmSetup { settings, state, mirror })
@@ -85,7 +93,14 @@ impl RunMonitor {
             _ledger: Some(ledger),
             traces,
             notify: Some(notify),
+            local,
         })
+    }
+
+    /// Shows these destinations on the page, too.
+    pub fn show_local(&self, destinations: LocalDestinations) {
+        // They are shown once.
+        let _ = self.local.set(destinations);
     }
 
     /// An observer of the engine that tells the ledger what happens, too.
@@ -115,6 +130,7 @@ fn serve(
     listener: TcpListener,
     setup: &MonitorSetup,
     ledger: &Ledger,
+    local: &LocalPlaces,
     progress: &ProgressDisplay,
 ) -> Result<MonitorServer, CommandError> {
     let failed = CommandError::of(CommandErrorKind::InputOutput);
@@ -146,6 +162,7 @@ fn serve(
         names: settings.names,
         wirings: Mutex::new(wirings(&state, setup.table.clone())),
         receiving: receiving(&state),
+        local: shown_local(local),
         complete_study: complete_study(&state),
         dataflows: setup.dataflows.clone(),
         replays: ReplayBoard::new(replay_function(&state, setup.table.clone())),
@@ -167,6 +184,30 @@ fn receiving(state: &Path) -> Box<dyn Fn() -> Vec<ReceivingStudy> + Send + Sync>
         };
         waiting(&state).unwrap_or_default().into_iter().map(study).collect()
     })
+}
+
+/// The destinations on this machine. A page names no patient: reasons are in general words.
+fn shown_local(local: &LocalPlaces) -> Box<dyn Fn() -> Vec<DestinationSummary> + Send + Sync> {
+    let local = Arc::clone(local);
+    let shown = |state: LocalDestinationState| {
+        let down = state.trouble.as_deref().map(general);
+        DestinationSummary {
+            name: state.name,
+            queued: count(state.queued),
+            down_code: down.as_deref().and_then(reason_code),
+            down,
+            down_since_ms: state.trouble_since.map(milliseconds),
+            delivered: count(state.delivered),
+            not_delivered: count(state.not_delivered),
+        }
+    };
+    Box::new(move || {
+        local.get().map(LocalDestinations::states).unwrap_or_default().into_iter().map(shown).collect()
+    })
+}
+
+fn count(number: usize) -> isize {
+    number.try_into().unwrap_or(isize::MAX)
 }
 
 /// Declares that a study is complete, as `flow complete` does.
@@ -225,5 +266,9 @@ impl EventObserver for NotedEvents {
 /// The time after a wait, in milliseconds of Unix time.
 fn after(wait: Duration) -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.saturating_add(wait).as_millis()).unwrap_or(i64::MAX)
+    milliseconds(now.saturating_add(wait))
+}
+
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

@@ -97,17 +97,14 @@ fn failed(error: PeerError) -> CommandError {
     CommandError::of(CommandErrorKind::InputOutput)(error).hint(&remedy)
 }
 
-/// The error of a query. Many archives abort or reject associations from a title that they do not know.
+/// The error of a query.
 fn not_asked(error: PeerError) -> CommandError {
     if !verify::answers_no_queries(&error) {
         return failed(error);
     }
     let PeerError { peer, cause, .. } = &error;
     let text = format!("{peer} does not answer our query: {cause}");
-    CommandError::new(CommandErrorKind::InputOutput, text).hint(
-        "let the archive know our AE title (--ae-title, FLOW if there is none) and allow it to query; \
-         Orthanc needs an entry among its DicomModalities, or DicomAlwaysAllowFind",
-    )
+    CommandError::new(CommandErrorKind::InputOutput, text).hint(verify::QUERY_HINT)
 }
 
 impl EchoArguments {

@@ -261,6 +261,7 @@ impl Run {
         let reporter = Arc::new(ResponseReporter::new(&progress, self.json));
         let tell = self.outbox_events(&reporter, &auditor, &monitor);
         let outbox = self.outbox(folder, &service.journal, &links, tell)?;
+        monitor.show_local(outbox.local_destinations());
         let observer = monitor.observer(progress);
         let _manager = self.is_service().then(|| ServiceManager::tell_ready(&service));
         let intake = service.run_all(input.sources.clone(), &outbox, settings, observer)?;
@@ -471,14 +472,13 @@ impl Run {
         self.site.site.as_ref().map(|site| site.sources()).unwrap_or_default()
     }
 
-    /// A run that ends by itself leaves signals as they are.
     fn handle_signals(&self, table: &StepTable, service: &Service) -> Result<(), CommandError> {
         let (is_alone, is_first) = (self.processes.is_alone(), self.processes.is_first());
         if !is_first {
             return signals::handle_reload(reload::refuse);
         }
         if !self.is_service() {
-            return Ok(());
+            return signals::handle_nothing_to_reload();
         }
         let (site, dataflow, priority) = self.reloaded.clone();
         let (at_start, updates) = (self.site.site.clone(), Arc::clone(&service.updates));

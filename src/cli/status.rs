@@ -69,7 +69,7 @@ struct StatusLine<'a> {
     /// The last response is complete, with reservations.
     reservations: bool,
     kept: bool,
-    /// An operator has asked for its end, and it is not answered yet.
+    /// An operator has asked for its end, and that is or will be its response.
     cancelled: bool,
     /// A destination does not take its response.
     trouble: bool,
@@ -240,7 +240,10 @@ fn line<'a>(
 ) -> Result<StatusLine<'a>, CommandError> {
     let open = row.is_open().then(|| open_request(row, reader, table, pauses)).transpose()?;
     let since_ms = open.as_ref().map_or(row.changed_ms, |open| open.since_ms);
-    let cancelled = open.as_ref().is_some_and(|open| open.cancelled);
+    let cancelled = match &open {
+        Some(open) => open.cancelled,
+        None => ended_by_operator(row, reader)?,
+    };
     let (waits_for, troubles) = open.map(|open| (open.waits_for, open.troubles)).unzip();
     let troubles = troubles.unwrap_or_default();
     let trouble = row.state == RequestState::Undelivered || !troubles.is_empty();
@@ -262,6 +265,15 @@ fn line<'a>(
         waits_for,
         troubles,
     })
+}
+
+/// Whether the error response to an answered request is that an operator has ended it.
+fn ended_by_operator(row: &RequestRow, reader: &JournalReader) -> Result<bool, CommandError> {
+    let failed = CommandError::of(CommandErrorKind::InputOutput);
+    if row.answer != AnswerKind::Failed || !reader.has_asked(row.number).map_err(&failed)? {
+        return Ok(false);
+    }
+    Ok(reader.history(row.number).map_err(&failed)?.is_cancelled())
 }
 
 /// An open request, as its records show it.
@@ -291,7 +303,8 @@ fn open_request(
     let recorded = version.map(|version| reader.dataflow(version)).transpose().map_err(&failed)?.flatten();
     // The steps of a program of one's own may not be known here.
     let dataflow = recorded.and_then(|(name, text)| Dataflow::parse(&name, &text, table).ok());
-    let cancelled = row.state == RequestState::Accepted && history.is_cancelled();
+    let may_be = row.state == RequestState::Accepted || row.answer == AnswerKind::Failed;
+    let cancelled = may_be && history.is_cancelled();
     let waits_for = with_pauses(waits_for(&history, dataflow.as_ref()), &row.dataflow, pauses);
     Ok(OpenRequest { cancelled, waits_for, troubles, since_ms })
 }
@@ -323,7 +336,8 @@ fn with_pauses(waits_for: String, dataflow: &str, pauses: &[PauseRecord]) -> Str
 
 fn shown(text: PrintableLines, line: &StatusLine) -> PrintableLines {
     let verdict = match (line.state, line.error_response) {
-        _ if line.cancelled => "cancelled".to_owned(),
+        (RequestState::Accepted | RequestState::Answered, _) if line.cancelled => "cancelled".to_owned(),
+        (state, true) if line.cancelled => format!("{}, cancelled", state.name()),
         (RequestState::Accepted, _) | (_, false) => {
             let reserved = line.reservations && line.state != RequestState::Accepted;
             format!("{}{}", line.state.name(), if reserved { ", with reservations" } else { "" })

@@ -51,18 +51,26 @@ pub fn committed(
 }
 
 /// Verifies the objects by a query (C-FIND, QIDO-RS). For a peer that answers no queries, or none of ours,
-/// the objects count as stored: its own responses to them said so.
+/// the objects count as stored: its own responses to them said so. The peer's refusal is then given to
+/// `unanswered`.
 ///
 /// # Errors
 /// If the peer cannot be reached or cannot answer now, or an object has no study, series or instance UID.
-pub fn found(peer: &PeerAddress, objects: &[DicomObject]) -> Result<VerifiedObjects, PeerError> {
+pub fn found(
+    peer: &PeerAddress,
+    objects: &[DicomObject],
+    unanswered: &mut dyn FnMut(&PeerError),
+) -> Result<VerifiedObjects, PeerError> {
     let by_series = by_series(objects).map_err(|error| {
         let cause = PeerErrorCause::Unreadable(error.to_string());
         PeerError { peer: peer.clone(), cause, stage: ExchangeStage::Open }
     })?;
     look(by_series, |study, series| match instances(peer, study, series) {
         Ok(instances) => Ok(Some(instances)),
-        Err(error) if answers_no_queries(&error) => Ok(None),
+        Err(error) if answers_no_queries(&error) => {
+            unanswered(&error);
+            Ok(None)
+        }
         Err(error) => Err(error),
     })
 }
@@ -88,6 +96,11 @@ fn instances(peer: &PeerAddress, study: &str, series: &str) -> Result<BTreeSet<S
         }
     }
 }
+
+/// The remedy for an archive that does not answer our queries. Many abort or reject associations from a title
+/// that they do not know.
+pub const QUERY_HINT: &str = "let the archive know our AE title (--ae-title, FLOW if there is none) and allow it to query; \
+                              Orthanc needs an entry among its DicomModalities, or DicomAlwaysAllowFind";
 
 /// Whether a peer never answers our queries. Some abort the association instead of rejecting it.
 pub fn answers_no_queries(error: &PeerError) -> bool {

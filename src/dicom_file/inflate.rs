@@ -1,7 +1,9 @@
 //! Deflated data sets (PS3.5 annex A.5), inflated within a budget of the process.
 //!
 //! A short file may inflate to a thousand times its size. Up to [`FREE_BYTES`] each data set is inflated at
-//! once; what is longer is measured first, and waits for its bytes in the budget.
+//! once; what is longer is measured first, and waits for its bytes in the budget. A thread that holds some of the
+//! budget already, for example for the file that it inflates, could wait for itself: it goes beyond the budget, and of
+//! such threads one at a time.
 //!
 //! The standard has no head before the deflated bytes (RFC 1951). Some programs write that of zlib (RFC 1950),
 //! which is stepped over.
@@ -137,6 +139,10 @@ struct InflationBudget {
 struct InflateClaims {
     total: u64,
     taken: u64,
+    /// Whether a thread that has a claim has got another one.
+    is_exceeded: bool,
+    /// Whether a thread has a first claim that is longer than the budget.
+    is_alone: bool,
     #[cfg(test)]
     peak: u64,
 }
@@ -145,13 +151,27 @@ struct InflateClaims {
 pub struct BudgetClaim<'a> {
     budget: &'a InflationBudget,
     bytes: u64,
+    level: ClaimLevel,
     /// The claim counts for its thread.
     _thread: PhantomData<*const ()>,
+}
+
+/// The place of a claim among those of its thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ClaimLevel {
+    First,
+    /// The first one, longer than the whole budget.
+    Alone,
+    Further,
 }
 
 thread_local! {
     /// How many claims this thread has.
     static CLAIMS: Cell<usize> = const { Cell::new(0) };
+    /// How many of them are further ones.
+    static FURTHER: Cell<usize> = const { Cell::new(0) };
+    /// Whether one of them is longer than the budget.
+    static ALONE: Cell<bool> = const { Cell::new(false) };
 }
 
 impl InflationBudget {
@@ -159,20 +179,42 @@ impl InflationBudget {
         let state = InflateClaims {
             total,
             taken: 0,
+            is_exceeded: false,
+            is_alone: false,
             #[cfg(test)]
             peak: 0,
         };
         InflationBudget { state: Mutex::new(state), given_back: Condvar::new() }
     }
 
-    /// Waits until the bytes are free. A thread that has a claim already gets them at once: it would wait for
-    /// itself.
-    fn claim(&self, bytes: u64) -> BudgetClaim<'_> {
+    /// Waits until the bytes are free. A thread that has a claim already waits for no bytes, which it might hold
+    /// itself, but only until no other thread goes beyond the budget: with a further claim, or with one that is longer
+    /// than all of it. It waits for nothing while it does so itself.
+    fn claim(&self, wanted: u64) -> BudgetClaim<'_> {
         let mut state = self.lock();
-        let bytes = bytes.min(state.total);
-        if CLAIMS.get() == 0 {
-            let is_full = |state: &mut InflateClaims| state.taken > 0 && state.taken + bytes > state.total;
-            state = self.given_back.wait_while(state, is_full).expect(NO_PANIC);
+        let bytes = wanted.min(state.total);
+        let level = match CLAIMS.get() {
+            0 if wanted > state.total => ClaimLevel::Alone,
+            0 => ClaimLevel::First,
+            _ => ClaimLevel::Further,
+        };
+        match level {
+            ClaimLevel::First | ClaimLevel::Alone => {
+                let is_full =
+                    |state: &mut InflateClaims| state.taken > 0 && state.taken + bytes > state.total;
+                state = self.given_back.wait_while(state, is_full).expect(NO_PANIC);
+                state.is_alone |= level == ClaimLevel::Alone;
+                ALONE.set(level == ClaimLevel::Alone);
+            }
+            ClaimLevel::Further => {
+                if FURTHER.get() == 0 {
+                    let is_beyond =
+                        |state: &mut InflateClaims| state.is_exceeded || (state.is_alone && !ALONE.get());
+                    state = self.given_back.wait_while(state, is_beyond).expect(NO_PANIC);
+                }
+                state.is_exceeded = true;
+                FURTHER.set(FURTHER.get() + 1);
+            }
         }
         state.taken += bytes;
         #[cfg(test)]
@@ -180,7 +222,7 @@ impl InflationBudget {
             state.peak = state.peak.max(state.taken);
         }
         CLAIMS.set(CLAIMS.get() + 1);
-        BudgetClaim { budget: self, bytes, _thread: PhantomData }
+        BudgetClaim { budget: self, bytes, level, _thread: PhantomData }
     }
 
     fn lock(&self) -> MutexGuard<'_, InflateClaims> {
@@ -193,7 +235,20 @@ const NO_PANIC: &str = "nothing panics while it holds the budget";
 impl Drop for BudgetClaim<'_> {
     fn drop(&mut self) {
         CLAIMS.set(CLAIMS.get() - 1);
-        self.budget.lock().taken -= self.bytes;
+        let mut state = self.budget.lock();
+        state.taken -= self.bytes;
+        match self.level {
+            ClaimLevel::First => {}
+            ClaimLevel::Alone => {
+                ALONE.set(false);
+                state.is_alone = false;
+            }
+            ClaimLevel::Further => {
+                FURTHER.set(FURTHER.get() - 1);
+                state.is_exceeded = FURTHER.get() > 0;
+            }
+        }
+        drop(state);
         self.budget.given_back.notify_all();
     }
 }
@@ -250,6 +305,57 @@ mod tests {
         let state = OWN.lock();
         assert!((4 * MIB..=10 * MIB).contains(&state.peak), "{}", state.peak);
         assert_eq!(state.taken, 0);
+    }
+
+    #[test]
+    fn of_threads_that_hold_some_of_the_budget_one_at_a_time_goes_beyond_it() {
+        static OWN: InflationBudget = InflationBudget::new(10 * MIB);
+        let bomb = deflated(&vec![0; 4 << 20]);
+        let all_hold = std::sync::Barrier::new(20);
+        thread::scope(|scope| {
+            for _ in 0..20 {
+                scope.spawn(|| {
+                    let _file = OWN.claim(MIB / 4);
+                    all_hold.wait();
+                    for _ in 0..2 {
+                        let first = inflate_within(&OWN, &bomb, 64 * MIB);
+                        let second = inflate_within(&OWN, &bomb, 64 * MIB);
+                        assert_eq!((first.len(), second.len()), (4 << 20, 4 << 20));
+                    }
+                });
+            }
+        });
+        let state = OWN.lock();
+        assert_eq!((state.peak, state.taken, state.is_exceeded), (13 * MIB, 0, false));
+    }
+
+    #[test]
+    fn whoever_goes_beyond_the_budget_does_so_alone() {
+        static OWN: InflationBudget = InflationBudget::new(2 * MIB);
+        let going = std::sync::atomic::AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for number in 0..16_u64 {
+                let going = &going;
+                scope.spawn(move || {
+                    for _ in 0..200 {
+                        // A file and its data set, or two data sets that are compared.
+                        let (first, is_long) = if number % 2 == 0 { (MIB / 16, 0) } else { (4 * MIB, 1) };
+                        let _first = OWN.claim(first);
+                        let before = going.fetch_add(is_long, std::sync::atomic::Ordering::SeqCst);
+                        assert!(is_long == 0 || before == 0, "{before} others beside a long one");
+                        let _second = OWN.claim(4 * MIB);
+                        if is_long == 0 {
+                            let others = going.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                            assert_eq!(others, 0, "beside a further one");
+                            going.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                        }
+                        going.fetch_sub(is_long, std::sync::atomic::Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        let state = OWN.lock();
+        assert_eq!((state.taken, state.is_exceeded, state.is_alone), (0, false, false));
     }
 
     #[test]

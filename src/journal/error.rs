@@ -15,6 +15,9 @@ pub enum JournalError {
     Damaged { path: PathBuf, what: String },
     #[error("the journal {path} has format {found}, and this flow knows {known}", path = path.display())]
     Format { path: PathBuf, found: i64, known: i64 },
+    /// A process that is starting makes it at this moment.
+    #[error("the journal {path} has nothing in it yet", path = path.display())]
+    New { path: PathBuf },
     #[error("could not use the journal {path}: {what}", path = path.display())]
     Failed { path: PathBuf, what: String },
 }

@@ -189,6 +189,18 @@ impl JournalReader {
         self.at_one_commit(|connection| RequestHistory::read(connection, number))
     }
 
+    /// Whether a flow has seen operator requests about a request. That takes no reading of all its records.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn has_asked(&self, number: i64) -> Result<bool, JournalError> {
+        let read = || -> Result<bool, DatabaseError> {
+            let text = "SELECT EXISTS (SELECT 1 FROM record WHERE request = ? AND kind = 'asked')";
+            Ok(self.connection.prepare_cached(text)?.query_row([number], |row| row.get(0))?)
+        };
+        read().map_err(|trouble| trouble.at(&self.path))
+    }
+
     /// The operator requests about a request that no running flow has seen yet.
     ///
     /// # Errors

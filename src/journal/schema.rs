@@ -222,6 +222,10 @@ fn make_counts(connection: &Connection) -> Result<(), DatabaseError> {
 fn check(connection: &Connection, path: &Path) -> Result<i64, JournalError> {
     let read = |name| pragma(connection, name).map_err(|trouble| trouble.at(path));
     if read("application_id")? != APPLICATION {
+        // Its tables come in one transaction with its number.
+        if is_new(connection).is_ok_and(|is_new| is_new) {
+            return Err(JournalError::New { path: path.to_owned() });
+        }
         return Err(DatabaseError::Damaged("it is not a journal of flow".to_owned()).at(path));
     }
     match read("user_version")? {

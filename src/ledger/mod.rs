@@ -18,6 +18,7 @@
 //! | `mirror` | the rows at one commit, and their changes |
 //! | `thread` | the thread that keeps the mirror |
 //! | `plain` | the same rows counted afresh, without a running flow |
+//! | `reason_code` | codes of the reasons of destinations |
 //! | `snapshot` | the rows by their names, for people and programs |
 //! | `quantile` | times from their buckets |
 //! | `declared` | views that a site declares |
@@ -32,6 +33,7 @@ mod notice;
 mod open_request;
 mod plain;
 mod quantile;
+mod reason_code;
 mod row;
 mod sets;
 mod snapshot;
@@ -47,6 +49,7 @@ pub use names::{NameId, NameTable};
 pub use notice::LedgerNotice;
 pub use plain::plain_rows;
 pub use quantile::{TimeHistogram, histogram_of};
+pub use reason_code::{REASON_CODES, reason_code};
 pub use row::{RowCounts, TallyRow, ViewRow, WaitReason};
 pub use sets::{SetChange, SetDifference, SetViews};
 pub use snapshot::{

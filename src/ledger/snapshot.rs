@@ -9,6 +9,7 @@ use crate::journal::{AnswerKind, RequestState};
 
 use super::names::{NameId, NameTable};
 use super::quantile::{TimeHistogram, TimeQuantiles};
+use super::reason_code::reason_code;
 use super::row::{RowCounts, TallyRow, ViewRow, WaitReason};
 
 /// The views at one commit of the journal. Times are milliseconds of Unix time.
@@ -68,6 +69,8 @@ pub struct WaitSummary {
     pub name: String,
     /// The reason for which a destination takes nothing.
     pub because: String,
+    /// Its code, if it is one of a fixed set.
+    pub because_code: Option<&'static str>,
     pub requests: isize,
 }
 
@@ -78,6 +81,8 @@ pub struct WaitingRequest {
     pub reason: &'static str,
     pub name: String,
     pub because: String,
+    /// The code of `because`, if it is one of a fixed set.
+    pub because_code: Option<&'static str>,
     pub since_ms: i64,
     /// Whether runs of the step are under way; known only while flow runs.
     pub running: bool,
@@ -101,6 +106,8 @@ pub struct DestinationSummary {
     pub queued: isize,
     /// The reason for which it did not take a response at its last try.
     pub down: Option<String>,
+    /// Its code, if it is one of a fixed set.
+    pub down_code: Option<&'static str>,
     pub down_since_ms: Option<i64>,
     pub delivered: isize,
     pub not_delivered: isize,
@@ -239,14 +246,17 @@ impl SnapshotParts {
             ViewRow::WaitCount(dataflow, reason) => {
                 let (reason, name, because) = told(reason, names);
                 let dataflow = text(dataflow);
-                self.snapshot.waits.push(WaitSummary { dataflow, reason, name, because, requests: count });
+                let because_code = reason_code(&because);
+                let wait = WaitSummary { dataflow, reason, name, because, because_code, requests: count };
+                self.snapshot.waits.push(wait);
             }
             // The tally has the steps that have ended.
             ViewRow::StepEnded(dataflow, step) => drop(self.step(dataflow, step)),
             ViewRow::StepReady(dataflow, step) => self.step(dataflow, step).ready += count,
             ViewRow::Down(destination, reason, since_ms) => {
-                let entry = self.destination(destination);
-                (entry.down, entry.down_since_ms) = (Some(text(reason)), Some(since_ms));
+                let (entry, reason) = (self.destination(destination), text(reason));
+                (entry.down_code, entry.down_since_ms) = (reason_code(&reason), Some(since_ms));
+                entry.down = Some(reason);
             }
             ViewRow::Queued(destination) => self.destination(destination).queued += count,
             ViewRow::Tally(hour, dataflow, tally) => self.tally(hour, dataflow, tally, count),
@@ -398,6 +408,7 @@ impl SnapshotParts {
                 request: *request,
                 reason,
                 name,
+                because_code: reason_code(&because),
                 because,
                 since_ms: *since_ms,
                 running: key.is_some_and(|key| self.running.contains(&(*request, key))),

@@ -5,12 +5,14 @@ use std::sync::PoisonError;
 use hyper::{StatusCode, Uri};
 
 use crate::admission::{WishError, note_wish};
+use crate::engine::PausablePart;
 use crate::journal::{JournalReader, OperatorRequest};
 
 use super::answers::ActionNoted;
 use super::api::MonitorApi;
 use super::pausing::{self, PauseAction};
-use super::reply::{MonitorAnswer, answer, failed, parameter, refusal};
+use super::refusal_code::RefusalCode;
+use super::reply::{MonitorAnswer, answer, failed, parameter, refusal, worded_refusal};
 
 impl MonitorApi {
     /// Carries out what a path asks for.
@@ -26,12 +28,14 @@ impl MonitorApi {
     fn pause(&self, action: PauseAction, uri: &Uri, who: String) -> MonitorAnswer {
         let given = |name| parameter(uri, name);
         let part = pausing::named_part(given("dataflow"), given("step"), given("destination"));
-        let Some(part) = part.filter(|part| pausing::is_known(part, &self.mirror.snapshot())) else {
-            return refusal(StatusCode::NOT_FOUND, "there is no such dataflow, step or destination");
+        let is_known =
+            |part: &PausablePart| pausing::is_known(part, &self.mirror.snapshot(), &(self.local)());
+        let Some(part) = part.filter(is_known) else {
+            return refusal(StatusCode::NOT_FOUND, RefusalCode::NoPart);
         };
         match pausing::change(&self.state, action, part, who) {
             Ok(_) => self.done(action.name()),
-            Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+            Err(error) => worded_refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         }
     }
 
@@ -39,10 +43,8 @@ impl MonitorApi {
         let study = parameter(uri, "study").unwrap_or_default();
         match (self.complete_study)(&study, who) {
             Ok(true) => self.done("complete"),
-            Ok(false) => {
-                refusal(StatusCode::NOT_FOUND, "no such study is being received: it may be complete by now")
-            }
-            Err(error) => refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+            Ok(false) => refusal(StatusCode::NOT_FOUND, RefusalCode::NoStudy),
+            Err(error) => worded_refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         }
     }
 
@@ -58,11 +60,12 @@ impl MonitorApi {
         let order = order.and_then(|(number, action)| {
             Some((number.parse::<i64>().ok()?, OperatorRequest::named(action)?))
         });
-        let Some((number, action)) = order else { return refusal(StatusCode::NOT_FOUND, "no such action") };
+        let Some((number, action)) = order else {
+            return refusal(StatusCode::NOT_FOUND, RefusalCode::NoAction);
+        };
         let is_replay = action == OperatorRequest::Replay;
         if let Some(other) = self.replays.running().filter(|_| is_replay) {
-            let why = format!("request {other} is being run again: wait for its end");
-            return refusal(StatusCode::CONFLICT, &why);
+            return refusal(StatusCode::CONFLICT, RefusalCode::ReplayRunning(other));
         }
         let noted = || -> Result<Option<()>, WishError> {
             let reader = JournalReader::open(&self.state)?;
@@ -72,12 +75,12 @@ impl MonitorApi {
         match noted() {
             Ok(Some(())) => {
                 if is_replay && let Err(error) = self.replays.start(number, who) {
-                    return refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string());
+                    return worded_refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string());
                 }
                 answer(StatusCode::ACCEPTED, &ActionNoted { noted: action.name() })
             }
-            Ok(None) => refusal(StatusCode::NOT_FOUND, "there is no such request"),
-            Err(WishError::Pointless(why)) => refusal(StatusCode::CONFLICT, &format!("the request {why}")),
+            Ok(None) => refusal(StatusCode::NOT_FOUND, RefusalCode::NoRequest),
+            Err(WishError::Pointless(why)) => refusal(StatusCode::CONFLICT, RefusalCode::Pointless(why)),
             Err(WishError::Journal(error)) => failed(&error),
         }
     }

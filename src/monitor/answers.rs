@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::admission::PauseRecord;
 use crate::journal::{AnswerKind, RequestRow, RequestState};
-use crate::ledger::{LedgerSnapshot, WaitingRequest};
+use crate::ledger::{DestinationSummary, LedgerSnapshot, WaitingRequest};
 use crate::step::{Artifact, Digest};
 
 use super::graph::GraphStep;
@@ -29,6 +29,8 @@ pub struct Overview<'a> {
     pub state: String,
     /// The studies that are being received now.
     pub receiving: Vec<ReceivingStudy>,
+    /// The destinations on this machine, as the folder of responses, with the tries since flow was started.
+    pub local: Vec<DestinationSummary>,
     /// What operators have paused, in the order in which they did.
     pub paused: Vec<PauseRecord>,
 }
@@ -118,6 +120,9 @@ pub struct ActionNoted {
 #[derive(Serialize, JsonSchema)]
 pub struct RefusalReason<'a> {
     pub error: &'a str,
+    /// Its code, if it is one of a fixed set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<&'static str>,
 }
 
 impl RequestSummary {

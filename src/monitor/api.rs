@@ -12,13 +12,14 @@ use hyper::{HeaderMap, Method, Response, StatusCode, Uri};
 
 use crate::admission::{DataflowSelector, pause_records};
 use crate::journal::JournalReader;
-use crate::ledger::{LedgerMirror, LedgerSnapshot, ViewRow, WiringLookup};
+use crate::ledger::{DestinationSummary, LedgerMirror, LedgerSnapshot, ViewRow, WiringLookup};
 use crate::store::free_bytes;
 use crate::tls::CertificateNames;
 
 use super::access::{self, MonitorToken};
 use super::answers::{Overview, Readiness, ReceivingStudy, shown_name};
 use super::metrics::{StorageStatus, metrics_text};
+use super::refusal_code::RefusalCode;
 use super::replays::ReplayBoard;
 use super::reply::{JSON, MonitorAnswer, TEXT, asset, parameter, refusal, text, whole};
 use super::site::NameDisplay;
@@ -44,6 +45,8 @@ pub struct MonitorApi {
     pub wirings: Mutex<WiringLookup>,
     /// The studies that are being received now.
     pub receiving: Box<dyn Fn() -> Vec<ReceivingStudy> + Send + Sync>,
+    /// The destinations on this machine, with reasons in general words.
+    pub local: Box<dyn Fn() -> Vec<DestinationSummary> + Send + Sync>,
     /// Declares that a study is complete.
     pub complete_study: Box<CompleteStudy>,
     /// The choice of the dataflow for a request.
@@ -75,7 +78,7 @@ impl MonitorApi {
     pub fn answer(&self, method: &Method, uri: &Uri, headers: &HeaderMap, peer: &str) -> MonitorAnswer {
         let path = uri.path();
         if !access::is_direct(headers, self.certificate_names.as_ref()) {
-            return refusal(StatusCode::FORBIDDEN, "this address is not for other pages");
+            return refusal(StatusCode::FORBIDDEN, RefusalCode::OtherPage);
         }
         match (method, path) {
             (&Method::GET, "/health") => return self.health(),
@@ -83,7 +86,7 @@ impl MonitorApi {
             (&Method::GET, "/metrics") => {
                 // Counters that begin at 0 would look like events once the journal has been read.
                 if !self.mirror.read().is_complete {
-                    return refusal(StatusCode::SERVICE_UNAVAILABLE, "the journal is being read");
+                    return refusal(StatusCode::SERVICE_UNAVAILABLE, RefusalCode::NotRead);
                 }
                 let text = metrics_text(&self.mirror.snapshot(), self.storage());
                 return whole(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text);
@@ -100,11 +103,11 @@ impl MonitorApi {
         if let Some(token) = parameter(uri, "token").filter(|_| path == "/") {
             return match self.token.is(&token) {
                 true => self.enter(headers),
-                false => refusal(StatusCode::FORBIDDEN, "this is not the token"),
+                false => refusal(StatusCode::FORBIDDEN, RefusalCode::WrongToken),
             };
         }
         if !self.token.is_in(headers) {
-            return refusal(StatusCode::FORBIDDEN, "open the address that flow printed at its start");
+            return refusal(StatusCode::FORBIDDEN, RefusalCode::NoToken);
         }
         match (method, path) {
             (&Method::GET, "/") => asset(HTML, include_str!("page.html")),
@@ -118,7 +121,7 @@ impl MonitorApi {
             (&Method::GET, "/api/choice") => self.choice(uri),
             (&Method::GET, _) => self.part(path),
             (&Method::POST, _) if access::may_change(headers) => self.order(path, uri, peer),
-            _ => refusal(StatusCode::METHOD_NOT_ALLOWED, "this is not done here"),
+            _ => refusal(StatusCode::METHOD_NOT_ALLOWED, RefusalCode::NotDone),
         }
     }
 
@@ -193,6 +196,7 @@ impl MonitorApi {
             free_bytes_min: storage.free_bytes_min,
             state: self.state.display().to_string(),
             receiving: (self.receiving)(),
+            local: (self.local)(),
             paused: pause_records(&self.state).unwrap_or_default(),
         };
         let text = text(&overview);

@@ -12,7 +12,8 @@ use crate::site::{check_attribute, described_request};
 use crate::step::{Request, StepTable};
 
 use super::api::MonitorApi;
-use super::reply::{MonitorAnswer, answer, failed, parameter, parameters, refusal};
+use super::refusal_code::RefusalCode;
+use super::reply::{MonitorAnswer, answer, failed, parameter, parameters, refusal, worded_refusal};
 use super::site::NameDisplay;
 
 /// The rules by which requests go through dataflows now.
@@ -66,13 +67,13 @@ impl MonitorApi {
         let pairs: Vec<(String, String)> = parameters(uri).filter(|(_, value)| !value.is_empty()).collect();
         let table = StepTable::built_in();
         if let Err(why) = pairs.iter().try_for_each(|(name, _)| check_attribute(name, &table)) {
-            return refusal(StatusCode::BAD_REQUEST, &why);
+            return worded_refusal(StatusCode::BAD_REQUEST, &why);
         }
         answer(StatusCode::OK, &self.chosen(&described_request(pairs), NameDisplay::Shown, None))
     }
 
     fn choice_of(&self, number: &str) -> MonitorAnswer {
-        let missing = || refusal(StatusCode::NOT_FOUND, "there is no such request");
+        let missing = || refusal(StatusCode::NOT_FOUND, RefusalCode::NoRequest);
         let Ok(number) = number.parse() else { return missing() };
         let found = JournalReader::open(&self.state).and_then(|reader| {
             let row = reader.row(number)?;

@@ -10,6 +10,8 @@ use crate::journal::RequestHistory;
 use crate::step::Artifact;
 use crate::store::Store;
 
+use super::refusal_code::RefusalCode;
+
 /// The largest file that is served; larger ones are in the folder of responses.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
@@ -26,13 +28,10 @@ pub enum FileRefusal {
 
 impl FileRefusal {
     /// The status and the reason.
-    pub fn told(self) -> (StatusCode, &'static str) {
+    pub fn told(self) -> (StatusCode, RefusalCode) {
         match self {
-            FileRefusal::Missing => (StatusCode::NOT_FOUND, "the response has no such file"),
-            FileRefusal::TooLarge => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the file is too large for this page: see the folder of responses",
-            ),
+            FileRefusal::Missing => (StatusCode::NOT_FOUND, RefusalCode::NoFile),
+            FileRefusal::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, RefusalCode::FileTooLarge),
         }
     }
 }

@@ -13,7 +13,7 @@
 //! | `actions`, `pausing` | what the page does; pausing and resuming parts |
 //! | `replays` | requests that are run again, with what differs |
 //! | `answers`, `openapi` | the answers as types, and the document that describes them |
-//! | `reply` | the form of answers over HTTP |
+//! | `reply`, `refusal_code` | the form of answers over HTTP; why there is none |
 //! | `changes` | the rows of the views and every change after them, as events |
 //! | `access` | the token, and who may ask |
 //! | `files` | the files of a response |
@@ -35,6 +35,7 @@ mod metrics;
 mod openapi;
 mod pausing;
 mod records;
+mod refusal_code;
 mod replays;
 mod reply;
 mod requests;

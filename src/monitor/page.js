@@ -6,7 +6,8 @@ let overview = null, texts = {}, built = null, polls = null;
 // The parts of a text, with values in the places of names in braces. A value may be a node.
 const parts = (key, values = {}) => (texts[key] ?? key).split(/\{(\w+)\}/).map((part, i) => i % 2 ? values[part] ?? "" : part).flat().filter((part) => part !== "");
 const t = (key, values) => parts(key, values).join("");
-const counted = (key, count, values) => t(count === 1 && texts[key + ".one"] ? key + ".one" : key, { count, ...values });
+const countedParts = (key, count, values) => parts(count === 1 && texts[key + ".one"] ? key + ".one" : key, { count, ...values });
+const counted = (key, count, values) => countedParts(key, count, values).join("");
 // The word for a name of the API; a name that the table lacks stands for itself.
 const word = (group, name) => texts[group + "." + name] ?? String(name);
 
@@ -17,6 +18,11 @@ const make = (tag, attributes, ...inside) => {
   return element;
 };
 const span = (kind, ...inside) => make("span", { class: kind }, ...inside);
+// Words of flow, of a program or of a peer that the table lacks: they stay English, and say so to a reader that speaks.
+const raw = (text) => make("span", { lang: "en" }, text);
+// Why a destination takes nothing: by its code where the page speaks another language than the reason.
+const trouble = (code, text) => code && document.documentElement.lang !== "en" ? make("span", { title: text }, t("trouble." + code)) : raw(text);
+const why = (error) => texts["refusal." + error.code] ?? error.message;
 const pill = (kind, sign, text) => span("pill " + kind, (sign ? sign + " " : "") + text);
 const ago = (ms) => {
   if (!ms) return "";
@@ -46,7 +52,7 @@ const isPaused = (part) => overview.paused.some((one) => partQuery(one.paused) =
 const reason = (one, dataflow) => {
   if (one.reason === "lane" && isPaused({ dataflow })) return t("reason.dataflow_paused");
   if (one.reason === "step" && isPaused({ step: { dataflow, step: one.name } })) return t("reason.step_paused", { name: one.name });
-  return t("reason." + one.reason, { name: one.name }) + (one.because ? " – " + one.because : "");
+  return [t("reason." + one.reason, { name: one.name }), one.because ? [" – ", trouble(one.because_code, one.because)] : ""];
 };
 const waiting = (one, dataflow) => [reason(one, dataflow), one.running ? " " + t("waits.running") : "", one.next_ms ? " · " + t("waits.next", { time: clock(one.next_ms) }) : ""];
 const state = (one) => {
@@ -71,10 +77,17 @@ const pauseButton = (part) => {
   return button(key, path + partQuery(part), t(isPaused(part) ? "ask.resume" : "ask.pause", { name }), "small", t(key) + ": " + name);
 };
 
+// Those on this machine, as the folder of responses, come first: they are tried first.
+const destinations = () => [...overview.local.map((one) => ({ ...one, isLocal: true })), ...overview.snapshot.destinations];
+function showDestinations() {
+  const count = (one, number) => one.isLocal ? make("span", { title: t("destination.since_start") }, whole(number) + "*") : number;
+  const row = (one) => [one.name, one.down ? [pill("bad", "✗", t("destination.down", { since: ago(one.down_since_ms) })), " ", trouble(one.down_code, one.down)] : pill("good", "✓", t("destination.up")), one.queued, count(one, one.delivered), count(one, one.not_delivered), pauseButton({ destination: one.name })];
+  return section("destinations", [table(["head.name", "head.state", n("head.waiting"), n("head.delivered"), n("head.failed_tries"), ""], destinations().map(row)), overview.local.length ? make("p", { class: "soft" }, "* " + t("destination.since_start")) : null]);
+}
 function troubles() {
   const list = [], snapshot = overview.snapshot;
   if (!overview.is_complete) list.push(t("wrong.journal"));
-  for (const one of snapshot.destinations) if (one.down && one.queued) list.push(counted("wrong.destination", one.queued, { name: one.name, since: ago(one.down_since_ms), why: one.down }));
+  for (const one of destinations()) if (one.down && one.queued) list.push(countedParts("wrong.destination", one.queued, { name: one.name, since: ago(one.down_since_ms), why: trouble(one.down_code, one.down) }));
   const undelivered = standing((one) => one.state === "undelivered");
   if (undelivered) list.push([counted("wrong.undelivered", undelivered), " ", make("a", { href: "#requests?state=undelivered" }, t("show"))]);
   if (overview.free_bytes < overview.free_bytes_min) list.push(t("wrong.disk"));
@@ -91,9 +104,9 @@ function showOverview() {
     button("action.complete", "/api/complete?" + new URLSearchParams({ study: one.study_instance_uid }), counted("ask.complete", one.instances, { study: one.study_instance_uid }), "small", t("action.complete") + ": " + one.study_instance_uid)]))));
   if (snapshot.waits.length) view.push(section("waits", table(["head.waits", "head.dataflow", n("head.requests")], snapshot.waits.slice(0, 20).map((one) => [reason(one, one.dataflow), one.dataflow, one.requests]))));
   if (snapshot.waiting.length) view.push(section("waiting", table(["head.request", "head.waits", n("head.since")], snapshot.waiting.slice(0, 15).map((one) => [link(one.request, name(one.request)), waiting(one, (snapshot.oldest.find((old) => old.request === one.request) || {}).dataflow), ago(one.since_ms)]))));
-  if (snapshot.destinations.length) view.push(section("destinations", table(["head.name", "head.state", n("head.waiting"), n("head.delivered"), n("head.failed_tries"), ""], snapshot.destinations.map((one) => [one.name, one.down ? [pill("bad", "✗", t("destination.down", { since: ago(one.down_since_ms) })), " " + one.down] : pill("good", "✓", t("destination.up")), one.queued, one.delivered, one.not_delivered, pauseButton({ destination: one.name })]))));
+  if (destinations().length) view.push(showDestinations());
   if (snapshot.sources.length) view.push(section("sources", table(["head.source", "head.dataflow", n("head.accepted_so_far"), n("head.unanswered")], snapshot.sources.map((one) => [one.source, one.dataflow, one.accepted, snapshot.open.filter((open) => open.source === one.source && open.dataflow === one.dataflow).reduce((sum, open) => sum + open.requests, 0)]))));
-  if (snapshot.faults.length) view.push(section("faults", table(["head.reason", "head.step", n("head.times")], snapshot.faults.slice(0, 10).map((one) => [one.reason, one.dataflow + " / " + one.step, one.count]))));
+  if (snapshot.faults.length) view.push(section("faults", table(["head.reason", "head.step", n("head.times")], snapshot.faults.slice(0, 10).map((one) => [[word("fault", one.kind), ": ", raw(one.reason)], one.dataflow + " / " + one.step, one.count]))));
   const hours = snapshot.hours.slice(0, 24).reverse(), most = Math.max(1, ...hours.map((one) => one.answered)), told = (one) => t("hours.one_hour", { time: clock(one.begin_ms), answered: whole(one.answered), failed: whole(one.failed) });
   if (hours.length) view.push(section("hours", [make("div", { class: "bars", role: "img", "aria-label": hours.map(told).join("; ") }, hours.map((one) => { const bar = make("i", { title: told(one) }); bar.style.height = 100 * one.answered / most + "%"; return bar; })), make("p", { class: "soft" }, counted("hours.last", hours.length, { most: whole(most) }))]));
   for (const declared of new Set(snapshot.declared.map((one) => one.view))) view.push(titled(declared, table(["head.for", n("head.count"), n("head.seconds"), n("head.median"), n("head.slowest")], snapshot.declared.filter((one) => one.view === declared).slice(0, 50).map((one) => [one.key.filter((key) => key).join(" / "), one.count, one.seconds ? decimal(one.seconds, 1) : "", one.times ? seconds(one.times.p50) : "", one.times ? seconds(one.times.p99) : ""]))));
@@ -108,7 +121,7 @@ function showSteps() {
 }
 async function ask(path, options) {
   const answer = await fetch(path, options), body = await answer.json();
-  if (!answer.ok) throw new Error(body.error || answer.status);
+  if (!answer.ok) throw Object.assign(new Error(body.error || answer.status), { code: body.code });
   return body;
 }
 async function showRequests(query) {
@@ -129,12 +142,12 @@ async function showRequests(query) {
     requests.length < 100 ? null : make("p", {}, make("a", { href: "#requests?" + new URLSearchParams({ text: given.get("text") || "", state: given.get("state") || "", below: requests.at(-1).number }) }, t("search.older")))], place);
 }
 const RECORDS = {
-  run: (what) => what.outcome === "failed" ? span("bad-text", "✗ " + t("record.failed", { step: what.step, why: what.reason }) + (what.remedy ? " – " + what.remedy : "")) : [what.outcome === "done" ? "✓ " : "– ", what.more ? t("record.many", { step: what.step, count: whole(what.more) }) : what.step + (what.item === null ? "" : " " + t("record.item", { number: what.item + 1 })) + " " + word("run", what.outcome), what.outputs.length && !what.more ? ": " + what.outputs.join(", ") : ""],
+  run: (what) => what.outcome === "failed" ? span("bad-text", "✗ ", parts("record.failed", { step: what.step, why: [word("fault", what.fault), ": ", raw(what.reason)] }), what.remedy ? [" – ", raw(what.remedy)] : "") : [what.outcome === "done" ? "✓ " : "– ", what.more ? t("record.many", { step: what.step, count: whole(what.more) }) : what.step + (what.item === null ? "" : " " + t("record.item", { number: what.item + 1 })) + " " + word("run", what.outcome), what.outputs.length && !what.more ? ": " + what.outputs.join(", ") : ""],
   asked: (what) => what.who ? t("record.asked", { what: word("asked", what.asked), who: what.who }) : word("asked", what.asked),
   responded: (what) => t("record.responded", { verdict: word("verdict", what.verdict) }) + (what.files.length ? ": " + what.files.join(", ") : ""),
   interim: (what) => t("record.interim", { verdict: word("verdict", what.verdict) }) + (what.files.length ? ": " + what.files.join(", ") : ""),
-  delivered: (what) => what.complete ? "✓ " + t("record.delivered", { name: what.destination }) : span("bad-text", "✗ " + t("record.refused", { name: what.destination }) + ((what.detail || {}).trouble ? ": " + what.detail.trouble : "")),
-  sent: (what) => t("record.sent", { name: what.destination }) + ": " + ((what.detail || {}).name || "") + " " + ((what.detail || {}).answer || ""),
+  delivered: (what) => what.complete ? "✓ " + t("record.delivered", { name: what.destination }) : span("bad-text", "✗ " + t("record.refused", { name: what.destination }), (what.detail || {}).trouble ? [": ", trouble(what.code, what.detail.trouble)] : ""),
+  sent: (what) => [t("record.sent", { name: what.destination }) + ": " + ((what.detail || {}).name || "") + " ", raw((what.detail || {}).answer || "")],
   accepted: (what) => counted("record.accepted", what.items, { dataflow: what.dataflow }) + (what.completed_by ? " · " + t("record.completed_by", { who: what.completed_by }) : ""),
   late: (what) => counted("record.late", what.items),
 };
@@ -162,10 +175,10 @@ async function showRequest(number) {
 // What a replay has found, step by step.
 function showReplay({ state, who, began_ms, steps, conclusion, error }) {
   const differs = (one) => one.identical < one.runs, same = conclusion && conclusion.identical === conclusion.steps && !conclusion.others.length;
-  const verdict = state === "running" ? pill("run", "▶", counted("replay.running", steps.length)) : state === "failed" ? [pill("bad", "✗", t("replay.failed")), " " + (error || "")] : same ? pill("good", "✓", counted("replay.same", conclusion.steps)) : pill("warn", "≠", t("replay.differs", { identical: conclusion.identical, steps: conclusion.steps }));
-  const difference = (one) => make("li", {}, (one.item ? one.item + ": " : "") + (one.what || t("replay.hidden")), one.parts && one.parts.length ? make("pre", {}, one.parts.join("\n")) : null);
+  const verdict = state === "running" ? pill("run", "▶", counted("replay.running", steps.length)) : state === "failed" ? [pill("bad", "✗", t("replay.failed")), " ", raw(error || "")] : same ? pill("good", "✓", counted("replay.same", conclusion.steps)) : pill("warn", "≠", t("replay.differs", { identical: conclusion.identical, steps: conclusion.steps }));
+  const difference = (one) => make("li", {}, one.item ? one.item + ": " : "", one.what ? raw(one.what) : t("replay.hidden"), one.parts && one.parts.length ? make("pre", { lang: "en" }, one.parts.join("\n")) : null);
   return section("replay", [make("p", {}, verdict, " ", span("soft", t("replay.by", { who, time: clock(began_ms) }))),
-    conclusion ? make("ul", {}, conclusion.others.map((other) => make("li", {}, other))) : null,
+    conclusion ? make("ul", {}, conclusion.others.map((other) => make("li", {}, raw(other)))) : null,
     steps.length ? table(["head.step", "head.compared", n("head.runs"), n("head.took")], steps.map((one) => [one.step, differs(one) ? [pill("warn", "≠", t("replay.step_differs", { identical: one.identical, runs: one.runs })), make("ul", {}, one.differences.slice(0, 5).map(difference))] : pill("good", "✓", t("replay.step_same")), one.runs, seconds(one.took_us / 1e6)])) : null,
     make("p", { class: "soft" }, t("replay.more"))], same || state === "running" ? null : "warn");
 }
@@ -213,8 +226,8 @@ async function showRules(query) {
   const given = [...new URLSearchParams(query)], { rules, dataflows, attributes } = await ask("/api/rules");
   if (location.hash.slice(1) !== "rules" + (query ? "?" + query : "")) return;
   const request = (given.find(([name]) => name === "request") || [])[1], pairs = given.filter(([name]) => name !== "request");
-  let choice = null, why = "";
-  if (given.length) try { choice = await ask("/api/choice?" + query); } catch (error) { why = error.message; }
+  let choice = null, refused = "";
+  if (given.length) try { choice = await ask("/api/choice?" + query); } catch (error) { refused = why(error); }
   const rows = make("div", {}), pair = ([name, value]) => {
     const kind = make("select", { "aria-label": t("rules.attribute") }, attributes.map((one) => make("option", { value: one.name, title: one.about, selected: one.name === (name || "modality") ? "" : null }, one.name)));
     const gone = make("button", { type: "button", "aria-label": t("rules.less") }, "✕"), row = make("div", { class: "pair" }, kind, make("input", { "aria-label": t("rules.value"), placeholder: t("rules.value"), value }), gone);
@@ -229,14 +242,14 @@ async function showRules(query) {
   byNumber.addEventListener("submit", (event) => { event.preventDefault(); location.hash = "rules?request=" + encodeURIComponent(number.value.trim()); });
   draw([
     section("rules.which", [make("h3", {}, t("rules.by_attributes")), byAttributes, make("h3", {}, t("rules.by_request")), byNumber]),
-    why ? section("rules.answer", make("p", {}, why), "bad") : choice ? section("rules.answer", showChoice(choice, rules), "good") : null,
-    section("rules", rules.length ? table(["head.rule", "head.when", "head.dataflow", "head.customer", "head.priority", n("head.line")], rules.map((one, i) => [i + 1, one.when || t("rules.all_others"), one.dataflow, one.customer || "", one.priority ? word("priority", one.priority) : "", one.line]), choice ? choice.rule : null) : make("p", {}, t("rules.none", { dataflow: dataflows.join(", ") })))].filter((part) => part));
+    refused ? section("rules.answer", make("p", {}, refused), "bad") : choice ? section("rules.answer", showChoice(choice, rules), "good") : null,
+    section("rules", rules.length ? table(["head.rule", "head.when", "head.dataflow", "head.customer", "head.priority", n("head.line")], rules.map((one, i) => [i + 1, one.when ? raw(one.when) : t("rules.all_others"), one.dataflow, one.customer || "", one.priority ? word("priority", one.priority) : "", one.line]), choice ? choice.rule : null) : make("p", {}, t("rules.none", { dataflow: dataflows.join(", ") })))].filter((part) => part));
   built = location.hash;
 }
 function showChoice({ dataflow, priority, rule, attributes, was }, rules) {
   const fact = (key, value) => make("div", {}, make("dt", {}, t(key)), make("dd", {}, value)), matched = rules[rule], told = Object.entries(attributes).map(([name, value]) => name + "=" + value).join(" · ");
   return [make("p", {}, parts("rules.goes", { dataflow: make("b", {}, dataflow) }), was && was !== dataflow ? [" ", pill("warn", "≠", t("rules.was", { dataflow: was }))] : ""),
-    make("dl", { class: "facts" }, matched ? fact("head.rule", (matched.when ? rule + 1 + ": " + matched.when : t("rules.all_others")) + " · " + t("rules.line", { line: matched.line })) : null, matched && matched.customer ? fact("head.customer", matched.customer) : null, fact("head.priority", word("priority", priority))),
+    make("dl", { class: "facts" }, matched ? fact("head.rule", [matched.when ? [rule + 1 + ": ", raw(matched.when)] : t("rules.all_others"), " · " + t("rules.line", { line: matched.line })]) : null, matched && matched.customer ? fact("head.customer", matched.customer) : null, fact("head.priority", word("priority", priority))),
     told ? make("p", { class: "soft" }, told) : null];
 }
 async function confirmed(path, question, label, isDanger) {
@@ -248,7 +261,7 @@ async function confirmed(path, question, label, isDanger) {
   dialog.showModal();
   await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
   if (dialog.returnValue !== "yes") return;
-  try { await ask(path, { method: "POST" }); tell(t("noted", { action: label })); overview = await ask("/api/overview"); show(); } catch (error) { tell(t("refused", { action: label, why: error.message })); }
+  try { await ask(path, { method: "POST" }); tell(t("noted", { action: label })); overview = await ask("/api/overview"); show(); } catch (error) { tell(t("refused", { action: label, why: why(error) })); }
 }
 let silence = null;
 function tell(text) { said.textContent = text; clearTimeout(silence); silence = setTimeout(() => { said.textContent = ""; }, 8000); }
@@ -273,7 +286,7 @@ async function show() {
     else if (view === "rules") await showRules(query || "");
     else if (view === "steps") showSteps();
     else showOverview();
-  } catch (error) { tell(error.message); }
+  } catch (error) { tell(why(error)); }
 }
 // The page is drawn again a moment after something has changed; more seldom while its reader has something of it in focus.
 let waits = null;

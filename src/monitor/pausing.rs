@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::admission::{PauseRecord, pause_part, resume_part};
 use crate::engine::PausablePart;
-use crate::ledger::LedgerSnapshot;
+use crate::ledger::{DestinationSummary, LedgerSnapshot};
 
 /// The part that these parameters name.
 pub fn named_part(
@@ -22,8 +22,8 @@ pub fn named_part(
     }
 }
 
-/// Whether the views name the part: what is not there cannot be paused by mistake.
-pub fn is_known(part: &PausablePart, views: &LedgerSnapshot) -> bool {
+/// Whether the views or the destinations on this machine name the part: what is not there cannot be paused by mistake.
+pub fn is_known(part: &PausablePart, views: &LedgerSnapshot, local: &[DestinationSummary]) -> bool {
     match part {
         PausablePart::Dataflow(name) => {
             views.sources.iter().any(|one| one.dataflow == *name)
@@ -32,7 +32,9 @@ pub fn is_known(part: &PausablePart, views: &LedgerSnapshot) -> bool {
         PausablePart::Step { dataflow, step } => {
             views.steps.iter().any(|one| one.dataflow == *dataflow && one.step == *step)
         }
-        PausablePart::Destination(name) => views.destinations.iter().any(|one| one.name == *name),
+        PausablePart::Destination(name) => {
+            views.destinations.iter().chain(local).any(|one| one.name == *name)
+        }
     }
 }
 

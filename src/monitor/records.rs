@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::journal::{JournalEntry, general_fault};
+use crate::journal::{JournalEntry, general, general_fault};
+use crate::ledger::reason_code;
 use crate::step::{Fault, FaultOrigin, Outcome};
 
 use super::site::NameDisplay;
@@ -11,15 +12,15 @@ use super::site::NameDisplay;
 pub fn told(entry: &JournalEntry, names: NameDisplay) -> Value {
     match entry {
         JournalEntry::Run(run) => {
-            let (outcome, (reason, remedy)) = match &run.outcome {
-                Outcome::Done => ("done", Default::default()),
-                Outcome::Failed(fault) => ("failed", shown_fault(fault, names)),
-                Outcome::Skipped { .. } => ("skipped", Default::default()),
+            let (outcome, fault, (reason, remedy)) = match &run.outcome {
+                Outcome::Done => ("done", None, Default::default()),
+                Outcome::Failed(fault) => ("failed", Some(fault.kind.name()), shown_fault(fault, names)),
+                Outcome::Skipped { .. } => ("skipped", None, Default::default()),
             };
             let outputs: Vec<&str> = run.outputs.iter().map(|output| output.name.as_str()).collect();
             let inputs: Vec<&String> = run.inputs.keys().collect();
-            json!({"step": run.step, "item": run.item, "outcome": outcome, "reason": reason, "remedy": remedy,
-                "took_us": run.took_us, "inputs": inputs, "outputs": outputs})
+            json!({"step": run.step, "item": run.item, "outcome": outcome, "fault": fault, "reason": reason,
+                "remedy": remedy, "took_us": run.took_us, "inputs": inputs, "outputs": outputs})
         }
         JournalEntry::Accepted { dataflow, request, .. } => {
             let completed_by = request.attribute("completed_by");
@@ -33,7 +34,10 @@ pub fn told(entry: &JournalEntry, names: NameDisplay) -> Value {
             json!({"verdict": response.verdict.name(), "files": files})
         }
         JournalEntry::Delivered { destination, complete, detail, .. } => {
-            json!({"destination": destination, "complete": complete, "detail": shown_detail(detail, names)})
+            let trouble = detail["trouble"].as_str().map(general);
+            let code = trouble.and_then(|trouble| reason_code(&trouble));
+            json!({"destination": destination, "complete": complete, "code": code,
+                "detail": shown_detail(detail, names)})
         }
         JournalEntry::Sent { destination, detail, .. } => {
             json!({"destination": destination, "detail": shown_detail(detail, names)})

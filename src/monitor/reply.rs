@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::journal::JournalError;
 
 use super::answers::RefusalReason;
+use super::refusal_code::RefusalCode;
 
 /// An answer: bytes, or events as they come.
 pub enum MonitorAnswer {
@@ -48,8 +49,13 @@ pub fn asset(kind: &'static str, text: &str) -> MonitorAnswer {
     whole(StatusCode::OK, kind, text.to_owned())
 }
 
-pub fn refusal(status: StatusCode, why: &str) -> MonitorAnswer {
-    answer(status, &RefusalReason { error: why })
+pub fn refusal(status: StatusCode, code: RefusalCode) -> MonitorAnswer {
+    answer(status, &RefusalReason { error: &code.text(), code: Some(code.code()) })
+}
+
+/// A refusal in words that no page can translate.
+pub fn worded_refusal(status: StatusCode, why: &str) -> MonitorAnswer {
+    answer(status, &RefusalReason { error: why, code: None })
 }
 
 pub fn answer(status: StatusCode, value: &impl Serialize) -> MonitorAnswer {
@@ -61,7 +67,7 @@ pub fn text(value: &impl Serialize) -> String {
 }
 
 pub fn failed(error: &JournalError) -> MonitorAnswer {
-    refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())
+    worded_refusal(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string())
 }
 
 pub fn whole(status: StatusCode, kind: &'static str, body: String) -> MonitorAnswer {

@@ -14,6 +14,7 @@ use super::api::MonitorApi;
 use super::files::response_file;
 use super::graph::{GraphStep, step_graph};
 use super::records::told;
+use super::refusal_code::RefusalCode;
 use super::reply::{MonitorAnswer, answer, failed, parameter, refusal};
 use super::site::NameDisplay;
 
@@ -58,13 +59,13 @@ impl MonitorApi {
             (Ok(number), Some(None)) if below == Some("replay") => {
                 answer(StatusCode::OK, &self.replays.of(number, self.names))
             }
-            _ => refusal(StatusCode::NOT_FOUND, "there is nothing here"),
+            _ => refusal(StatusCode::NOT_FOUND, RefusalCode::NothingHere),
         }
     }
 
     fn file(&self, number: i64, name: &str) -> MonitorAnswer {
         if self.names == NameDisplay::Hidden {
-            return refusal(StatusCode::FORBIDDEN, "names are hidden here, and files may have some");
+            return refusal(StatusCode::FORBIDDEN, RefusalCode::NamesHidden);
         }
         let history = JournalReader::open(&self.state).and_then(|reader| match reader.row(number)? {
             Some(_) => reader.history(number).map(Some),
@@ -75,11 +76,11 @@ impl MonitorApi {
             Ok(Some(history)) => match response_file(&self.state, &history, &name) {
                 Ok(answer) => MonitorAnswer::Whole(answer),
                 Err(refused) => {
-                    let (status, why) = refused.told();
-                    refusal(status, why)
+                    let (status, code) = refused.told();
+                    refusal(status, code)
                 }
             },
-            Ok(None) => refusal(StatusCode::NOT_FOUND, "there is no such request"),
+            Ok(None) => refusal(StatusCode::NOT_FOUND, RefusalCode::NoRequest),
             Err(error) => failed(&error),
         }
     }
@@ -104,7 +105,7 @@ impl MonitorApi {
         };
         match read() {
             Ok(Some(detail)) => answer(StatusCode::OK, &detail),
-            Ok(None) => refusal(StatusCode::NOT_FOUND, "there is no such request"),
+            Ok(None) => refusal(StatusCode::NOT_FOUND, RefusalCode::NoRequest),
             Err(error) => failed(&error),
         }
     }

@@ -36,6 +36,11 @@ fn language(accepted: Option<&str>) -> &str {
 mod tests {
     use std::collections::BTreeSet;
 
+    use crate::admission::PointlessReason;
+    use crate::ledger::REASON_CODES;
+    use crate::monitor::refusal_code::RefusalCode;
+    use crate::step::FaultKind;
+
     use super::*;
 
     #[test]
@@ -69,6 +74,21 @@ mod tests {
                 assert!(!text.is_empty(), "{language}: {key}");
                 assert_eq!(places(text), places(&english[key]), "{language}: {key}");
             }
+        }
+    }
+
+    /// The page looks them up by codes of the API.
+    #[test]
+    fn every_code_has_a_text() {
+        let pointless = PointlessReason::ALL.into_iter().map(RefusalCode::Pointless);
+        let refusals: Vec<&str> =
+            RefusalCode::ALL.into_iter().chain(pointless).map(RefusalCode::code).collect();
+        let troubles: Vec<&str> = REASON_CODES.iter().map(|(code, _)| *code).collect();
+        let faults: Vec<&str> = FaultKind::ALL.into_iter().map(FaultKind::name).collect();
+        for (group, codes) in [("refusal.", refusals), ("trouble.", troubles), ("fault.", faults)] {
+            let codes: BTreeSet<String> = codes.iter().map(|code| format!("{group}{code}")).collect();
+            let texts = TEXTS[USUAL].keys().filter(|key| key.starts_with(group)).cloned().collect();
+            assert_eq!(codes, texts);
         }
     }
 

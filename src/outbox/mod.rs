@@ -11,12 +11,15 @@
 //! | `forward` | one try to deliver a response to a destination |
 //! | `response_delivery` | a response on its way to all destinations |
 //! | `queue` | the queue and the threads of one destination |
+//! | `local_state`, `local_destinations` | how the destinations on this machine stand |
 //! | `policy`, `window`, `clock` | when it is tried |
 
 mod clock;
 mod context;
 mod event;
 mod forward;
+mod local_destinations;
+mod local_state;
 mod policy;
 mod queue;
 mod response_delivery;
@@ -25,6 +28,8 @@ mod window;
 pub use clock::DeliveryClock;
 pub use event::{OutboxEvent, OutboxObserver};
 pub use forward::DestinationService;
+pub use local_destinations::LocalDestinations;
+pub use local_state::LocalDestinationState;
 pub use policy::DeliveryPolicy;
 pub use window::DeliveryWindow;
 
@@ -97,6 +102,12 @@ impl Outbox {
     /// The folder of the response to a request, if there is one on this machine.
     pub fn place(&self, request: &Request) -> Option<PathBuf> {
         self.context.local().find_map(|(_, local)| local.place(request))
+    }
+
+    /// A view of the destinations on this machine.
+    pub fn local_destinations(&self) -> LocalDestinations {
+        let local = self.queues.iter().filter(|queue| queue.reach() == DestinationReach::Local);
+        LocalDestinations(local.map(DestinationQueue::shared).collect())
     }
 
     /// Begins the next attempt for the response to a request at once.

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use crate::step::Digest;
 
 use super::context::OutboxContext;
 use super::forward::DeliveryAttempt;
+use super::local_state::{DeliveryCounts, LocalDestinationState};
 use super::policy::NextAttempt;
 use super::response_delivery::ResponseDelivery;
 use super::{DestinationService, OutboxEvent};
@@ -22,7 +23,8 @@ pub struct DestinationQueue {
     threads: Vec<JoinHandle<()>>,
 }
 
-struct QueueShared {
+/// The part of a queue that its threads share.
+pub(super) struct QueueShared {
     /// The destination's position in the list of destinations, and its name.
     index: usize,
     name: String,
@@ -43,6 +45,7 @@ struct QueueState {
     /// Whether flow is stopping: only quick attempts are still made.
     closing: bool,
     ended: bool,
+    counts: DeliveryCounts,
 }
 
 /// A response that waits for an attempt.
@@ -96,6 +99,11 @@ impl DestinationQueue {
 
     pub fn reach(&self) -> DestinationReach {
         self.counter.forward.destination.reach()
+    }
+
+    /// The shared part, for whoever looks at it.
+    pub(super) fn shared(&self) -> Weak<QueueShared> {
+        Arc::downgrade(&self.counter)
     }
 
     /// Adds a response at the end of the queue.
@@ -169,6 +177,20 @@ impl QueueShared {
         QueuedDelivery { response_delivery, delivery, number, due, begun, fruitless, pace }
     }
 
+    /// The state as a destination on this machine.
+    pub(super) fn local_state(&self) -> LocalDestinationState {
+        let line = self.lock();
+        let (trouble, trouble_since) = line.counts.trouble.clone().unzip();
+        LocalDestinationState {
+            name: self.forward.alias.clone().unwrap_or_else(|| self.name.clone()),
+            queued: line.waiting.len() + line.busy.len(),
+            delivered: line.counts.delivered,
+            not_delivered: line.counts.not_delivered,
+            trouble,
+            trouble_since,
+        }
+    }
+
     fn serve(&self) {
         while let Some(job) = self.next() {
             let request = job.request();
@@ -236,6 +258,7 @@ impl QueueShared {
         let begun = self.context.clock.now();
         job.begun.get_or_insert(begun);
         let tried = self.try_once(&mut job);
+        self.count(&job.delivery);
         let now = self.context.clock.now();
         job.response_delivery.report(&self.context, self.index, &job.delivery);
         if tried.trouble == Some(DeliveryErrorKind::Absent) {
@@ -247,6 +270,12 @@ impl QueueShared {
             return self.leave(&job);
         }
         self.again(job, now);
+    }
+
+    fn count(&self, delivery: &DeliveryRecord) {
+        let result = if delivery.complete { Ok(()) } else { Err(delivery.told()) };
+        let wall = self.context.clock.wall();
+        self.lock().counts.note(result, wall);
     }
 
     fn try_once(&self, job: &mut QueuedDelivery) -> DeliveryAttempt {

@@ -55,6 +55,7 @@ impl Served {
             names,
             wirings: Mutex::new(Box::new(wiring)),
             receiving: Box::new(Vec::new),
+            local: Box::new(Vec::new),
             complete_study: Box::new(|study, _| Ok(study == "1.2.3")),
             dataflows: DataflowSelector::only(dataflow),
             replays: ReplayBoard::new(Arc::new(|_, _, _| Err("nothing is recorded".to_owned()))),

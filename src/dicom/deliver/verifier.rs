@@ -1,10 +1,11 @@
 //! Verification that objects are safe at a peer: by storage commitment, by query, or over the web.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::dicom::verify::{self, VerifiedObjects};
+use crate::dicom::wire::peer_error::PeerError;
 use crate::dicom::{DicomObject, DimseNode, OutcomeChannel, PeerAddress, RequestedCommitments};
 
 /// A function that finds out which of the objects that a peer has accepted are safe there. An object that is
@@ -40,13 +41,25 @@ pub fn by_commitment(node: &DimseNode, commitments: Option<Arc<RequestedCommitme
     })
 }
 
-/// A verifier that queries the peer for the objects (C-FIND, QIDO-RS).
+/// A verifier that queries the peer for the objects (C-FIND, QIDO-RS). A peer that answers no queries is logged
+/// once.
 pub fn by_query(peer: &PeerAddress) -> ObjectVerifier {
-    let peer = peer.clone();
+    let (peer, is_told) = (peer.clone(), AtomicBool::new(false));
     Arc::new(move |objects| {
-        let found = verify::found(&peer, objects);
+        let found = verify::found(&peer, objects, &mut |error| tell_unanswered(error, &is_told));
         Ok(findings(objects, found.map_err(|error| error.advice())?))
     })
+}
+
+fn tell_unanswered(error: &PeerError, is_told: &AtomicBool) {
+    if !is_told.swap(true, Ordering::Relaxed) {
+        let PeerError { peer, cause, .. } = error;
+        tracing::warn!(
+            "{peer} answers no queries: {cause}. What it takes counts as stored, and is not looked up there; \
+             {}",
+            verify::QUERY_HINT
+        );
+    }
 }
 
 /// The results in the order of the objects.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
@@ -16,6 +16,8 @@ use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 
 use crate::dicom_file::content::FileContent;
+use crate::dicom_file::encoding::DEFLATED;
+use crate::dicom_file::part10::FileMeta;
 use crate::imaging::{HeaderElements, Part10File, PixelData, decoded};
 use crate::step::Digest;
 
@@ -174,6 +176,8 @@ fn compare(before: &[u8], after: &[u8]) -> BTreeSet<ContentDifference> {
     if contents[0].digest == contents[1].digest {
         return BTreeSet::new();
     }
+    // Held before one of them is inflated: whoever holds inflated data must not wait for those who compare.
+    let alone_with_them = [before, after].into_iter().any(is_deflated).then(alone);
     let (Ok(first), Ok(second)) = (Part10File::open(before), Part10File::open(after)) else {
         return unknown_differences();
     };
@@ -192,7 +196,7 @@ fn compare(before: &[u8], after: &[u8]) -> BTreeSet<ContentDifference> {
         {
             one == other
         }
-        _ => have_same_pixels([&first, &second], [before, after]),
+        _ => have_same_pixels([&first, &second], [before, after], &alone_with_them),
     };
     if !are_same {
         differences.insert(ContentDifference::Pixels);
@@ -209,8 +213,17 @@ fn trimmed(value: &[u8]) -> &[u8] {
     value.trim_ascii_end().strip_suffix(b"\0").unwrap_or(value.trim_ascii_end())
 }
 
-/// One comparison of compressed pixels at a time: each holds both images in memory.
+/// One comparison of compressed pixels, or of deflated files, at a time: each holds both images in memory.
 static DECODING: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    DECODING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn is_deflated(file: &[u8]) -> bool {
+    FileMeta::read(file).is_some_and(|meta| meta.head.transfer_syntax_uid == DEFLATED)
+}
+
 /// The largest decoded size, in bytes, of images that are compared. Larger ones count as different.
 const COMPARED_BYTES_MOST: u64 = 256 << 20;
 
@@ -222,7 +235,12 @@ fn decoded_bytes(elements: &HeaderElements) -> u64 {
 }
 
 /// Whether the pixels are equal. Pixels under different compressions are decoded for that.
-fn have_same_pixels(elements: [&HeaderElements; 2], files: [&[u8]; 2]) -> bool {
+/// `held` is the lock of a comparison, if it has been taken.
+fn have_same_pixels(
+    elements: [&HeaderElements; 2],
+    files: [&[u8]; 2],
+    held: &Option<MutexGuard<'static, ()>>,
+) -> bool {
     match elements.map(|one| one.pixels) {
         [None, None] => true,
         [Some(PixelData::Native(one)), Some(PixelData::Native(other))] => one.bytes == other.bytes,
@@ -230,7 +248,7 @@ fn have_same_pixels(elements: [&HeaderElements; 2], files: [&[u8]; 2]) -> bool {
             if elements.iter().any(|one| decoded_bytes(one) > COMPARED_BYTES_MOST) {
                 return false;
             }
-            let _alone = DECODING.lock().unwrap_or_else(PoisonError::into_inner);
+            let _alone = held.is_none().then(alone);
             match files.map(decoded) {
                 [Ok(one), Ok(other)] => one.bytes == other.bytes,
                 _ => false,

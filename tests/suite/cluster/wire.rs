@@ -4,9 +4,11 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::ClusterScene;
+use crate::support::peers::until;
 
 /// A proxy to an address that turns a bit in both directions after each so many bytes. Returns its address, and the
 /// number of bits that it has turned.
@@ -68,6 +70,45 @@ fn a_bit_that_is_changed_on_the_wire_costs_a_connection_and_no_request() {
     drop(second);
 }
 
+/// Goes on sending a byte now and then, and comes again when it is cut off; `dripped` counts the bytes.
+fn drip(address: &str, dripped: &AtomicUsize, ends: &AtomicBool) {
+    while !ends.load(Ordering::Relaxed) {
+        let Ok(mut stream) = TcpStream::connect(address) else { continue };
+        // The head of a long message, of which nothing more comes soon.
+        while !ends.load(Ordering::Relaxed) && stream.write_all(&[0x7F]).is_ok() {
+            dripped.fetch_add(1, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn strangers_that_go_on_dripping_stop_neither_the_start_nor_the_work() {
+    let scene = ClusterScene::new(2, 4, ["sleep 0.5", "true"], "");
+    let (address, dripped, ends) = (scene.address(), AtomicUsize::new(0), AtomicBool::new(false));
+    let mut first = scene.start(0, &[]);
+    scene.until_said(0, "waiting up to");
+    std::thread::scope(|scope| {
+        let _end = DripsEnd(&ends);
+        (0..8).for_each(|_| drop(scope.spawn(|| drip(&address, &dripped, &ends))));
+        until("all of them drip", || (dripped.load(Ordering::Relaxed) > 40).then_some(()));
+        let mut second = scene.start(1, &[]);
+        assert_eq!(first.ended(), 0, "{}", scene.said(0));
+        assert_eq!(second.ended(), 0, "{}", scene.said(1));
+    });
+    scene.account();
+}
+
+/// Ends the strangers, whatever happens to the test.
+struct DripsEnd<'a>(&'a AtomicBool);
+
+impl Drop for DripsEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_stranger_and_a_process_with_another_secret_are_refused_and_the_others_go_on() {
     let scene = ClusterScene::new(2, 4, ["sleep 0.5", "true"], "");
@@ -75,8 +116,7 @@ fn a_stranger_and_a_process_with_another_secret_are_refused_and_the_others_go_on
     fs::write(scene.place.path("wrong"), "another long random text").unwrap();
     let mut first = scene.start(0, &["--secret", "right"]);
     scene.until_said(0, "waiting up to");
-    let mut stranger =
-        crate::support::peers::until("process 0 listens", || TcpStream::connect(scene.address()).ok());
+    let mut stranger = until("process 0 listens", || TcpStream::connect(scene.address()).ok());
     stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
     let mut wrong = scene.start(1, &["--secret", "wrong"]);
     assert_eq!(wrong.ended(), 70, "{}", scene.said(1));

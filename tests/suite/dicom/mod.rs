@@ -4,6 +4,7 @@ mod archives;
 mod commitment;
 mod completing;
 mod conformance;
+mod crowds;
 mod files;
 mod folders;
 mod hostile;

@@ -1,17 +1,19 @@
 //! Instances that are received again: with other contents, in another encoding, and after they came cut off.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::slice;
 use std::time::Duration;
 
-use flow::dicom::{AssociationEnd, ReceiverEvent, folder, merge};
+use flow::dicom::{AssociationEnd, ReceiverEvent, WatchedFolder, folder, merge, waiting};
 use flow::step::Request;
 
 use super::raw::{associated, store, store_slice};
 use super::receiving::{STORESCU, slices, storescu, written};
 use super::web::Serving;
-use crate::support::peers::{Receiving, run, tool};
+use crate::support::peers::{Receiving, run, tool, until};
 use crate::support::slices::{Slice, data_set};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -46,6 +48,66 @@ fn what_arrives_last_replaces_what_was_there() {
     storescu(&[], &receiving.arguments("FLOW"), &written(first.path(), &slices));
     storescu(&[], &receiving.arguments("FLOW"), &written(last.path(), &corrected(&slices)));
     assert_is_corrected(&receiving.study(), "before");
+}
+
+/// The only study that is being received and not in `known` folders, as an operator completes it. Its folder is known
+/// from then on.
+fn completed(receiving: &Receiving, known: &mut BTreeSet<PathBuf>) -> Request {
+    let studies = waiting(&receiving.inbox, known).unwrap();
+    assert_eq!(studies.len(), 1);
+    studies[0].complete("an operator").unwrap();
+    let request = receiving.study();
+    known.extend(fs::read_dir(&receiving.inbox).unwrap().map(|entry| entry.unwrap().path()));
+    request
+}
+
+#[test]
+fn what_arrives_last_over_http_replaces_what_was_there() {
+    let serving = Serving::start(|settings, _| settings.completion.quiet_time = HOUR);
+    let store = |slices: &[Slice]| {
+        let files: Vec<Vec<u8>> = slices.iter().map(Slice::file).collect();
+        assert_eq!(serving.store(&files).status, 200);
+    };
+    let slices = slices("1.2.3", 1..4);
+    store(&slices);
+    store(&corrected(&slices));
+    let mut known = BTreeSet::new();
+    assert_is_corrected(&completed(&serving.receiving, &mut known), "before");
+
+    store(&slices);
+    let earlier = completed(&serving.receiving, &mut known);
+    store(&corrected(&slices));
+    assert_is_corrected(&merge(&earlier, completed(&serving.receiving, &mut known)), "after");
+}
+
+#[test]
+fn what_is_put_last_into_a_watched_folder_replaces_what_was_there() {
+    let kept = tempfile::tempdir().unwrap();
+    let mut watched = WatchedFolder::new(kept.path().to_owned());
+    (watched.settle_time, watched.interval) = (Duration::from_millis(50), Duration::from_millis(20));
+    let receiving = Receiving::start(|settings| {
+        settings.completion.quiet_time = HOUR;
+        settings.watched = vec![watched];
+    });
+    let put = |slices: &[Slice]| {
+        for slice in slices {
+            let half = kept.path().join(".half");
+            fs::write(&half, slice.file()).unwrap();
+            fs::rename(half, kept.path().join(slice.uid())).unwrap();
+        }
+        let is_empty = || fs::read_dir(kept.path()).unwrap().next().is_none().then_some(());
+        until("all are taken", is_empty);
+    };
+    let slices = slices("1.2.3", 1..4);
+    put(&slices);
+    put(&corrected(&slices));
+    let mut known = BTreeSet::new();
+    assert_is_corrected(&completed(&receiving, &mut known), "before");
+
+    put(&slices);
+    let earlier = completed(&receiving, &mut known);
+    put(&corrected(&slices));
+    assert_is_corrected(&merge(&earlier, completed(&receiving, &mut known)), "after");
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{Ended, Place};
+use crate::support::peers::{Background, answering, run, tool, until};
+use crate::support::ports::free_port;
 
 /// Runs flow from a shell whose umask withholds nothing.
 fn run_openly(place: &Place, arguments: &str) -> Ended {
@@ -44,6 +46,49 @@ fn what_flow_writes_is_for_its_user_alone() {
     for path in ["flow-state", "flow-output", "case.tar"] {
         assert_modes(&place.path(path), 0o700, 0o600);
     }
+}
+
+#[test]
+fn what_a_service_receives_and_sets_aside_is_for_its_user_alone() {
+    let Some(storescu) = tool("/usr/bin/storescu") else { return };
+    let place = Place::new();
+    place.study("in", 1);
+    fs::create_dir(place.path("watched")).unwrap();
+    let (port, nobody) = (free_port(), free_port());
+    // Nobody takes the audit messages, so that they wait.
+    let site = format!("watch: watched\naudit: {{server: \"tcp://127.0.0.1:{nobody}\"}}\n");
+    fs::write(place.path("site.yaml"), site).unwrap();
+    let arguments = format!("run --site site.yaml --listen {port} --quiet-time 3600 --settle-time 0.05");
+    let script = format!("umask 000; exec '{}' {arguments}", env!("CARGO_BIN_EXE_flow"));
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).current_dir(place.path(""));
+    let mut flow =
+        Background::saying_to(command.env("XDG_STATE_HOME", place.path("user-state")), &place.path("said"));
+    answering("FLOW", port);
+    fs::write(place.path("watched/letter.txt"), "Dear colleague").unwrap();
+    let arguments = ["-aec", "FLOW", "+sd", "127.0.0.1", &port.to_string()];
+    assert!(run(Command::new(storescu).args(arguments).arg(place.path("in"))).status.success());
+
+    let files = |folder: &str| files_below(&place.path(folder));
+    until("the reason is beside what was set aside", || (files("watched/refused") == 2).then_some(()));
+    until("the audit messages are on the disk", || (files("flow-state/audit") > 0).then_some(()));
+    assert!(files("flow-state/inbox") >= 40, "the study is being received");
+    assert_modes(&place.path("flow-state"), 0o700, 0o600);
+    // What was set aside stays as its writer made it, in a folder that nobody else can enter.
+    let mode = |path: &str| fs::metadata(place.path(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("watched/refused"), mode("watched/refused/letter.txt.txt")), (0o700, 0o600));
+    flow.end();
+    flow.ended();
+    assert_modes(&place.path("flow-state"), 0o700, 0o600);
+}
+
+/// The number of files in a folder and below.
+fn files_below(folder: &Path) -> usize {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    entries
+        .map(|entry| entry.unwrap().path())
+        .map(|path| if path.is_dir() { files_below(&path) } else { 1 })
+        .sum()
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 use flow::dataflow::ResponseVerdict;
+use serde_json::json;
 
 use super::Place;
 use crate::support::orthanc::Orthanc;
@@ -145,6 +146,33 @@ fn results_arrive_in_orthanc_in_the_study_of_the_request() {
     assert_eq!(flow.end(), 0);
 }
 
+/// Orthanc knows no node then, so that it aborts the association of a query.
+#[test]
+fn results_arrive_in_orthanc_as_shipped_and_the_log_says_once_that_it_answers_no_queries() {
+    let Some(storescu) = tool("/usr/bin/storescu") else { return };
+    let Some(orthanc) = Orthanc::with(json!({})) else { return };
+    let place = Place::new();
+    place.study("one", 1);
+    place.study("two", 2);
+    let mut flow = Listening::start(&place, &["--to", &orthanc.address()]);
+    let mut said = Vec::new();
+    for study in ["one", "two"] {
+        flow.send(storescu, &place.path(study));
+        // All lines up to the one that ends the request.
+        while said.last().is_none_or(|line: &String| !line.starts_with("answered")) {
+            said.push(flow.line(""));
+        }
+        said.push(String::new());
+    }
+    let delivered = said.iter().filter(|line| line.starts_with("delivered")).collect::<Vec<_>>();
+    assert!(delivered.len() == 2 && delivered.iter().all(|line| line.contains("8 objects")), "{said:?}");
+    let told: Vec<_> = said.iter().filter(|line| line.contains("answers no queries")).collect();
+    assert!(told.len() == 1 && told[0].contains("DicomModalities"), "{said:?}");
+    let results = orthanc.get("/statistics")["CountInstances"].clone();
+    assert_eq!(results, 16, "8 results of each study");
+    assert_eq!(flow.end(), 0);
+}
+
 #[test]
 fn a_destination_that_is_not_there_loses_nothing() {
     let place = Place::new();
@@ -218,5 +246,38 @@ fn a_study_that_dcmtk_compressed_without_loss_gives_the_same_numbers() {
         let ended = place.run(&["run", "--input", name, "--output", &output]);
         assert_eq!(ended.code, 0, "{name}: {}", ended.err);
         assert_eq!(measured(&place, &output), measured(&place, "out-plain"), "{name}");
+    }
+}
+
+/// A file in which some elements say this instead of their representations.
+fn with_representation(file: &[u8], says: [u8; 2]) -> Vec<u8> {
+    let mut file = file.to_vec();
+    // Patient ID, Rows, Rescale Intercept, Image Position (Patient).
+    for head in [b"\x10\0\x20\0LO", b"\x28\0\x10\0US", b"\x28\0\x52\x10DS", b"\x20\0\x32\0DS"] {
+        let at = file.windows(6).position(|bytes| bytes == head).expect("the element is there");
+        file[at + 4..at + 6].copy_from_slice(&says);
+    }
+    file
+}
+
+#[test]
+fn a_study_with_elements_without_a_representation_is_the_same_request_with_the_same_numbers() {
+    let place = Place::new();
+    let files = place.study("plain", 1);
+    // Each with a state of its own, where no other study is known.
+    let run = |name: &str| {
+        let (state, output) = (format!("state-{name}"), format!("out-{name}"));
+        let ended = place.run(&["run", "--input", name, "--state", &state, "--output", &output]);
+        assert_eq!(ended.code, 0, "{name}: {}", ended.err);
+        (place.response(&output).1.request, measured(&place, &output))
+    };
+    let plain = run("plain");
+    for (name, says) in [("questions", *b"??"), ("zeros", [0, 0])] {
+        fs::create_dir(place.path(name)).unwrap();
+        for file in &files {
+            let odd = with_representation(&fs::read(file).unwrap(), says);
+            fs::write(place.path(name).join(file.file_name().unwrap()), odd).unwrap();
+        }
+        assert_eq!(run(name), plain, "{name}");
     }
 }

@@ -1,8 +1,10 @@
 //! `flow pull`: a list is handed to the flow that is running.
 
+use flow::journal::JournalReader;
 use serde_json::json;
 
 use crate::run::Place;
+use crate::run::again::script;
 use crate::run::nodes::Listening;
 use crate::support::orthanc::Orthanc;
 use crate::support::peers::{tool, until};
@@ -38,6 +40,39 @@ fn a_running_flow_fetches_what_another_process_asks_for() {
     let mut flow = Listening::start(&place, &["--site", "site.yaml"]);
     assert!(flow.line("fetched a study").ends_with("3 instances"));
     flow.line("known");
+}
+
+#[test]
+fn what_an_archive_has_last_replaces_what_was_fetched_before() {
+    let known = json!({ "flow": ["FLOW", "127.0.0.1", free_port()] });
+    let Some(orthanc) = Orthanc::with(json!({ "DicomModalities": known, "OverwriteInstances": true })) else {
+        return;
+    };
+    let slices: Vec<Slice> = (1..4).map(|number| Slice::new("1.2.3", number)).collect();
+    let corrected: Vec<Slice> =
+        slices.iter().map(|slice| Slice { rescale_intercept: "-1000", ..slice.clone() }).collect();
+    let place = Place::new();
+    script(&place, "cat items/* > out/all");
+    let site = format!("nodes: {{archive: {}}}\n", orthanc.node);
+    std::fs::write(place.path("site.yaml"), site).unwrap();
+    let mut flow = Listening::start(&place, &["--site", "site.yaml", "script.yaml"]);
+    let mut orthanc = orthanc;
+    for contents in [&slices, &corrected] {
+        orthanc = orthanc.holding(contents);
+        assert_eq!(place.run(&["pull", "--from", "archive", "PatientID=TEST-7"]).code, 0);
+        assert!(flow.line("answered").contains("complete"));
+    }
+    assert_eq!(flow.end(), 0);
+    let reader = JournalReader::open(&place.path("flow-state")).unwrap();
+    let rows = reader.requests().unwrap();
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    let history = reader.history(rows[1].number).unwrap();
+    let remark = "3 instances were received again after the study was complete with other contents (rescale \
+                  values): the last ones are used";
+    assert_eq!(history.request().unwrap().0.attribute("remarks"), remark);
+    let all = std::fs::read(place.path("flow-output").join(&rows[1].name).join("all")).unwrap();
+    let count = |text: &[u8]| all.windows(text.len()).filter(|bytes| *bytes == text).count();
+    assert_eq!((count(b"DS\x06\0-1000 "), count(b"DS\x06\0-1024 ")), (3, 0), "the step got the last ones");
 }
 
 #[test]

@@ -13,14 +13,22 @@ pub struct Slice {
     pub edge: u16,
     pub transfer_syntax: &'static str,
     pub patient_name: &'static str,
+    pub series_description: &'static str,
     pub rescale_intercept: &'static str,
 }
 
 impl Slice {
     pub fn new(study: &str, number: u32) -> Slice {
         let transfer_syntax = uids::EXPLICIT_VR_LITTLE_ENDIAN;
-        let (patient_name, rescale_intercept) = ("Test^Seven", "-1024");
-        Slice { study: study.to_owned(), number, edge: 32, transfer_syntax, patient_name, rescale_intercept }
+        Slice {
+            study: study.to_owned(),
+            number,
+            edge: 32,
+            transfer_syntax,
+            patient_name: "Test^Seven",
+            series_description: "Thorax",
+            rescale_intercept: "-1024",
+        }
     }
 
     pub fn uid(&self) -> String {
@@ -46,7 +54,7 @@ impl Slice {
             (tags::SOP_INSTANCE_UID, VR::UI, self.uid()),
             (tags::STUDY_INSTANCE_UID, VR::UI, self.study.clone()),
             (tags::SERIES_INSTANCE_UID, VR::UI, format!("{}.1", self.study)),
-            (tags::SERIES_DESCRIPTION, VR::LO, "Thorax".to_owned()),
+            (tags::SERIES_DESCRIPTION, VR::LO, self.series_description.to_owned()),
             (tags::MODALITY, VR::CS, "CT".to_owned()),
             (tags::PATIENT_ID, VR::LO, "TEST-7".to_owned()),
             (tags::PATIENT_NAME, VR::PN, self.patient_name.to_owned()),
