@@ -39,10 +39,10 @@ pub struct ChunkReply {
 
 /// The questions of one connection that wait for their answers.
 #[derive(Default)]
-pub struct ChunkExchange(Mutex<ExchangeState>);
+pub struct ChunkExchange(Mutex<ChunkState>);
 
 #[derive(Default)]
-struct ExchangeState {
+struct ChunkState {
     number: u64,
     waiting: HashMap<u64, Sender<(ChunkReply, Vec<u8>)>>,
 }
@@ -101,7 +101,7 @@ impl ChunkExchange {
         self.lock().waiting.clear();
     }
 
-    fn lock(&self) -> MutexGuard<'_, ExchangeState> {
+    fn lock(&self) -> MutexGuard<'_, ChunkState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

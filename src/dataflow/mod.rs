@@ -78,7 +78,7 @@ pub use overlay_origin::OverlayOrigin;
 pub(crate) use owned_section::OwnedSection;
 pub use policy::{FailurePolicy, ItemFailurePolicy, RevisionPolicy};
 pub use priority::RequestPriority;
-pub use process_label::{LabelError, ProcessLabel};
+pub use process_label::{ProcessLabel, ProcessLabelError};
 pub use programs::{ProgramLoader, ProgramSource};
 pub use response::{Response, ResponseReservation, ResponseVerdict};
 pub use response_streams::StreamReport;

@@ -20,7 +20,7 @@ pub struct ProcessLabel(String);
 /// A text that is no label of processes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("\"{0}\" is no label: write small letters and digits, words joined by hyphens, such as big-memory")]
-pub struct LabelError(String);
+pub struct ProcessLabelError(String);
 
 impl ProcessLabel {
     /// The label as text.
@@ -30,20 +30,20 @@ impl ProcessLabel {
 }
 
 impl FromStr for ProcessLabel {
-    type Err = LabelError;
+    type Err = ProcessLabelError;
 
-    fn from_str(text: &str) -> Result<ProcessLabel, LabelError> {
+    fn from_str(text: &str) -> Result<ProcessLabel, ProcessLabelError> {
         ProcessLabel::try_from(text.to_owned())
     }
 }
 
 impl TryFrom<String> for ProcessLabel {
-    type Error = LabelError;
+    type Error = ProcessLabelError;
 
-    fn try_from(text: String) -> Result<ProcessLabel, LabelError> {
+    fn try_from(text: String) -> Result<ProcessLabel, ProcessLabelError> {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         let is_label = text.split('-').all(|word| !word.is_empty() && word.chars().all(plain));
-        if is_label { Ok(ProcessLabel(text)) } else { Err(LabelError(text)) }
+        if is_label { Ok(ProcessLabel(text)) } else { Err(ProcessLabelError(text)) }
     }
 }
 
