@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::InstanceHeader;
 use super::preview::have_same_pixels;
-use super::slices::{AxialSlice, SAME_PLACE_MM, other_plane};
+use super::slices::{AxialSlice, SAME_PLACE_MM, geometry_obstacle};
 
 /// Slices of one kind in order along their normal, and how they came to be this set.
 pub struct Candidate<'a> {
@@ -82,8 +82,7 @@ fn usable(header: &InstanceHeader) -> Result<AxialSlice<'_>, String> {
     } else if !matches!(header.bits_allocated, 8 | 16 | 32) {
         "without 8, 16 or 32 bits per pixel"
     } else {
-        let without = || "without position, orientation or pixel spacing".to_owned();
-        let slice = AxialSlice::of(header).ok_or_else(|| other_plane(header).unwrap_or_else(without))?;
+        let slice = AxialSlice::of(header).ok_or_else(|| geometry_obstacle(header))?;
         return header.units.obstacle().map_or(Ok(slice), Err);
     };
     Err(reason.to_owned())

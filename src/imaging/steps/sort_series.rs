@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::imaging::candidates::{Candidate, Candidates, LeftOut, candidates};
 use crate::imaging::patients::{PatientDifferences, check_patient};
 use crate::imaging::preview;
-use crate::imaging::slices::{AxialSlice, check_spacing, other_plane, shifts};
+use crate::imaging::slices::{AxialSlice, check_spacing, impossible_spacing, other_plane, shifts};
 use crate::imaging::{InstanceHeader, SortedSeries};
 use crate::printable::counted;
 use crate::step::{BuiltIn, Fault, Parameter, Step, StepOutputs, StepReservation, StepReservations};
@@ -33,7 +33,7 @@ const SPACING_MM_FINE: f64 = 5.0;
 const SPACING_TO_THICKNESS_MOST: f64 = 1.5;
 
 fn step() -> Step {
-    Step::new("sort-series", 6, "Chooses one series of axial CT slices, checks it and puts it in order.")
+    Step::new("sort-series", 7, "Chooses one series of axial CT slices, checks it and puts it in order.")
         .takes_each::<InstanceHeader>("headers")
         .gives::<SortedSeries>("series")
         .gives::<StepReservations>("reservations")
@@ -71,7 +71,7 @@ pub fn sort_series(headers: &[&InstanceHeader], slices_least: usize) -> Result<S
             Ok(series) => {
                 remarks.extend(passed_over);
                 remarks.extend(series.remarks);
-                reservations.extend(mixed_rescale(&series.slices));
+                reservations.extend(series.reservations);
                 return Ok(SortedSeries { remarks, reservations, ..series });
             }
             Err(fault) => {
@@ -123,8 +123,9 @@ fn regular(candidate: &Candidate, slices_least: usize) -> Result<SortedSeries, F
             candidate.label
         )),
     }
-    let slices = slices.iter().map(|slice| slice.header.clone()).collect();
-    Ok(SortedSeries { slices, slice_spacing, shifts, remarks, reservations: Vec::new() })
+    let slices: Vec<InstanceHeader> = slices.iter().map(|slice| slice.header.clone()).collect();
+    let reservations = mixed_rescale(&slices).into_iter().collect();
+    Ok(SortedSeries { slices, slice_spacing, shifts, remarks, reservations })
 }
 
 fn spacing_remarks(slices: &[AxialSlice], slice_spacing: f64) -> Vec<String> {
@@ -293,7 +294,15 @@ fn no_candidate(headers: &[&InstanceHeader], left_out: &[String]) -> Fault {
             "Send them with the UIDs of the scanner: results could not refer to them.",
         );
     }
-    if headers.iter().any(|header| header.is_ct_image() && other_plane(header).is_some()) {
+    let ct_slices: Vec<InstanceHeader> =
+        headers.iter().filter(|header| header.is_ct_image()).flat_map(|header| header.slices()).collect();
+    if ct_slices.iter().any(|slice| impossible_spacing(slice).is_some()) {
+        return Fault::new(
+            format!("the size of the study's pixels is not known{why}"),
+            "Send the series with its Pixel Spacing as the scanner wrote it.",
+        );
+    }
+    if ct_slices.iter().any(|slice| other_plane(slice).is_some()) {
         return Fault::new(
             format!("the study has no axial CT slices{why}"),
             "Send the axial series from which sagittal, coronal and oblique slices are made.",

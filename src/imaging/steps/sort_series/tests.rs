@@ -279,3 +279,12 @@ fn slices_of_two_reconstructions_are_a_reservation() {
     assert_eq!(reservation.code, "mixed_rescale");
     assert!(reservation.text.starts_with("5 of 20 slices"), "{}", reservation.text);
 }
+
+#[test]
+fn an_impossible_pixel_spacing_is_the_reason() {
+    check_fault(
+        |headers| headers.iter_mut().for_each(|one| one.spacing = Some([0.0, 0.0])),
+        "the size of the study's pixels is not known (series 3 (Thorax): 20 instances left out, with an impossible \
+         Pixel Spacing of 0 × 0 mm)",
+    );
+}
