@@ -7,6 +7,7 @@ mod account;
 mod airways;
 mod array_forms;
 mod bits;
+mod blank;
 mod block;
 mod body;
 mod border;

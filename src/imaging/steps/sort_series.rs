@@ -11,6 +11,8 @@
 //! 6. the softest kernel, because sharp ones spread the densities that are counted,
 //! 7. the most slices; then the lowest series number and UID.
 //!
+//! Slices at either end that show nothing, not even noise, are left out: nothing was imaged there.
+//!
 //! If the first choice is no regular grid, for example because a slice of it is missing, the next best of
 //! those that show the lungs is taken. The remarks say what was passed over, and why. Feet-first and prone
 //! studies need no care, as positions are the patient's own; slices shifted by a tilted gantry are moved
@@ -21,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::imaging::candidates::{Candidate, Candidates, LeftOut, candidates};
 use crate::imaging::patients::{PatientDifferences, check_patient};
 use crate::imaging::preview;
-use crate::imaging::slices::{AxialSlice, check_spacing, impossible_spacing, other_plane, shifts};
+use crate::imaging::slices::{AxialSlice, check_spacing, impossible_spacing, other_plane, shifts, z};
 use crate::imaging::{InstanceHeader, SortedSeries};
 use crate::printable::counted;
 use crate::step::{BuiltIn, Fault, Parameter, Step, StepOutputs, StepReservation, StepReservations};
@@ -67,6 +69,7 @@ pub fn sort_series(headers: &[&InstanceHeader], slices_least: usize) -> Result<S
     }
     let (mut passed_over, mut first_fault) = (Vec::new(), None);
     for candidate in ranked(usable, slices_least, &mut remarks) {
+        let candidate = without_blank_ends(candidate);
         match regular(&candidate, slices_least) {
             Ok(series) => {
                 remarks.extend(passed_over);
@@ -126,6 +129,24 @@ fn regular(candidate: &Candidate, slices_least: usize) -> Result<SortedSeries, F
     let slices: Vec<InstanceHeader> = slices.iter().map(|slice| slice.header.clone()).collect();
     let reservations = mixed_rescale(&slices).into_iter().collect();
     Ok(SortedSeries { slices, slice_spacing, shifts, remarks, reservations })
+}
+
+/// A candidate without the slices at either end that show nothing, so that what they hide is known to be missing.
+fn without_blank_ends(mut candidate: Candidate) -> Candidate {
+    let imaged = preview::imaged(&candidate.slices);
+    let blank = candidate.slices.len() - imaged.len();
+    if blank == 0 {
+        return candidate;
+    }
+    let [first, last] = [z(&imaged[0]), z(&imaged[imaged.len() - 1])];
+    candidate.slices = imaged.to_vec();
+    let verb = if blank == 1 { "shows" } else { "show" };
+    candidate.remarks.push(format!(
+        "{} of {} {verb} nothing, beyond those from z = {first} to {last}: left out",
+        counted(blank, "slice"),
+        candidate.label
+    ));
+    candidate
 }
 
 fn spacing_remarks(slices: &[AxialSlice], slice_spacing: f64) -> Vec<String> {

@@ -288,3 +288,29 @@ fn an_impossible_pixel_spacing_is_the_reason() {
          Pixel Spacing of 0 × 0 mm)",
     );
 }
+
+#[test]
+fn slices_at_the_ends_that_show_nothing_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut headers = slices(20);
+    for (index, header) in headers.iter_mut().enumerate() {
+        header.path = folder.path().join(format!("{index}.dcm"));
+        let is_blank = index < 3 || index == 9 || index >= 18;
+        let stored = |at: u16| if is_blank { 0 } else { 1000 + at };
+        let pixels: Vec<u8> = (0..12).flat_map(|at| stored(at).to_le_bytes()).collect();
+        std::fs::write(&header.path, sample::slice_file(header, &pixels)).unwrap();
+    }
+    let series = sorted(&headers).unwrap();
+    assert_eq!(
+        series.slices,
+        headers[3..18],
+        "the one within stays: it is named when the volume is assembled"
+    );
+    assert_eq!(
+        series.remarks,
+        ["5 slices of series 3 (Thorax) show nothing, beyond those from z = 3.0 mm to 17.0 mm: left out"]
+    );
+    headers.truncate(11);
+    let fault = sorted(&headers).unwrap_err();
+    assert!(fault.reason.contains("has 8 slices") && fault.reason.contains("3 slices of"), "{fault}");
+}
