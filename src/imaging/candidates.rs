@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::InstanceHeader;
+use super::image_type::ImageKind;
 use super::preview::have_same_pixels;
 use super::slices::{AxialSlice, SAME_PLACE_MM, geometry_obstacle};
 
@@ -73,8 +74,8 @@ pub fn candidates<'a>(headers: &[&'a InstanceHeader], slices_least: usize) -> Ca
 fn usable(header: &InstanceHeader) -> Result<AxialSlice<'_>, String> {
     let reason = if !header.is_ct_image() {
         "not a CT image"
-    } else if header.image_type.iter().any(|value| value == "LOCALIZER") {
-        "a localizer"
+    } else if let Some(obstacle) = ImageKind::of(header).obstacle(header) {
+        return Err(obstacle);
     } else if header.frames != 1 || header.samples_per_pixel != 1 {
         "several frames or colour"
     } else if header.lacks_uid() {

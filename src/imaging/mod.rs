@@ -25,6 +25,7 @@ mod failures;
 mod frames;
 mod gas;
 mod header;
+mod image_type;
 mod inventory;
 mod json;
 mod kernels;

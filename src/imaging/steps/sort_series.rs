@@ -21,6 +21,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::imaging::candidates::{Candidate, Candidates, LeftOut, candidates};
+use crate::imaging::image_type::{ImageKind, computed_images};
 use crate::imaging::patients::{PatientDifferences, check_patient};
 use crate::imaging::preview;
 use crate::imaging::slices::{AxialSlice, check_spacing, impossible_spacing, other_plane, shifts, z};
@@ -127,7 +128,8 @@ fn regular(candidate: &Candidate, slices_least: usize) -> Result<SortedSeries, F
         )),
     }
     let slices: Vec<InstanceHeader> = slices.iter().map(|slice| slice.header.clone()).collect();
-    let reservations = mixed_rescale(&slices).into_iter().collect();
+    let mut reservations: Vec<StepReservation> = mixed_rescale(&slices).into_iter().collect();
+    reservations.extend(computed_images(&slices));
     Ok(SortedSeries { slices, slice_spacing, shifts, remarks, reservations })
 }
 
@@ -317,6 +319,14 @@ fn no_candidate(headers: &[&InstanceHeader], left_out: &[String]) -> Fault {
     }
     let ct_slices: Vec<InstanceHeader> =
         headers.iter().filter(|header| header.is_ct_image()).flat_map(|header| header.slices()).collect();
+    let is_computed =
+        |slice: &InstanceHeader| matches!(ImageKind::of(slice), ImageKind::Projection | ImageKind::Quantity);
+    if ct_slices.iter().any(is_computed) {
+        return Fault::new(
+            format!("the study has no CT slices as they were reconstructed{why}"),
+            "Send the axial series from which these images were computed.",
+        );
+    }
     if ct_slices.iter().any(|slice| impossible_spacing(slice).is_some()) {
         return Fault::new(
             format!("the size of the study's pixels is not known{why}"),

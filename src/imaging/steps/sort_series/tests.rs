@@ -281,6 +281,29 @@ fn slices_of_two_reconstructions_are_a_reservation() {
 }
 
 #[test]
+fn projections_and_maps_are_no_ct_numbers_of_slices() {
+    let of_type = |value: &'static str| {
+        move |headers: &mut Vec<InstanceHeader>| {
+            headers.iter_mut().for_each(|one| one.image_type.push(value.to_owned()));
+        }
+    };
+    check_fault(
+        of_type("MINIP"),
+        "the study has no CT slices as they were reconstructed (series 3 (Thorax): 20 instances left out, a projection",
+    );
+    check_fault(of_type("IODINE"), "a map of a material or another quantity");
+    check_choice(|other| other.image_type.push("MIP".to_owned()), 3, "a projection of the largest or least");
+}
+
+#[test]
+fn computed_and_lossy_series_have_a_reservation() {
+    let mut headers = slices(20);
+    headers.iter_mut().for_each(|one| (one.is_lossy, one.image_type[0]) = (true, "DERIVED".to_owned()));
+    let codes: Vec<String> = sorted(&headers).unwrap().reservations.into_iter().map(|one| one.code).collect();
+    assert_eq!(codes, ["derived_image", "lossy"]);
+}
+
+#[test]
 fn an_impossible_pixel_spacing_is_the_reason() {
     check_fault(
         |headers| headers.iter_mut().for_each(|one| one.spacing = Some([0.0, 0.0])),
