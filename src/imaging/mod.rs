@@ -33,6 +33,7 @@ mod labels;
 mod lung_parts;
 mod lung_shape;
 mod midline;
+mod mixed_slices;
 mod noise;
 mod objects;
 mod packed;

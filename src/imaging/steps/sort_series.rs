@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::imaging::candidates::{Candidate, Candidates, LeftOut, candidates};
 use crate::imaging::image_type::{ImageKind, computed_images};
+use crate::imaging::mixed_slices::mixed_slices;
 use crate::imaging::patients::{PatientDifferences, check_patient};
 use crate::imaging::preview;
 use crate::imaging::slices::{AxialSlice, check_spacing, impossible_spacing, other_plane, shifts, z};
@@ -127,9 +128,10 @@ fn regular(candidate: &Candidate, slices_least: usize) -> Result<SortedSeries, F
             candidate.label
         )),
     }
+    let mixed = mixed_slices(slices);
     let slices: Vec<InstanceHeader> = slices.iter().map(|slice| slice.header.clone()).collect();
-    let mut reservations: Vec<StepReservation> = mixed_rescale(&slices).into_iter().collect();
-    reservations.extend(computed_images(&slices));
+    let reservations =
+        [mixed_rescale(&slices).into_iter().collect(), mixed, computed_images(&slices)].concat();
     Ok(SortedSeries { slices, slice_spacing, shifts, remarks, reservations })
 }
 

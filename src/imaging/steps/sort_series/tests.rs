@@ -281,6 +281,61 @@ fn slices_of_two_reconstructions_are_a_reservation() {
 }
 
 #[test]
+fn acquisitions_that_alternate_along_the_patient_are_two_candidates() {
+    let alternate = |name: &str, change: fn(&mut InstanceHeader)| {
+        let mut headers = slices(40);
+        headers.iter_mut().skip(1).step_by(2).for_each(change);
+        let series = sorted(&headers).unwrap();
+        assert_eq!((series.slices.len(), series.slice_spacing), (20, 2.0), "{name}");
+        let said = format!("series 3 (Thorax) holds 2 sets of slices that differ in {name}: one is used");
+        assert!(series.remarks.contains(&said), "{:?}", series.remarks);
+        assert_eq!(series.reservations, []);
+    };
+    alternate("acquisition", |header| header.acquisition_number = Some(2));
+    alternate("temporal position", |header| header.temporal_position = Some(2));
+    alternate("kernel", |header| header.kernel = "B70f".to_owned());
+}
+
+/// A second phase lies between the slices of the first one, not in their middle: together they are no regular grid.
+#[test]
+fn a_phase_between_the_slices_of_another_is_a_candidate_of_its_own() {
+    let mut headers = slices(20);
+    for (index, header) in slices(20).into_iter().enumerate() {
+        headers.push(InstanceHeader {
+            sop_instance_uid: format!("1.2.2.{index}"),
+            temporal_position: Some(2),
+            position: Some([-2.0, -1.5, index as f64 + 0.3]),
+            ..header
+        });
+    }
+    let series = sorted(&headers).unwrap();
+    assert_eq!((series.slices.len(), series.slice_spacing), (20, 1.0));
+}
+
+#[test]
+fn what_changes_on_the_way_is_a_reservation_that_names_it_and_its_place() {
+    let mut headers = slices(20);
+    headers[12..].iter_mut().for_each(|header| header.kernel = "B70f".to_owned());
+    let reservations = sorted(&headers).unwrap().reservations;
+    assert_eq!((reservations.len(), reservations[0].code.as_str()), (1, "mixed_slices"));
+    let said = "the kernel of series 3 (Thorax) changes from B30f to B70f at z = 12.0 mm: ";
+    assert!(reservations[0].text.starts_with(said), "{}", reservations[0].text);
+    headers[3].kernel = "B50f".to_owned();
+    let text = sorted(&headers).unwrap().reservations.remove(0).text;
+    assert!(text.contains("from B30f to B50f at z = 3.0 mm and at 2 further places"), "{text}");
+    // A kernel that is not written says nothing, and a scan in steps has an acquisition for each position.
+    let mut headers = slices(20);
+    headers[3].kernel.clear();
+    headers[10..].iter_mut().for_each(|header| header.acquisition_number = Some(2));
+    assert_eq!(sorted(&headers).unwrap().reservations, []);
+    for index in [2, 5, 11, 14, 15] {
+        headers[index].acquisition_number = Some(3);
+    }
+    let text = sorted(&headers).unwrap().reservations.remove(0).text;
+    assert!(text.starts_with("slices of 3 acquisitions alternate in series 3"), "{text}");
+}
+
+#[test]
 fn projections_and_maps_are_no_ct_numbers_of_slices() {
     let of_type = |value: &'static str| {
         move |headers: &mut Vec<InstanceHeader>| {
