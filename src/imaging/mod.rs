@@ -18,6 +18,7 @@ mod coarse;
 mod codecs;
 mod components;
 mod counts;
+mod ct_scale;
 mod densities;
 mod drawing;
 mod elements;

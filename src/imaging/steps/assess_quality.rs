@@ -1,6 +1,7 @@
 //! `assess-quality`: measures a scan where lung densities depend on it, and says what limits their meaning.
 
 use crate::imaging::caveats::caveats;
+use crate::imaging::ct_scale::CtScale;
 use crate::imaging::kernels::is_sharp;
 use crate::imaging::lung_shape::{enclosed_percent, trachea_solidity};
 use crate::imaging::noise::{airway_air, tissue_noise_hu};
@@ -25,6 +26,10 @@ pub fn measure_quality(
     let both = densities.regions.first().expect("both lungs are measured");
     debug_assert_eq!(both.lung, LungRegion::Both);
     let grid = volume.coarse();
+    let scale = CtScale::of(volume, lungs);
+    // Ribs that the scale does not show are no limit of the chest.
+    let rib_gap_percent =
+        if scale.ceiling_hu.is_some() { [None; 2] } else { rib_gap_percent(volume, &grid, lungs) };
     let slice_thickness_mm = thickest_mm(series);
     let air = airway_air(volume, &lungs.airways);
     let in_air = air.as_ref().map(|air| (air.noise_hu, NoisePlace::Airways));
@@ -39,12 +44,16 @@ pub fn measure_quality(
         noise_hu: noise.map(|(hu, _)| hu),
         noise_place: noise.map(|(_, place)| place),
         airway_hu: air.map(|air| air.median_hu),
+        outside_air_hu: scale.outside_air_hu,
+        soft_tissue_hu: scale.soft_tissue_hu,
+        scale_floor_hu: scale.floor_hu,
+        scale_ceiling_hu: scale.ceiling_hu,
         trachea_solidity: trachea_solidity(volume, &lungs.airways),
         lung_ml: both.volume_ml,
         mean_hu: both.mean_hu,
         high_attenuation_percent: high_attenuation_percent(both),
         enclosed_percent: enclosed_percent(&grid, lungs),
-        rib_gap_percent: rib_gap_percent(volume, &grid, lungs),
+        rib_gap_percent,
     }
 }
 
