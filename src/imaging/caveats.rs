@@ -113,14 +113,14 @@ fn scale_ends(quality: &ScanQuality, caveats: &mut StepReservations) {
 
 fn slices(quality: &ScanQuality, caveats: &mut StepReservations) {
     let spacing = quality.slice_spacing_mm;
-    let thickness = quality.slice_thickness_mm.unwrap_or(spacing);
+    let thickness = quality.slice_thickness_mm.filter(|mm| *mm > 0.0).unwrap_or(spacing);
     if thickness > SLICE_MM_MOST {
         let text = format!(
             "slices are {thickness:.1} mm thick, more than {SLICE_MM_MOST} mm: low attenuation areas are averaged away (one chest has 3.2 % at 1 mm and 1.3 % at 5 mm), so compare them only with scans of this thickness"
         );
         caveats.say("thick_slices", text);
     }
-    if spacing > SLICE_MM_MOST && spacing > GAP_SHARE * thickness {
+    if spacing > GAP_SHARE * thickness {
         let percent = 100.0 * (1.0 - thickness / spacing);
         let text = format!(
             "slices of {thickness:.1} mm are {spacing:.1} mm apart: {percent:.0} % of the lungs were not imaged, and volumes assume that they are alike"
@@ -309,6 +309,15 @@ mod tests {
             "dense_tissue",
             "the right lung",
         );
+    }
+
+    #[test]
+    fn thin_slices_leave_gaps_as_thick_ones_do() {
+        let thin =
+            |thickness| ScanQuality { slice_thickness_mm: Some(thickness), slice_spacing_mm: 1.0, ..good() };
+        check(&thin(0.7), "slice_gaps", "30 % of the lungs were not imaged");
+        assert_eq!(caveats(&thin(0.95), "SIEMENS").0, [], "headers are rounded");
+        assert_eq!(caveats(&thin(0.0), "SIEMENS").0, [], "a thickness of 0 says nothing");
     }
 
     #[test]
