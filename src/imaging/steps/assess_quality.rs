@@ -31,7 +31,7 @@ pub fn measure_quality(
     let rib_gap_percent =
         if scale.ceiling_hu.is_some() { [None; 2] } else { rib_gap_percent(volume, &grid, lungs) };
     let slice_thickness_mm = thickest_mm(series);
-    let air = airway_air(volume, &lungs.airways);
+    let air = airway_air(volume, &lungs.airways, slice_thickness_mm.unwrap_or(series.slice_spacing));
     let in_air = air.as_ref().map(|air| (air.noise_hu, NoisePlace::Airways));
     let noise = in_air.or_else(|| Some((tissue_noise_hu(volume)?, NoisePlace::SoftTissue)));
     ScanQuality {
