@@ -1,5 +1,7 @@
-//! `assess-quality`: measures a scan where lung densities depend on it, and says what limits their meaning.
+//! `assess-quality`: measures a scan where lung densities depend on it, and says what limits their meaning. Lungs that are
+//! too small for the body around them are refused: they are a part of the lungs, or other air.
 
+use crate::imaging::body_size::check_lung_size;
 use crate::imaging::caveats::caveats;
 use crate::imaging::ct_scale::CtScale;
 use crate::imaging::kernels::is_sharp;
@@ -120,6 +122,7 @@ fn step() -> Step {
     .runs(|call| {
         let (series, lungs) = (call.input::<SortedSeries>("series"), call.input::<Lungs>("lungs"));
         let quality = measure_quality(series, call.input("volume"), lungs, call.input("densities"));
+        check_lung_size(call.input("volume"), lungs, quality.lung_ml)?;
         let mut reservations = lungs.reservations.clone();
         reservations.0.extend(caveats(&quality, manufacturer(series)).0);
         reservations.0.extend(series.reservations.iter().cloned());
