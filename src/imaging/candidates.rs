@@ -2,14 +2,16 @@
 //!
 //! A series is one candidate in the simple case. Instances that cannot be part of a volume of CT numbers
 //! are left out, each with its reason. A series is taken apart where its slices have different sizes, pixel
-//! spacings or orientations, and where several slices lie at one place and an attribute tells them apart:
-//! temporal position, acquisition, kernel. Copies of a slice under another SOP Instance UID count once.
+//! spacings or orientations, and where an attribute tells several slices at one place, or slices between each other,
+//! apart: temporal position, acquisition, kernel. Copies of a slice under another SOP Instance UID count once.
 
 use std::collections::BTreeMap;
 
 use super::InstanceHeader;
+use super::image_type::ImageKind;
+use super::mixed_slices::{DISCRIMINATORS, SliceSets, interleaved_sets, sets_by};
 use super::preview::have_same_pixels;
-use super::slices::{AxialSlice, SAME_PLACE_MM, other_plane};
+use super::slices::{AxialSlice, SAME_PLACE_MM, geometry_obstacle};
 
 /// Slices of one kind in order along their normal, and how they came to be this set.
 pub struct Candidate<'a> {
@@ -73,8 +75,8 @@ pub fn candidates<'a>(headers: &[&'a InstanceHeader], slices_least: usize) -> Ca
 fn usable(header: &InstanceHeader) -> Result<AxialSlice<'_>, String> {
     let reason = if !header.is_ct_image() {
         "not a CT image"
-    } else if header.image_type.iter().any(|value| value == "LOCALIZER") {
-        "a localizer"
+    } else if let Some(obstacle) = ImageKind::of(header).obstacle(header) {
+        return Err(obstacle);
     } else if header.frames != 1 || header.samples_per_pixel != 1 {
         "several frames or colour"
     } else if header.lacks_uid() {
@@ -82,8 +84,7 @@ fn usable(header: &InstanceHeader) -> Result<AxialSlice<'_>, String> {
     } else if !matches!(header.bits_allocated, 8 | 16 | 32) {
         "without 8, 16 or 32 bits per pixel"
     } else {
-        let without = || "without position, orientation or pixel spacing".to_owned();
-        let slice = AxialSlice::of(header).ok_or_else(|| other_plane(header).unwrap_or_else(without))?;
+        let slice = AxialSlice::of(header).ok_or_else(|| geometry_obstacle(header))?;
         return header.units.obstacle().map_or(Ok(slice), Err);
     };
     Err(reason.to_owned())
@@ -112,7 +113,7 @@ fn parts(slices: Vec<AxialSlice>, slices_least: usize) -> Vec<Candidate> {
                 let label = kind[0].header.series_label();
                 let label =
                     if is_taken_apart { format!("{label}, {columns} × {rows} pixels") } else { label };
-                candidates.extend(phases(kind, &label));
+                candidates.extend(phases(kind, &label, slices_least));
             }
         }
     }
@@ -126,34 +127,23 @@ fn parts(slices: Vec<AxialSlice>, slices_least: usize) -> Vec<Candidate> {
     candidates
 }
 
-/// An attribute by which slices at one place may be told apart: its name, and its value in words.
-type Discriminator = (&'static str, fn(&InstanceHeader) -> String);
-
-const DISCRIMINATORS: [Discriminator; 5] = [
-    ("temporal position", |header| {
-        header.temporal_position.map_or(String::new(), |number| number.to_string())
-    }),
-    ("acquisition", |header| header.acquisition_number.map_or(String::new(), |number| number.to_string())),
-    ("kernel", |header| header.kernel.clone()),
-    ("acquisition time", |header| header.acquisition_time.clone()),
-    ("image type", |header| header.image_type.join("\\")),
-];
-
 /// A part that shares fewer of its places with another than this is a neighbour of it, as where two
 /// positions of the table meet, and not another picture of the same region.
 const NEIGHBOUR_SHARE_MOST: f64 = 0.5;
 
-/// Tells slices at one place apart, if an attribute does.
-fn phases<'a>(mut slices: Vec<AxialSlice<'a>>, label: &str) -> Vec<Candidate<'a>> {
+/// Tells slices at one place, or between each other, apart, if an attribute does.
+fn phases<'a>(mut slices: Vec<AxialSlice<'a>>, label: &str, slices_least: usize) -> Vec<Candidate<'a>> {
     slices.sort_by(AxialSlice::order);
     let mut remarks = Vec::new();
     let doubles = slices.windows(2).filter(|pair| pair[0].is_at_place_of(&pair[1])).count();
     if doubles == 0 {
-        return vec![Candidate { slices, label: label.to_owned(), remarks }];
+        return match interleaved_sets(&slices, slices_least) {
+            Some((name, sets)) => one_of_each(name, sets, label),
+            None => vec![Candidate { slices, label: label.to_owned(), remarks }],
+        };
     }
     for (name, value) in DISCRIMINATORS {
-        let mut groups: BTreeMap<String, Vec<AxialSlice>> = BTreeMap::new();
-        slices.iter().for_each(|slice| groups.entry(value(slice.header)).or_default().push(*slice));
+        let groups = sets_by(&slices, value);
         let is_told_apart = groups.len() > 1 && groups.values().all(|group| !has_doubles(group));
         if !is_told_apart {
             continue;
@@ -167,14 +157,7 @@ fn phases<'a>(mut slices: Vec<AxialSlice<'a>>, label: &str) -> Vec<Candidate<'a>
             ));
             return vec![Candidate { slices, label: label.to_owned(), remarks }];
         }
-        let count = groups.len();
-        let part = |(value, slices): (String, Vec<AxialSlice<'a>>)| {
-            let value = if value.is_empty() { "none".to_owned() } else { value };
-            let mut remarks = remarks.clone();
-            remarks.push(format!("{label} holds {count} sets of slices that differ in {name}: one is used"));
-            Candidate { slices, label: format!("{label}, {name} {value}"), remarks }
-        };
-        return groups.into_iter().map(part).collect();
+        return one_of_each(name, groups, label);
     }
     let copies = without_copies(&mut slices);
     if copies > 0 {
@@ -185,6 +168,16 @@ fn phases<'a>(mut slices: Vec<AxialSlice<'a>>, label: &str) -> Vec<Candidate<'a>
         ));
     }
     vec![Candidate { slices, label: label.to_owned(), remarks }]
+}
+
+/// A candidate for each set of slices that an attribute tells from the others.
+fn one_of_each<'a>(name: &str, sets: SliceSets<'a>, label: &str) -> Vec<Candidate<'a>> {
+    let remark = format!("{label} holds {} sets of slices that differ in {name}: one is used", sets.len());
+    let part = |(value, slices): (String, Vec<AxialSlice<'a>>)| {
+        let value = if value.is_empty() { "none" } else { &value };
+        Candidate { slices, label: format!("{label}, {name} {value}"), remarks: vec![remark.clone()] }
+    };
+    sets.into_iter().map(part).collect()
 }
 
 fn has_doubles(slices: &[AxialSlice]) -> bool {

@@ -17,8 +17,18 @@ const PIXEL_MM_MOST: f64 = 1.0;
 /// Noise adds voxels below every threshold. Gaussian noise of 20, 30, 40 and 50 HU on a smoothed chest (1 mm
 /// slices, LAA-950 0.8 %) makes it 1.0, 1.5, 2.5 and 4.1 %; 20 HU are usual.
 const NOISE_HU_MOST: f64 = 30.0;
-/// Air has −1000 HU by definition; in the trachea scatter and the walls' blur add some.
-const AIRWAY_HU: std::ops::RangeInclusive<f64> = -1050.0..=-940.0;
+/// Air has −1000 HU by definition, and phantoms are accepted with −1005 to −970 HU of air and −7 to 7 HU of water
+/// (American College of Radiology, CT Accreditation). In patients, the CT number of air changes with the scanner and with
+/// it all densities (Stoel et al. 1999, Invest Radiol 34:303; Parr et al. 2004, AJRCCM 170:883). Two real chests and a
+/// phantom have −1000 to −995 HU outside. The lower end leaves room for scanners whose numbers end at −1024 HU.
+const OUTSIDE_AIR_HU: std::ops::RangeInclusive<f64> = -1020.0..=-970.0;
+/// Scatter and the walls' blur make the air of the trachea denser (Judy et al. 2012, AJRCCM 185:A2037).
+const AIRWAY_HU: std::ops::RangeInclusive<f64> = -1020.0..=-950.0;
+/// Muscle has 40 to 60 HU, blood 30 to 50 HU; the peak of all soft tissue of two real chests and a phantom is at 49 to
+/// 54 HU.
+const SOFT_TISSUE_HU: std::ops::RangeInclusive<f64> = 0.0..=80.0;
+/// A contrast agent makes muscle and liver denser, the liver by 50 HU and more.
+const ENHANCED_HU_MOST: f64 = 130.0;
 /// A larger tilt moves slices by pixels.
 const TILT_DEGREES_MOST: f64 = 0.5;
 /// Healthy lungs have about −840 HU in full inspiration and −700 HU after expiration (Zach et al. 2012, Invest
@@ -46,13 +56,8 @@ pub fn caveats(quality: &ScanQuality, manufacturer: &str) -> StepReservations {
     slices(quality, &mut caveats);
     sharpness(quality, manufacturer, &mut caveats);
     noise(quality, &mut caveats);
-    if let Some(air) = quality.airway_hu.filter(|air| !AIRWAY_HU.contains(air)) {
-        let [low, high] = [AIRWAY_HU.start(), AIRWAY_HU.end()];
-        let text = format!(
-            "air in the trachea measures {air:.0} HU, outside {low:.0} to {high:.0} HU: the scanner's CT numbers are off, and with them all densities"
-        );
-        caveats.say("calibration", text);
-    }
+    calibration(quality, &mut caveats);
+    scale_ends(quality, &mut caveats);
     if !quality.contrast_agent.is_empty() {
         let text = format!(
             "a contrast agent was given ({}): blood in the lungs is denser, so mean and percentiles are higher and low attenuation areas smaller than without",
@@ -65,16 +70,57 @@ pub fn caveats(quality: &ScanQuality, manufacturer: &str) -> StepReservations {
     caveats
 }
 
+/// CT numbers of materials that are known.
+fn calibration(quality: &ScanQuality, caveats: &mut StepReservations) {
+    let enhanced = *SOFT_TISSUE_HU.start()..=ENHANCED_HU_MOST;
+    let tissue = if quality.contrast_agent.is_empty() { SOFT_TISSUE_HU } else { enhanced };
+    // Where the scale ends above air, that end is what air measures.
+    let air = |hu: Option<f64>| hu.filter(|_| quality.scale_floor_hu.is_none());
+    let known = [
+        ("air in the trachea", air(quality.airway_hu), AIRWAY_HU),
+        ("air outside the patient", air(quality.outside_air_hu), OUTSIDE_AIR_HU),
+        ("soft tissue", quality.soft_tissue_hu, tissue),
+    ];
+    let off = known.into_iter().filter_map(|(what, hu, usual)| {
+        let hu = hu.filter(|hu| !usual.contains(hu))?;
+        Some(format!("{what} measures {hu:.0} HU, outside {:.0} to {:.0} HU", usual.start(), usual.end()))
+    });
+    let off: Vec<String> = off.collect();
+    if !off.is_empty() {
+        let text = format!(
+            "{}: the scanner's CT numbers are off, and with them all densities; compare only scans of which these are the same",
+            off.join(", ")
+        );
+        caveats.say("calibration", text);
+    }
+}
+
+/// CT numbers that the images do not have, because their scale ends before.
+fn scale_ends(quality: &ScanQuality, caveats: &mut StepReservations) {
+    if let Some(floor) = quality.scale_floor_hu {
+        let text = format!(
+            "CT numbers end at {floor:.0} HU, above those of air: low attenuation areas and percentiles below are cut off, so send the series with the scanner's whole scale"
+        );
+        caveats.say("clipped_scale", text);
+    }
+    if let Some(ceiling) = quality.scale_ceiling_hu {
+        let text = format!(
+            "CT numbers end at {ceiling:.0} HU, below those of bone: dense tissue between lung and ribs is not looked for, so send the series with the scanner's whole scale"
+        );
+        caveats.say("clipped_scale", text);
+    }
+}
+
 fn slices(quality: &ScanQuality, caveats: &mut StepReservations) {
     let spacing = quality.slice_spacing_mm;
-    let thickness = quality.slice_thickness_mm.unwrap_or(spacing);
+    let thickness = quality.slice_thickness_mm.filter(|mm| *mm > 0.0).unwrap_or(spacing);
     if thickness > SLICE_MM_MOST {
         let text = format!(
             "slices are {thickness:.1} mm thick, more than {SLICE_MM_MOST} mm: low attenuation areas are averaged away (one chest has 3.2 % at 1 mm and 1.3 % at 5 mm), so compare them only with scans of this thickness"
         );
         caveats.say("thick_slices", text);
     }
-    if spacing > SLICE_MM_MOST && spacing > GAP_SHARE * thickness {
+    if spacing > GAP_SHARE * thickness {
         let percent = 100.0 * (1.0 - thickness / spacing);
         let text = format!(
             "slices of {thickness:.1} mm are {spacing:.1} mm apart: {percent:.0} % of the lungs were not imaged, and volumes assume that they are alike"
@@ -179,6 +225,10 @@ mod tests {
             noise_hu: Some(20.0),
             noise_place: Some(NoisePlace::Airways),
             airway_hu: Some(-990.0),
+            outside_air_hu: Some(-998.0),
+            soft_tissue_hu: Some(50.0),
+            scale_floor_hu: None,
+            scale_ceiling_hu: None,
             trachea_solidity: Some(0.94),
             lung_ml: 5200.0,
             mean_hu: -840.0,
@@ -204,6 +254,8 @@ mod tests {
             noise_hu: None,
             noise_place: None,
             airway_hu: None,
+            outside_air_hu: None,
+            soft_tissue_hu: None,
             trachea_solidity: None,
             high_attenuation_percent: None,
             enclosed_percent: [None; 2],
@@ -237,7 +289,7 @@ mod tests {
         check(
             &ScanQuality { airway_hu: Some(-900.0), ..good() },
             "calibration",
-            "-900 HU, outside -1050 to -940",
+            "-900 HU, outside -1020 to -950",
         );
         check(&ScanQuality { contrast_agent: "Iohexol".to_owned(), ..good() }, "contrast_agent", "(Iohexol)");
         check(
@@ -256,6 +308,50 @@ mod tests {
             &ScanQuality { rib_gap_percent: [Some(12.2), Some(0.2)], ..good() },
             "dense_tissue",
             "the right lung",
+        );
+    }
+
+    #[test]
+    fn thin_slices_leave_gaps_as_thick_ones_do() {
+        let thin =
+            |thickness| ScanQuality { slice_thickness_mm: Some(thickness), slice_spacing_mm: 1.0, ..good() };
+        check(&thin(0.7), "slice_gaps", "30 % of the lungs were not imaged");
+        assert_eq!(caveats(&thin(0.95), "SIEMENS").0, [], "headers are rounded");
+        assert_eq!(caveats(&thin(0.0), "SIEMENS").0, [], "a thickness of 0 says nothing");
+    }
+
+    #[test]
+    fn numbers_that_are_off_are_named_together() {
+        let off = ScanQuality { outside_air_hu: Some(-940.0), soft_tissue_hu: Some(110.0), ..good() };
+        check(
+            &off,
+            "calibration",
+            "air outside the patient measures -940 HU, outside -1020 to -970 HU, soft tissue measures 110 HU, outside 0 to 80 HU",
+        );
+        check(&ScanQuality { airway_hu: Some(-1024.0), ..good() }, "calibration", "-1024 HU");
+        check(
+            &ScanQuality { soft_tissue_hu: Some(-10.0), ..good() },
+            "calibration",
+            "soft tissue measures -10",
+        );
+        let enhanced =
+            ScanQuality { contrast_agent: "Iohexol".to_owned(), soft_tissue_hu: Some(110.0), ..good() };
+        check(&enhanced, "contrast_agent", "(Iohexol)");
+    }
+
+    #[test]
+    fn a_scale_that_ends_early_is_named() {
+        let floor = ScanQuality {
+            scale_floor_hu: Some(-940.0),
+            airway_hu: Some(-940.0),
+            outside_air_hu: Some(-940.0),
+            ..good()
+        };
+        check(&floor, "clipped_scale", "end at -940 HU, above");
+        check(
+            &ScanQuality { scale_ceiling_hu: Some(150.0), ..good() },
+            "clipped_scale",
+            "end at 150 HU, below",
         );
     }
 

@@ -90,6 +90,12 @@ pub struct InstanceHeader {
     /// Temporal Position Identifier (0020,0100).
     #[serde(default)]
     pub temporal_position: Option<i32>,
+    /// Lossy Image Compression (0028,2110) is 01, or the transfer syntax is one that always loses.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_lossy: bool,
+    /// Lossy Image Compression Ratio (0028,2112), if it is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lossy_ratio: Option<f64>,
     /// The index of the frame that this slice is, from 0, where an enhanced object holds several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frame: Option<usize>,
@@ -167,6 +173,8 @@ impl InstanceHeader {
             acquisition_number: elements.integer(tags::ACQUISITION_NUMBER),
             acquisition_time: elements.text(tags::ACQUISITION_TIME),
             temporal_position: elements.integer(tags::TEMPORAL_POSITION_IDENTIFIER),
+            is_lossy: is_lossy(transfer_syntax_uid, elements),
+            lossy_ratio: elements.decimal(tags::LOSSY_IMAGE_COMPRESSION_RATIO),
             frame: None,
             frame_attributes: if is_enhanced { FrameAttributes::read(elements) } else { Vec::new() },
             is_own_result: is_own_result(elements),
@@ -289,6 +297,14 @@ fn damage(elements: &HeaderElements) -> Option<String> {
         Some(damage) => Some(damage.to_string()),
         None => lacks_pixels().then(|| "the file is cut off: it ends before its pixels".to_owned()),
     }
+}
+
+/// Whether the pixels were compressed with loss at any time. JPEG 2000 can be without loss under either of its
+/// transfer syntaxes, so that only the attribute tells.
+fn is_lossy(transfer_syntax_uid: &str, elements: &HeaderElements) -> bool {
+    const LOSSY: [&str; 3] =
+        [uids::JPEG_BASELINE8_BIT, uids::JPEG_EXTENDED12_BIT, uids::JPEGLS_NEAR_LOSSLESS];
+    elements.text(tags::LOSSY_IMAGE_COMPRESSION) == "01" || LOSSY.contains(&transfer_syntax_uid)
 }
 
 /// The contrast agent, of an enhanced object as the meaning of its code.

@@ -28,12 +28,16 @@ pub struct AirwayAir {
     pub noise_hu: f64,
 }
 
-/// Measures the air in the airways. CT numbers end at −1024 in many scans, so the spread is that of the values
+/// Measures the air in the airways, away from their walls and from the slices that they do not fill: slices of a thickness
+/// contain what lies that far above and below. CT numbers end at −1024 in many scans, so the spread is that of the values
 /// above the median.
-pub fn airway_air(volume: &Volume, airways: &VoxelSet) -> Option<AirwayAir> {
-    let bounds = airways.bounds()?.widened(WALL_MM, volume.spacing, volume.size);
+pub fn airway_air(volume: &Volume, airways: &VoxelSet, slice_mm: f64) -> Option<AirwayAir> {
+    let [column, row, slice] = volume.spacing;
+    let beside = (slice_mm / slice).round().max(1.0);
+    let bounds = airways.bounds()?.widened(WALL_MM.max(beside * slice), volume.spacing, volume.size);
     let wall_mm = WALL_MM.max(1.01 * volume.spacing[0].max(volume.spacing[1]));
-    let lumen = airways.crop(&bounds).erode(&VoxelBall::new(wall_mm, volume.spacing));
+    let spacing = [column, row, slice.min(0.99 * wall_mm / beside)];
+    let lumen = airways.crop(&bounds).erode(&VoxelBall::new(wall_mm, spacing));
     let [_, rows, slices] = lumen.size();
     let mut air = Vec::new();
     for z in 0..slices {
@@ -85,4 +89,33 @@ fn moments(values: impl Iterator<Item = i16>) -> [f64; 2] {
     }
     let mean = sum / count;
     [mean, (squares / count - mean * mean).max(0.0).sqrt()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A trachea of 20 mm in slices of 8 mm. Those at its ends contain half of it, as in thick slices.
+    #[test]
+    fn slices_that_an_airway_fills_in_part_are_no_noise() {
+        let size = [40, 40, 8];
+        let inside = |index: usize| {
+            let [x, y] = [index % 40, index / 40 % 40].map(|at| at as f64 - 19.5);
+            x.hypot(y) < 10.0 && (1..7).contains(&(index / 1600))
+        };
+        let hu = |index: usize| match (inside(index), index / 1600) {
+            (true, 1 | 6) => -500,
+            (true, _) => -1000 + (index * 8 % 21) as i16 - 10,
+            (false, _) => 40,
+        };
+        let voxels = (0..size.iter().product()).map(hu).collect();
+        let axes = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+        let volume = Volume { voxels, size, spacing: [1.0, 1.0, 8.0], origin: [0.0; 3], axes };
+        let air = airway_air(&volume, &VoxelSet::of(size, inside), 8.0).unwrap();
+        assert!((-1001.0..=-999.0).contains(&air.median_hu), "{}", air.median_hu);
+        assert!((4.0..=8.0).contains(&air.noise_hu), "{}", air.noise_hu);
+        let overlapping = Volume { spacing: [1.0, 1.0, 4.0], ..volume };
+        let air = airway_air(&overlapping, &VoxelSet::of(size, inside), 8.0).unwrap();
+        assert!((4.0..=8.0).contains(&air.noise_hu), "{}", air.noise_hu);
+    }
 }

@@ -25,7 +25,7 @@ const LUNG_HU: std::ops::RangeInclusive<i16> = -950..=-600;
 /// The least mean of such a piece.
 const THIN_HU: f64 = -940.0;
 /// The mean of a piece that contains too little air to be taken for lung.
-const DENSE_HU: f64 = -500.0;
+pub const DENSE_HU: f64 = -500.0;
 /// The greatest distance of a piece of lung from other lung.
 const NEAR_MM: f64 = 40.0;
 /// A piece of this volume is lung at any distance, unless it lies below the lungs.
@@ -179,7 +179,7 @@ impl AirPieces {
     }
 
     pub fn kind_ml(&self, kind: PieceKind) -> f64 {
-        self.of_kind(|other| other == kind).into_iter().map(|piece| self.ml(piece)).sum()
+        self.of_kind(|other| other == kind).into_iter().fold(0.0, |sum, piece| sum + self.ml(piece))
     }
 
     pub fn select(&self, kind: PieceKind) -> VoxelSet {

@@ -1,8 +1,8 @@
 //! Decodes one slice's file to CT numbers.
 //!
-//! Stored values are masked to Bits Stored, sign-extended if Pixel Representation says so, and become HU =
-//! value × slope + intercept (PS3.3 C.11.1.1.2), rounded half away from zero and clamped to 16 bits. Pixels
-//! with the Pixel Padding Value are outside the scan, and become air.
+//! Stored values are the bits below and at High Bit, as many as Bits Stored (PS3.5 8.1.1), sign-extended if Pixel
+//! Representation says so. They become HU = value × slope + intercept (PS3.3 C.11.1.1.2), rounded half away from
+//! zero and clamped to 16 bits. Pixels with the Pixel Padding Value are outside the scan, and become air.
 
 use dicom_dictionary_std::tags;
 
@@ -32,9 +32,10 @@ pub fn decode_slice(header: &InstanceHeader, bytes: &[u8], voxels: &mut [i16]) -
     let file = Part10File::open(bytes).map_err(|_| fault(&DecodeError::NotDicom))?;
     let elements = file.elements();
     let pixels = elements.pixels.ok_or_else(|| fault(&DecodeError::missing(&elements)))?;
-    let scale = ValueScale::new(header, &elements);
+    let scale = ValueScale::new(header, &elements).map_err(|error| fault(&error))?;
     match pixels {
         PixelData::Encapsulated(items) => {
+            scale.check_stream(&file.transfer_syntax_uid).map_err(|error| fault(&error))?;
             let samples = compressed(header, &file.transfer_syntax_uid, &elements, items);
             scale.fill(&samples.map_err(|error| fault(&error))?, ByteOrder::Little, voxels);
         }
@@ -99,6 +100,8 @@ struct ValueScale {
     intercept: f64,
     bits_allocated: u16,
     bits_stored: u32,
+    /// The number of bits above the stored ones.
+    above: u32,
     signed: bool,
     /// The stored value of padding, or [`OUTSIDE`].
     padding: Option<i32>,
@@ -110,14 +113,16 @@ struct ValueScale {
 const OUTSIDE: i32 = i32::MIN;
 
 impl ValueScale {
-    fn new(header: &InstanceHeader, elements: &HeaderElements) -> ValueScale {
+    fn new(header: &InstanceHeader, elements: &HeaderElements) -> Result<ValueScale, DecodeError> {
         let raw = elements.short(tags::PIXEL_PADDING_VALUE);
         let padding = raw.map(|raw| if header.signed { i32::from(raw as i16) } else { i32::from(raw) });
+        let bits_stored = u32::from(header.bits_stored).clamp(1, u32::from(header.bits_allocated));
         let mut scale = ValueScale {
             slope: header.slope,
             intercept: header.intercept,
             bits_allocated: header.bits_allocated,
-            bits_stored: u32::from(header.bits_stored).clamp(1, u32::from(header.bits_allocated)),
+            bits_stored,
+            above: bits_above(header, elements, bits_stored)?,
             signed: header.signed,
             padding,
             outside: None,
@@ -126,17 +131,33 @@ impl ValueScale {
             scale.outside = raw;
             scale.padding = Some(OUTSIDE);
         }
-        scale
+        Ok(scale)
+    }
+
+    /// The numbers of bits to shift a sample of `width` bits to the left, and then to the right.
+    fn shifts(&self, width: u32) -> [u32; 2] {
+        let missing = width.saturating_sub(self.bits_allocated.into());
+        [missing + self.above, width - self.bits_stored]
+    }
+
+    /// A code stream has samples of its own precision, and it is not known whether they hold empty bits, too.
+    fn check_stream(&self, syntax: &str) -> Result<(), DecodeError> {
+        let below = u32::from(self.bits_allocated) - self.above - self.bits_stored;
+        if below == 0 || !codecs::says_precision(syntax) {
+            return Ok(());
+        }
+        Err(DecodeError::Unsupported(format!(
+            "a High Bit of {} with {} Bits Stored in {}",
+            self.bits_stored + below - 1,
+            self.bits_stored,
+            codecs::syntax_name(syntax)
+        )))
     }
 
     /// The stored bits of a sample as a number.
     fn stored(&self, raw: u16) -> i32 {
-        let unused = 16 - self.bits_stored;
-        if self.signed {
-            i32::from((raw << unused) as i16 >> unused)
-        } else {
-            i32::from((raw << unused) >> unused)
-        }
+        let [up, down] = self.shifts(16);
+        if self.signed { i32::from((raw << up) as i16 >> down) } else { i32::from((raw << up) >> down) }
     }
 
     /// # Panics
@@ -157,11 +178,11 @@ impl ValueScale {
 
     /// Samples of 32 bits. Pixel Padding Value has 16, and says nothing about them.
     fn fill_wide(&self, raw: impl Iterator<Item = u32>, voxels: &mut [i16]) {
-        let unused = 32 - self.bits_stored;
+        let [up, down] = self.shifts(32);
         for (voxel, raw) in voxels.iter_mut().zip(raw) {
             let value = match self.signed {
-                true => f64::from((raw << unused) as i32 >> unused),
-                false => f64::from((raw << unused) >> unused),
+                true => f64::from((raw << up) as i32 >> down),
+                false => f64::from((raw << up) >> down),
             };
             // The cast saturates.
             *voxel = (value * self.slope + self.intercept).round() as i16;
@@ -169,15 +190,15 @@ impl ValueScale {
     }
 
     fn fill_from(&self, raw: impl Iterator<Item = u16>, voxels: &mut [i16]) {
-        let unused = 16 - self.bits_stored;
+        let [up, down] = self.shifts(16);
         if let Some(intercept) = self.shift() {
             self.fill_shifted(raw, intercept, voxels);
         } else if let Some(outside) = self.outside {
             self.scale(raw.map(|raw| if raw == outside { OUTSIDE } else { self.stored(raw) }), voxels);
         } else if self.signed {
-            self.scale(raw.map(|raw| i32::from((raw << unused) as i16 >> unused)), voxels);
+            self.scale(raw.map(|raw| i32::from((raw << up) as i16 >> down)), voxels);
         } else {
-            self.scale(raw.map(|raw| i32::from((raw << unused) >> unused)), voxels);
+            self.scale(raw.map(|raw| i32::from((raw << up) >> down)), voxels);
         }
     }
 
@@ -191,18 +212,15 @@ impl ValueScale {
 
     /// Converts in 16 bits: the processor adds eight and more of them at once.
     fn fill_shifted(&self, raw: impl Iterator<Item = u16>, intercept: i16, voxels: &mut [i16]) {
-        let unused = 16 - self.bits_stored;
+        let [up, down] = self.shifts(16);
         let padding = self.padding.and_then(|padding| i16::try_from(padding).ok());
         let hu = |stored: i16| {
             if padding == Some(stored) { PADDING_HU } else { stored.saturating_add(intercept) }
         };
         if self.signed {
-            voxels.iter_mut().zip(raw).for_each(|(voxel, raw)| *voxel = hu((raw << unused) as i16 >> unused));
+            voxels.iter_mut().zip(raw).for_each(|(voxel, raw)| *voxel = hu((raw << up) as i16 >> down));
         } else {
-            voxels
-                .iter_mut()
-                .zip(raw)
-                .for_each(|(voxel, raw)| *voxel = hu(((raw << unused) >> unused) as i16));
+            voxels.iter_mut().zip(raw).for_each(|(voxel, raw)| *voxel = hu(((raw << up) >> down) as i16));
         }
     }
 
@@ -221,6 +239,22 @@ impl ValueScale {
             set(voxels, stored, padding, |value| (f64::from(value) * slope + intercept).round() as i16);
         }
     }
+}
+
+/// The number of bits of a sample above those that are stored. A High Bit below the highest of Bits Stored leaves no
+/// room for them: it is wrong, and they are taken to be the lowest bits, as if it were absent.
+fn bits_above(
+    header: &InstanceHeader,
+    elements: &HeaderElements,
+    bits_stored: u32,
+) -> Result<u32, DecodeError> {
+    let bits_allocated = u32::from(header.bits_allocated);
+    let high_bit = elements.short(tags::HIGH_BIT).map_or(bits_stored - 1, u32::from).max(bits_stored - 1);
+    bits_allocated.checked_sub(high_bit + 1).ok_or_else(|| {
+        DecodeError::Damaged(format!(
+            "the High Bit {high_bit} lies outside the {bits_allocated} bits of a pixel"
+        ))
+    })
 }
 
 fn set(voxels: &mut [i16], stored: impl Iterator<Item = i32>, padding: i32, hu: impl Fn(i32) -> i16) {
@@ -263,6 +297,47 @@ mod tests {
         let wide = InstanceHeader { intercept: 69_000.0, ..wide };
         decode_slice(&wide, &sample::slice_file(&wide, &pixels), &mut voxels).unwrap();
         assert_eq!(voxels, [-976; 12]);
+    }
+
+    /// The first voxels of a native slice with a High Bit.
+    fn decoded_at(header: &InstanceHeader, high_bit: u16, first: &[u8]) -> Result<Vec<i16>, Fault> {
+        let bytes = 12 * usize::from(header.bits_allocated / 8);
+        let data = [
+            sample::elements(header),
+            sample::element(tags::HIGH_BIT, "US", &high_bit.to_le_bytes()),
+            sample::element(tags::PIXEL_DATA, "OW", &[first, &vec![0; bytes - first.len()]].concat()),
+        ];
+        let mut voxels = vec![0; 12];
+        let file = sample::file(&header.transfer_syntax_uid, &data.concat());
+        decode_slice(header, &file, &mut voxels).map(|()| voxels)
+    }
+
+    /// 12 bits at the top of 16: the value 1000 is stored as 16 000, whatever the four bits below.
+    #[test]
+    fn stored_bits_end_at_the_high_bit() {
+        let left = sample::header(0);
+        let pixels = [0x80, 0x3E, 0x8F, 0x3E, 0xF0, 0xFF];
+        assert_eq!(decoded_at(&left, 15, &pixels).unwrap()[..4], [-24, -24, 3071, -1024]);
+        let signed = InstanceHeader { signed: true, slope: 2.0, ..sample::header(0) };
+        assert_eq!(decoded_at(&signed, 15, &pixels).unwrap()[..3], [976, 976, -1026]);
+        let wide = InstanceHeader { bits_allocated: 32, bits_stored: 16, ..sample::header(0) };
+        assert_eq!(decoded_at(&wide, 31, &[9, 9, 0xE8, 0x03]).unwrap()[..2], [-24, -1024]);
+        let low = decoded_at(&left, 7, &[0xE8, 0x03]).unwrap();
+        assert_eq!(low[0], -24, "a High Bit that leaves no room for the stored bits says nothing");
+        let fault = decoded_at(&left, 16, &pixels).unwrap_err();
+        assert_eq!(fault.reason, "the High Bit 16 lies outside the 16 bits of a pixel");
+    }
+
+    #[test]
+    fn a_code_stream_with_bits_below_the_stored_ones_is_refused_by_name() {
+        let jpeg =
+            InstanceHeader { transfer_syntax_uid: uids::JPEG2000_LOSSLESS.to_owned(), ..sample::header(0) };
+        let mut head = sample::elements(&jpeg);
+        head.extend(sample::element(tags::HIGH_BIT, "US", &15_u16.to_le_bytes()));
+        head.extend([0xE0, 0x7F, 0x10, 0x00, b'O', b'B', 0, 0, 0xFF, 0xFF, 0xFF, 0xFF]);
+        let file = sample::file(&jpeg.transfer_syntax_uid, &head);
+        let fault = decode_slice(&jpeg, &file, &mut [0; 12]).unwrap_err();
+        assert!(fault.reason.contains("a High Bit of 15 with 12 Bits Stored in JPEG 2000"), "{fault}");
     }
 
     /// Sums beyond 16 bits stay at their ends, in the fast way as in the other.

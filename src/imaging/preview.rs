@@ -1,4 +1,5 @@
-//! Coarse looks at the pixels of a set of slices: how much lung it shows, and whether two slices are copies.
+//! Looks at the pixels of a set of slices: how much lung it shows, whether two slices are copies, and where the pictures
+//! begin and end.
 
 use std::borrow::Cow;
 use std::fs;
@@ -6,6 +7,7 @@ use std::fs;
 use rayon::prelude::*;
 
 use super::InstanceHeader;
+use super::blank::SliceContent;
 use super::pixels::decode_slice;
 use super::slice_files::SharedFiles;
 use super::slices::AxialSlice;
@@ -35,6 +37,18 @@ pub fn lung_ml(slices: &[AxialSlice]) -> f64 {
 pub fn have_same_pixels(one: &InstanceHeader, other: &InstanceHeader) -> bool {
     let Ok(files) = SharedFiles::read([one, other]) else { return false };
     decoded(one, &files).is_some_and(|voxels| decoded(other, &files) == Some(voxels))
+}
+
+/// The slices without those before the first and behind the last one that shows something. All of them, if none does.
+pub fn imaged<'s, 'a>(slices: &'s [AxialSlice<'a>]) -> &'s [AxialSlice<'a>] {
+    let shows_something = |slice: &AxialSlice| {
+        let voxels = SharedFiles::read([slice.header]).ok().and_then(|files| decoded(slice.header, &files));
+        // A slice that cannot be decoded is named when the volume is assembled.
+        voxels.is_none_or(|voxels| SliceContent::of(&voxels) != SliceContent::Nothing)
+    };
+    let Some(first) = slices.iter().position(shows_something) else { return slices };
+    let last = slices.iter().rposition(shows_something).unwrap_or(first);
+    &slices[first..=last]
 }
 
 fn decoded(header: &InstanceHeader, files: &SharedFiles) -> Option<Vec<i16>> {

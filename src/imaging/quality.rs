@@ -8,11 +8,12 @@ use crate::step::Payload;
 /// The quality of one scan. What could not be measured is absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScanQuality {
+    /// The largest Slice Thickness.
     pub slice_thickness_mm: Option<f64>,
     pub slice_spacing_mm: f64,
     /// The larger distance of pixels in a slice.
     pub pixel_mm: f64,
-    /// The convolution kernel as it is written.
+    /// The convolution kernel as it is written; of several, a sharp one.
     pub kernel: String,
     /// The contrast agent as it is written; empty if none was given.
     pub contrast_agent: String,
@@ -23,6 +24,14 @@ pub struct ScanQuality {
     pub noise_place: Option<NoisePlace>,
     /// Median CT number of the air in the trachea and the main bronchi.
     pub airway_hu: Option<f64>,
+    /// Median CT number of the air outside the patient.
+    pub outside_air_hu: Option<f64>,
+    /// The most frequent CT number of soft tissue.
+    pub soft_tissue_hu: Option<f64>,
+    /// The lowest CT number, if the scale ends there and that is above air.
+    pub scale_floor_hu: Option<f64>,
+    /// The highest CT number, if it is below bone.
+    pub scale_ceiling_hu: Option<f64>,
     /// The share of its convex hull that the trachea fills in cross section: the median of its slices.
     pub trachea_solidity: Option<f64>,
     /// Volume of lung and mean density, of both lungs.

@@ -50,6 +50,8 @@ pub fn header(index: usize) -> InstanceHeader {
         acquisition_number: Some(1),
         acquisition_time: "120000".to_owned(),
         temporal_position: None,
+        is_lossy: false,
+        lossy_ratio: None,
         frame: None,
         frame_attributes: Vec::new(),
         is_own_result: false,

@@ -38,8 +38,7 @@ impl<'a> AxialSlice<'a> {
     pub fn of(header: &'a InstanceHeader) -> Option<AxialSlice<'a>> {
         let position = header.position?;
         let orientation = header.orientation?;
-        let spacing =
-            header.spacing.filter(|spacing| spacing.iter().all(|mm| (0.01..=100.0).contains(mm)))?;
+        let spacing = header.spacing.filter(is_pixel_spacing)?;
         let normal = normal(&orientation)?;
         let along_mm = dot(position, normal);
         (normal[2].abs() >= AXIAL_COSINE_LEAST).then_some(AxialSlice {
@@ -76,15 +75,35 @@ impl<'a> AxialSlice<'a> {
     }
 }
 
-/// The plane of a slice that is not axial, in words: "coronal slices". `None` if the slice has no usable
-/// geometry.
+/// Whether pixels can be so far apart, in mm.
+fn is_pixel_spacing(spacing: &[f64; 2]) -> bool {
+    spacing.iter().all(|mm| (0.01..=100.0).contains(mm))
+}
+
+/// Pixel Spacing of a header whose pixels cannot be so far apart, as a fragment.
+pub fn impossible_spacing(header: &InstanceHeader) -> Option<String> {
+    let [rows, columns] = header.spacing.filter(|spacing| !is_pixel_spacing(spacing))?;
+    Some(format!("with an impossible Pixel Spacing of {rows} × {columns} mm"))
+}
+
+/// The reason why a header has no usable axial geometry, as a fragment.
+pub fn geometry_obstacle(header: &InstanceHeader) -> String {
+    let without = || "without position, orientation or pixel spacing".to_owned();
+    impossible_spacing(header).or_else(|| other_plane(header)).unwrap_or_else(without)
+}
+
+/// The plane of a slice that is not axial, in words: "coronal slices". `None` if the slice is axial or has no
+/// usable geometry.
 pub fn other_plane(header: &InstanceHeader) -> Option<String> {
     let normal = normal(&header.orientation?)?.map(f64::abs);
     header.position.and(header.spacing)?;
     Some(match normal {
         [x, _, _] if x >= AXIAL_COSINE_LEAST => "sagittal slices".to_owned(),
         [_, y, _] if y >= AXIAL_COSINE_LEAST => "coronal slices".to_owned(),
-        [_, _, z] => format!("slices that lie {:.0}° from axial", z.min(1.0).acos().to_degrees()),
+        [_, _, z] if z < AXIAL_COSINE_LEAST => {
+            format!("slices that lie {:.0}° from axial", z.acos().to_degrees())
+        }
+        _ => return None,
     })
 }
 
@@ -201,7 +220,8 @@ pub fn shifts(slices: &[AxialSlice]) -> Vec<[i32; 2]> {
     aside_mm.into_iter().map(pixels).collect()
 }
 
-fn z(slice: &AxialSlice) -> String {
+/// The place of a slice for a message: the patient's z coordinate.
+pub fn z(slice: &AxialSlice) -> String {
     format!("{:.1} mm", slice.position[2])
 }
 

@@ -93,6 +93,7 @@ dataflow: flows/mine.yaml
         retry: Some(vec![Duration::ZERO, Duration::from_secs(60)]),
         keep_trying: Some(Duration::from_secs(7200)),
         readers: Some(FileReaders::Group),
+        labels: Vec::new(),
     };
     assert_eq!(parse(text).unwrap().general, expected);
     check(

@@ -71,6 +71,11 @@ pub fn can_decode(transfer_syntax_uid: &str) -> bool {
     is_native(transfer_syntax_uid) || PixelCodec::of_syntax(transfer_syntax_uid).is_some()
 }
 
+/// Whether samples in a transfer syntax have the precision of a code stream, which may be another than Bits Stored.
+pub fn says_precision(transfer_syntax_uid: &str) -> bool {
+    PixelCodec::of_syntax(transfer_syntax_uid).is_some_and(PixelCodec::says_precision)
+}
+
 /// The decoders, by the kind of their code stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PixelCodec {

@@ -25,7 +25,7 @@ mod rle;
 mod samples;
 mod stream;
 
-pub use codec::{can_decode, decode, decode_frame, photometric_interpretation};
+pub use codec::{can_decode, decode, decode_frame, photometric_interpretation, says_precision};
 pub use decode_error::{DecodeError, syntax_name};
 pub use decoded::{DecodedPixels, decoded};
 pub use layout::{PixelLayout, PlanarOrder};

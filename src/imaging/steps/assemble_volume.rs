@@ -4,6 +4,8 @@
 //! computed at once. Beside the volume, memory holds one file per thread, or the file of an enhanced object, whose
 //! frames are the slices. The first slice in order that cannot be decoded is the fault.
 //!
+//! A slice that shows nothing of the body between slices that do is as good as missing, and the fault names it.
+//!
 //! Slices that lie aside of each other, as with a tilted gantry, are moved upright by whole pixels: no
 //! value is interpolated, so densities stay as they were measured. What the images do not show is air.
 
@@ -13,6 +15,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
+use crate::imaging::blank::{SliceContent, gaps_in_body};
 use crate::imaging::coarse::{CoarseLayer, CoarseLayers, ColumnSums};
 use crate::imaging::slice_files::SharedFiles;
 use crate::imaging::upright::UprightFrame;
@@ -25,7 +28,7 @@ const VOXELS_MOST: usize = 1 << 31;
 const OUTSIDE_HU: i16 = -1024;
 
 fn step() -> Step {
-    Step::new("assemble-volume", 2, "Decodes the slices of a series into one volume of CT numbers.")
+    Step::new("assemble-volume", 3, "Decodes the slices of a series into one volume of CT numbers.")
         .takes::<SortedSeries>("series")
         .gives::<Volume>("volume")
         .recomputed()
@@ -37,8 +40,8 @@ inventory::submit! { BuiltIn(step) }
 /// Decodes a series from `sort-series`, which has one size, one orientation and even spacing.
 ///
 /// # Errors
-/// A fault that names the slice that cannot be read or decoded, and why; or one without a slice, if the token
-/// is set.
+/// A fault that names the slice that cannot be read or decoded, and why, or the slices that show nothing; or one without a
+/// slice, if the token is set.
 ///
 /// # Panics
 /// If the series is empty or its slices lack their geometry.
@@ -49,8 +52,9 @@ pub fn assemble_volume(series: &SortedSeries, token: &CancelToken) -> Result<Vol
     let files = SharedFiles::read(&series.slices).map_err(|(_, error)| unreadable(&error))?;
     let layers = CoarseLayers::of(volume.size, volume.spacing);
     let parts = volume.voxels.par_chunks_mut(pixels * layers.depth()).enumerate();
-    let made: Vec<Result<CoarseLayer, (usize, Fault)>> = parts
+    let made: Vec<Result<DecodedLayer, (usize, Fault)>> = parts
         .map_init(Buffers::default, |buffers, (part, slices)| {
+            let mut contents = Vec::with_capacity(layers.depth());
             for (offset, voxels) in slices.chunks_exact_mut(pixels).enumerate() {
                 let index = part * layers.depth() + offset;
                 let header = &series.slices[index];
@@ -59,15 +63,42 @@ pub fn assemble_volume(series: &SortedSeries, token: &CancelToken) -> Result<Vol
                     Some(shift) => fill_moved(header, &files, buffers, voxels, &frame, *shift),
                 });
                 filled.map_err(|fault| (index, fault))?;
+                contents.push(SliceContent::of(voxels));
             }
-            Ok(layers.layer(slices, &mut buffers.sums))
+            Ok(DecodedLayer { cells: layers.layer(slices, &mut buffers.sums), contents })
         })
         .collect();
     token.check()?;
-    let made: Result<Vec<CoarseLayer>, (usize, Fault)> = made.into_iter().collect();
+    let made: Result<Vec<DecodedLayer>, (usize, Fault)> = made.into_iter().collect();
     let made = made.map_err(|(index, fault)| at_slice(series, index, fault))?;
-    volume.voxels.keep(layers.join(&made));
+    let (cells, contents): (Vec<CoarseLayer>, Vec<Vec<SliceContent>>) =
+        made.into_iter().map(|layer| (layer.cells, layer.contents)).unzip();
+    check_contents(series, &contents.concat())?;
+    volume.voxels.keep(layers.join(&cells));
     Ok(volume)
+}
+
+/// Decoded slices: their cells of the coarse grid, and what each shows.
+struct DecodedLayer {
+    cells: CoarseLayer,
+    contents: Vec<SliceContent>,
+}
+
+/// Refuses a volume with slices that show nothing between slices of a body.
+fn check_contents(series: &SortedSeries, contents: &[SliceContent]) -> Result<(), Fault> {
+    let gaps = gaps_in_body(contents);
+    let Some(first) = gaps.first().map(|index| &series.slices[*index]) else { return Ok(()) };
+    let z = first.position.map_or(0.0, |position| position[2]);
+    let [verb, place] = if gaps.len() == 1 { ["shows", "at"] } else { ["show", "the first at"] };
+    Err(Fault::new(
+        format!(
+            "{} of the {} slices of {} {verb} nothing between slices that show the body, {place} z = {z:.1} mm",
+            gaps.len(),
+            series.slices.len(),
+            first.series_label()
+        ),
+        "Send the series again once all of its slices have a picture.",
+    ))
 }
 
 /// Buffers that a thread uses for one slice after the other.
@@ -215,6 +246,36 @@ mod tests {
         let fault = assemble_volume(&series, &CancelToken::default()).unwrap_err();
         assert!(fault.reason.starts_with("slice 3 of 5 (slice-2): the pixel data is cut off"), "{fault}");
         assert!(!fault.remedy.is_empty());
+    }
+
+    /// Slices of tissue in air, with one value where `blank` says so.
+    fn body(folder: &Path, blank: fn(usize) -> bool) -> SortedSeries {
+        let series = series(folder);
+        for (z, header) in series.slices.iter().enumerate() {
+            let stored = |at: u16| if blank(z) { 0_u16 } else { 1000 + at % 3 + 50 * (at % 2) };
+            let pixels: Vec<u8> = (0..12).flat_map(|at| stored(at).to_le_bytes()).collect();
+            std::fs::write(&header.path, sample::slice_file(header, &pixels)).unwrap();
+        }
+        series
+    }
+
+    #[test]
+    fn a_slice_that_shows_nothing_within_the_body_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let assembled = |blank| assemble_volume(&body(folder.path(), blank), &CancelToken::default());
+        assert_eq!(assembled(|_| false).unwrap().size, [4, 3, 5]);
+        assert_eq!(assembled(|z| z == 0 || z == 4).unwrap().size, [4, 3, 5], "nothing lies beyond these");
+        let one = assembled(|z| z == 3).unwrap_err();
+        assert_eq!(
+            one.reason,
+            "1 of the 5 slices of series 3 (Thorax) shows nothing between slices that show the body, at z = 3.0 mm"
+        );
+        let two = assembled(|z| z == 1 || z == 2).unwrap_err();
+        assert!(
+            two.reason.contains("2 of the 5 slices") && two.reason.ends_with("the first at z = 1.0 mm"),
+            "{two}"
+        );
+        assert!(two.remedy.starts_with("Send"));
     }
 
     #[test]

@@ -1,11 +1,16 @@
-//! `assess-quality`: measures a scan where lung densities depend on it, and says what limits their meaning.
+//! `assess-quality`: measures a scan where lung densities depend on it, and says what limits their meaning. Lungs that are
+//! too small for the body around them are refused: they are a part of the lungs, or other air.
 
+use crate::imaging::body_size::check_lung_size;
 use crate::imaging::caveats::caveats;
+use crate::imaging::ct_scale::CtScale;
+use crate::imaging::kernels::is_sharp;
 use crate::imaging::lung_shape::{enclosed_percent, trachea_solidity};
 use crate::imaging::noise::{airway_air, tissue_noise_hu};
 use crate::imaging::rib_gap::rib_gap_percent;
 use crate::imaging::{
-    LungDensities, LungRegion, Lungs, NoisePlace, RegionDensity, ScanQuality, SortedSeries, Volume,
+    InstanceHeader, LungDensities, LungRegion, Lungs, NoisePlace, RegionDensity, ScanQuality, SortedSeries,
+    Volume,
 };
 use crate::step::{AttributeValues, BuiltIn, Request, Step, StepOutputs, StepReservation, StepReservations};
 
@@ -23,26 +28,47 @@ pub fn measure_quality(
     let both = densities.regions.first().expect("both lungs are measured");
     debug_assert_eq!(both.lung, LungRegion::Both);
     let grid = volume.coarse();
-    let air = airway_air(volume, &lungs.airways);
+    let scale = CtScale::of(volume, lungs);
+    // Ribs that the scale does not show are no limit of the chest.
+    let rib_gap_percent =
+        if scale.ceiling_hu.is_some() { [None; 2] } else { rib_gap_percent(volume, lungs) };
+    let slice_thickness_mm = thickest_mm(series);
+    let air = airway_air(volume, &lungs.airways, slice_thickness_mm.unwrap_or(series.slice_spacing));
     let in_air = air.as_ref().map(|air| (air.noise_hu, NoisePlace::Airways));
     let noise = in_air.or_else(|| Some((tissue_noise_hu(volume)?, NoisePlace::SoftTissue)));
     ScanQuality {
-        slice_thickness_mm: first.slice_thickness,
+        slice_thickness_mm,
         slice_spacing_mm: series.slice_spacing,
         pixel_mm: volume.spacing[0].max(volume.spacing[1]),
-        kernel: first.kernel.clone(),
+        kernel: sharpest_kernel(series).to_owned(),
         contrast_agent: first.contrast_agent.clone(),
         tilt_degrees: tilt_degrees(series, volume),
         noise_hu: noise.map(|(hu, _)| hu),
         noise_place: noise.map(|(_, place)| place),
         airway_hu: air.map(|air| air.median_hu),
+        outside_air_hu: scale.outside_air_hu,
+        soft_tissue_hu: scale.soft_tissue_hu,
+        scale_floor_hu: scale.floor_hu,
+        scale_ceiling_hu: scale.ceiling_hu,
         trachea_solidity: trachea_solidity(volume, &lungs.airways),
         lung_ml: both.volume_ml,
         mean_hu: both.mean_hu,
         high_attenuation_percent: high_attenuation_percent(both),
         enclosed_percent: enclosed_percent(&grid, lungs),
-        rib_gap_percent: rib_gap_percent(volume, lungs),
+        rib_gap_percent,
     }
+}
+
+/// The largest Slice Thickness; `None` if none is written or all are 0.
+fn thickest_mm(series: &SortedSeries) -> Option<f64> {
+    let thickness = series.slices.iter().filter_map(|slice| slice.slice_thickness);
+    thickness.filter(|mm| *mm > 0.0).reduce(f64::max)
+}
+
+/// The kernel of the first slice, or of the first one whose kernel sharpens.
+fn sharpest_kernel(series: &SortedSeries) -> &str {
+    let is_sharp = |slice: &&InstanceHeader| is_sharp(&slice.manufacturer, &slice.kernel);
+    series.slices.iter().find(is_sharp).or(series.slices.first()).map_or("", |slice| &slice.kernel)
 }
 
 fn tilt_degrees(series: &SortedSeries, volume: &Volume) -> f64 {
@@ -83,7 +109,7 @@ fn mixed_versions(request: &Request, series: &SortedSeries) -> Option<StepReserv
 fn step() -> Step {
     Step::new(
         "assess-quality",
-        4,
+        5,
         "Measures noise, resolution and lung shape, and says what limits the results.",
     )
     .takes::<Request>("request")
@@ -96,6 +122,7 @@ fn step() -> Step {
     .runs(|call| {
         let (series, lungs) = (call.input::<SortedSeries>("series"), call.input::<Lungs>("lungs"));
         let quality = measure_quality(series, call.input("volume"), lungs, call.input("densities"));
+        check_lung_size(call.input("volume"), lungs, quality.lung_ml)?;
         let mut reservations = lungs.reservations.clone();
         reservations.0.extend(caveats(&quality, manufacturer(series)).0);
         reservations.0.extend(series.reservations.iter().cloned());

@@ -31,7 +31,7 @@ use crate::imaging::bits::{VoxelBall, VoxelBounds, VoxelSet};
 use crate::imaging::body::body_inside;
 use crate::imaging::components::VoxelComponents;
 use crate::imaging::gas::{gas_pockets, surface_gas_ml};
-use crate::imaging::pieces::{AirPieces, PieceKind};
+use crate::imaging::pieces::{AirPieces, DENSE_HU, PieceKind};
 use crate::imaging::sides::{LungSides, tell_sides};
 use crate::imaging::{Lungs, Volume};
 use crate::step::{BuiltIn, Call, CancelToken, Fault, Parameter, Step, StepOutputs, StepReservations};
@@ -235,6 +235,12 @@ fn check_volume(pieces: &AirPieces, settings: &LungSettings) -> Result<(), Fault
     if gas >= settings.volume_least_ml {
         return Err(no_lungs(&format!(
             "{gas:.0} mL inside the body are air, not lung, and {ml:.0} mL could be lung"
+        )));
+    }
+    let dense = pieces.kind_ml(PieceKind::Dense);
+    if dense >= settings.volume_least_ml.max(ml) {
+        return Err(no_lungs(&format!(
+            "{dense:.0} mL of air inside the body are too dense to be taken for lung, over {DENSE_HU:.0} HU on average, and {ml:.0} mL could be lung"
         )));
     }
     Err(too_little(ml))

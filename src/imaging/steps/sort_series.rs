@@ -11,6 +11,8 @@
 //! 6. the softest kernel, because sharp ones spread the densities that are counted,
 //! 7. the most slices; then the lowest series number and UID.
 //!
+//! Slices at either end that show nothing, not even noise, are left out: nothing was imaged there.
+//!
 //! If the first choice is no regular grid, for example because a slice of it is missing, the next best of
 //! those that show the lungs is taken. The remarks say what was passed over, and why. Feet-first and prone
 //! studies need no care, as positions are the patient's own; slices shifted by a tilted gantry are moved
@@ -19,9 +21,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::imaging::candidates::{Candidate, Candidates, LeftOut, candidates};
+use crate::imaging::image_type::{ImageKind, computed_images};
+use crate::imaging::mixed_slices::mixed_slices;
 use crate::imaging::patients::{PatientDifferences, check_patient};
 use crate::imaging::preview;
-use crate::imaging::slices::{AxialSlice, check_spacing, other_plane, shifts};
+use crate::imaging::slices::{AxialSlice, check_spacing, impossible_spacing, other_plane, shifts, z};
 use crate::imaging::{InstanceHeader, SortedSeries};
 use crate::printable::counted;
 use crate::step::{BuiltIn, Fault, Parameter, Step, StepOutputs, StepReservation, StepReservations};
@@ -33,7 +37,7 @@ const SPACING_MM_FINE: f64 = 5.0;
 const SPACING_TO_THICKNESS_MOST: f64 = 1.5;
 
 fn step() -> Step {
-    Step::new("sort-series", 6, "Chooses one series of axial CT slices, checks it and puts it in order.")
+    Step::new("sort-series", 7, "Chooses one series of axial CT slices, checks it and puts it in order.")
         .takes_each::<InstanceHeader>("headers")
         .gives::<SortedSeries>("series")
         .gives::<StepReservations>("reservations")
@@ -67,11 +71,12 @@ pub fn sort_series(headers: &[&InstanceHeader], slices_least: usize) -> Result<S
     }
     let (mut passed_over, mut first_fault) = (Vec::new(), None);
     for candidate in ranked(usable, slices_least, &mut remarks) {
+        let candidate = without_blank_ends(candidate);
         match regular(&candidate, slices_least) {
             Ok(series) => {
                 remarks.extend(passed_over);
                 remarks.extend(series.remarks);
-                reservations.extend(mixed_rescale(&series.slices));
+                reservations.extend(series.reservations);
                 return Ok(SortedSeries { remarks, reservations, ..series });
             }
             Err(fault) => {
@@ -123,8 +128,29 @@ fn regular(candidate: &Candidate, slices_least: usize) -> Result<SortedSeries, F
             candidate.label
         )),
     }
-    let slices = slices.iter().map(|slice| slice.header.clone()).collect();
-    Ok(SortedSeries { slices, slice_spacing, shifts, remarks, reservations: Vec::new() })
+    let mixed = mixed_slices(slices);
+    let slices: Vec<InstanceHeader> = slices.iter().map(|slice| slice.header.clone()).collect();
+    let reservations =
+        [mixed_rescale(&slices).into_iter().collect(), mixed, computed_images(&slices)].concat();
+    Ok(SortedSeries { slices, slice_spacing, shifts, remarks, reservations })
+}
+
+/// A candidate without the slices at either end that show nothing, so that what they hide is known to be missing.
+fn without_blank_ends(mut candidate: Candidate) -> Candidate {
+    let imaged = preview::imaged(&candidate.slices);
+    let blank = candidate.slices.len() - imaged.len();
+    if blank == 0 {
+        return candidate;
+    }
+    let [first, last] = [z(&imaged[0]), z(&imaged[imaged.len() - 1])];
+    candidate.slices = imaged.to_vec();
+    let verb = if blank == 1 { "shows" } else { "show" };
+    candidate.remarks.push(format!(
+        "{} of {} {verb} nothing, beyond those from z = {first} to {last}: left out",
+        counted(blank, "slice"),
+        candidate.label
+    ));
+    candidate
 }
 
 fn spacing_remarks(slices: &[AxialSlice], slice_spacing: f64) -> Vec<String> {
@@ -293,7 +319,23 @@ fn no_candidate(headers: &[&InstanceHeader], left_out: &[String]) -> Fault {
             "Send them with the UIDs of the scanner: results could not refer to them.",
         );
     }
-    if headers.iter().any(|header| header.is_ct_image() && other_plane(header).is_some()) {
+    let ct_slices: Vec<InstanceHeader> =
+        headers.iter().filter(|header| header.is_ct_image()).flat_map(|header| header.slices()).collect();
+    let is_computed =
+        |slice: &InstanceHeader| matches!(ImageKind::of(slice), ImageKind::Projection | ImageKind::Quantity);
+    if ct_slices.iter().any(is_computed) {
+        return Fault::new(
+            format!("the study has no CT slices as they were reconstructed{why}"),
+            "Send the axial series from which these images were computed.",
+        );
+    }
+    if ct_slices.iter().any(|slice| impossible_spacing(slice).is_some()) {
+        return Fault::new(
+            format!("the size of the study's pixels is not known{why}"),
+            "Send the series with its Pixel Spacing as the scanner wrote it.",
+        );
+    }
+    if ct_slices.iter().any(|slice| other_plane(slice).is_some()) {
         return Fault::new(
             format!("the study has no axial CT slices{why}"),
             "Send the axial series from which sagittal, coronal and oblique slices are made.",

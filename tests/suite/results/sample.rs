@@ -169,6 +169,8 @@ fn header(slice: usize) -> InstanceHeader {
         acquisition_number: Some(1),
         acquisition_time: String::new(),
         temporal_position: None,
+        is_lossy: false,
+        lossy_ratio: None,
         frame: None,
         frame_attributes: Vec::new(),
         is_own_result: false,

@@ -171,6 +171,8 @@ fn what_is_no_chest_is_refused() {
     };
     let solid = refused(&|at| (lung(at, 1.0) || lung(at, -1.0) || airway(at)).then_some(30));
     assert!(solid.contains("no lungs were found: the air-filled spaces inside the body"), "{solid}");
+    let dense = refused(&|at| (lung(at, 1.0) || lung(at, -1.0)).then_some(-450));
+    assert!(dense.contains("too dense to be taken for lung"), "{dense}");
     let hollow = refused(&|at| (lung(at, 1.0) || lung(at, -1.0)).then_some(-1000));
     assert!(hollow.contains("air, not lung"), "{hollow}");
     let cut = refused(&|at| lung([at[0], at[1], at[2] + 100.0], 1.0).then_some(-860));

@@ -279,3 +279,116 @@ fn slices_of_two_reconstructions_are_a_reservation() {
     assert_eq!(reservation.code, "mixed_rescale");
     assert!(reservation.text.starts_with("5 of 20 slices"), "{}", reservation.text);
 }
+
+#[test]
+fn acquisitions_that_alternate_along_the_patient_are_two_candidates() {
+    let alternate = |name: &str, change: fn(&mut InstanceHeader)| {
+        let mut headers = slices(40);
+        headers.iter_mut().skip(1).step_by(2).for_each(change);
+        let series = sorted(&headers).unwrap();
+        assert_eq!((series.slices.len(), series.slice_spacing), (20, 2.0), "{name}");
+        let said = format!("series 3 (Thorax) holds 2 sets of slices that differ in {name}: one is used");
+        assert!(series.remarks.contains(&said), "{:?}", series.remarks);
+        assert_eq!(series.reservations, []);
+    };
+    alternate("acquisition", |header| header.acquisition_number = Some(2));
+    alternate("temporal position", |header| header.temporal_position = Some(2));
+    alternate("kernel", |header| header.kernel = "B70f".to_owned());
+}
+
+/// A second phase lies between the slices of the first one, not in their middle: together they are no regular grid.
+#[test]
+fn a_phase_between_the_slices_of_another_is_a_candidate_of_its_own() {
+    let mut headers = slices(20);
+    for (index, header) in slices(20).into_iter().enumerate() {
+        headers.push(InstanceHeader {
+            sop_instance_uid: format!("1.2.2.{index}"),
+            temporal_position: Some(2),
+            position: Some([-2.0, -1.5, index as f64 + 0.3]),
+            ..header
+        });
+    }
+    let series = sorted(&headers).unwrap();
+    assert_eq!((series.slices.len(), series.slice_spacing), (20, 1.0));
+}
+
+#[test]
+fn what_changes_on_the_way_is_a_reservation_that_names_it_and_its_place() {
+    let mut headers = slices(20);
+    headers[12..].iter_mut().for_each(|header| header.kernel = "B70f".to_owned());
+    let reservations = sorted(&headers).unwrap().reservations;
+    assert_eq!((reservations.len(), reservations[0].code.as_str()), (1, "mixed_slices"));
+    let said = "the kernel of series 3 (Thorax) changes from B30f to B70f at z = 12.0 mm: ";
+    assert!(reservations[0].text.starts_with(said), "{}", reservations[0].text);
+    headers[3].kernel = "B50f".to_owned();
+    let text = sorted(&headers).unwrap().reservations.remove(0).text;
+    assert!(text.contains("from B30f to B50f at z = 3.0 mm and at 2 further places"), "{text}");
+    // A kernel that is not written says nothing, and a scan in steps has an acquisition for each position.
+    let mut headers = slices(20);
+    headers[3].kernel.clear();
+    headers[10..].iter_mut().for_each(|header| header.acquisition_number = Some(2));
+    assert_eq!(sorted(&headers).unwrap().reservations, []);
+    for index in [2, 5, 11, 14, 15] {
+        headers[index].acquisition_number = Some(3);
+    }
+    let text = sorted(&headers).unwrap().reservations.remove(0).text;
+    assert!(text.starts_with("slices of 3 acquisitions alternate in series 3"), "{text}");
+}
+
+#[test]
+fn projections_and_maps_are_no_ct_numbers_of_slices() {
+    let of_type = |value: &'static str| {
+        move |headers: &mut Vec<InstanceHeader>| {
+            headers.iter_mut().for_each(|one| one.image_type.push(value.to_owned()));
+        }
+    };
+    check_fault(
+        of_type("MINIP"),
+        "the study has no CT slices as they were reconstructed (series 3 (Thorax): 20 instances left out, a projection",
+    );
+    check_fault(of_type("IODINE"), "a map of a material or another quantity");
+    check_choice(|other| other.image_type.push("MIP".to_owned()), 3, "a projection of the largest or least");
+}
+
+#[test]
+fn computed_and_lossy_series_have_a_reservation() {
+    let mut headers = slices(20);
+    headers.iter_mut().for_each(|one| (one.is_lossy, one.image_type[0]) = (true, "DERIVED".to_owned()));
+    let codes: Vec<String> = sorted(&headers).unwrap().reservations.into_iter().map(|one| one.code).collect();
+    assert_eq!(codes, ["derived_image", "lossy"]);
+}
+
+#[test]
+fn an_impossible_pixel_spacing_is_the_reason() {
+    check_fault(
+        |headers| headers.iter_mut().for_each(|one| one.spacing = Some([0.0, 0.0])),
+        "the size of the study's pixels is not known (series 3 (Thorax): 20 instances left out, with an impossible \
+         Pixel Spacing of 0 × 0 mm)",
+    );
+}
+
+#[test]
+fn slices_at_the_ends_that_show_nothing_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut headers = slices(20);
+    for (index, header) in headers.iter_mut().enumerate() {
+        header.path = folder.path().join(format!("{index}.dcm"));
+        let is_blank = index < 3 || index == 9 || index >= 18;
+        let stored = |at: u16| if is_blank { 0 } else { 1000 + at };
+        let pixels: Vec<u8> = (0..12).flat_map(|at| stored(at).to_le_bytes()).collect();
+        std::fs::write(&header.path, sample::slice_file(header, &pixels)).unwrap();
+    }
+    let series = sorted(&headers).unwrap();
+    assert_eq!(
+        series.slices,
+        headers[3..18],
+        "the one within stays: it is named when the volume is assembled"
+    );
+    assert_eq!(
+        series.remarks,
+        ["5 slices of series 3 (Thorax) show nothing, beyond those from z = 3.0 mm to 17.0 mm: left out"]
+    );
+    headers.truncate(11);
+    let fault = sorted(&headers).unwrap_err();
+    assert!(fault.reason.contains("has 8 slices") && fault.reason.contains("3 slices of"), "{fault}");
+}

@@ -1,0 +1,217 @@
+//! Kinds of CT images by Image Type (0008,0008): which are no CT numbers of slices, and which are computed.
+//!
+//! Image Type has the same words in a frame of an enhanced object (Frame Type). Its fourth value says what a derived
+//! image shows, in multi-energy CT the material or the energy (DICOM Supplement 188, Multi-energy CT Images). Beside
+//! these, scanners write words of their own, alone or within a value, as in `CT_SOM5 MIP`.
+
+use super::InstanceHeader;
+use crate::step::StepReservation;
+
+/// The kind of a CT image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageKind {
+    /// CT numbers of a slice as the scanner reconstructed it, or as a plain reformation or mean of such slices.
+    Plain,
+    /// CT numbers as of one photon energy, computed from several.
+    Monoenergetic,
+    /// CT numbers computed in another way.
+    Derived,
+    Localizer,
+    /// The largest or least CT number along a slab.
+    Projection,
+    /// The amount of a material, or another quantity in the place of CT numbers.
+    Quantity,
+}
+
+const PROJECTIONS: [&str; 9] =
+    ["MIP", "MINIP", "MAXIP", "MIN IP", "MAX IP", "MINIMUM", "MAXIMUM", "PROJECTION", "VOLUME RENDERED"];
+const QUANTITIES: [&str; 15] = [
+    "IODINE",
+    "WATER",
+    "MAT SPECIFIC",
+    "MAT FRACTIONAL",
+    "MAT VALUE BASED",
+    "EFF ATOMIC NUM",
+    "ELECTRON DENSITY",
+    "Z EFF",
+    "ZEFF",
+    "RHO Z",
+    "PBV",
+    "SUBTRACTION",
+    "DIVISION",
+    "STD DEVIATION",
+    "QUANTITY",
+];
+const ENERGIES: [&str; 4] = ["VMI", "MONO", "MONOENERGETIC", "MONOCHROMATIC"];
+/// Reformations and means of CT numbers: densities stay what they are, but for the thickness of the slab.
+const REFORMATIONS: [&str; 6] = ["MPR", "REFORMATTED", "RESAMPLED", "AVERAGE", "MEAN", "MULTI PLANAR"];
+
+impl ImageKind {
+    pub fn of(header: &InstanceHeader) -> ImageKind {
+        let values: Vec<String> = header.image_type.iter().map(|value| plain_words(value)).collect();
+        let has = |words: &[&str]| {
+            let names = |value: &String| words.iter().any(|word| value.contains(&format!(" {word} ")));
+            values.iter().any(names)
+        };
+        if has(&["LOCALIZER"]) {
+            ImageKind::Localizer
+        } else if has(&PROJECTIONS) {
+            ImageKind::Projection
+        } else if has(&QUANTITIES) {
+            ImageKind::Quantity
+        } else if has(&ENERGIES) {
+            ImageKind::Monoenergetic
+        } else if header.image_type.first().is_some_and(|value| value == "DERIVED") && !has(&REFORMATIONS) {
+            ImageKind::Derived
+        } else {
+            ImageKind::Plain
+        }
+    }
+
+    /// The reason why such images cannot be a volume of CT numbers, as a fragment; `None` if they can.
+    pub fn obstacle(self, header: &InstanceHeader) -> Option<String> {
+        let written = image_type(header);
+        match self {
+            ImageKind::Localizer => Some("a localizer".to_owned()),
+            ImageKind::Projection => {
+                Some(format!("a projection of the largest or least CT numbers (Image Type {written})"))
+            }
+            ImageKind::Quantity => Some(format!(
+                "a map of a material or another quantity, not of CT numbers (Image Type {written})"
+            )),
+            ImageKind::Plain | ImageKind::Monoenergetic | ImageKind::Derived => None,
+        }
+    }
+}
+
+/// Reservations for slices that are computed from others, compressed with loss, or not named CT.
+pub fn computed_images(slices: &[InstanceHeader]) -> Vec<StepReservation> {
+    let of_kind = |kind| slices.iter().find(|slice| ImageKind::of(slice) == kind);
+    let mut reservations = Vec::new();
+    let mut reserve = |code: &str, text: String| {
+        reservations.push(StepReservation { code: code.to_owned(), text });
+    };
+    if let Some(slice) = of_kind(ImageKind::Monoenergetic) {
+        let text = format!(
+            "the images are computed for one photon energy (Image Type {}): densities depend on that energy, so \
+             compare them only with images of the same one, or send the series of the tube voltage",
+            image_type(slice)
+        );
+        reserve("monoenergetic", text);
+    }
+    if let Some(slice) = of_kind(ImageKind::Derived) {
+        let text = format!(
+            "the images are derived from others (Image Type {}): their densities may not be those that the scanner \
+             measured, so send the original series if there is one",
+            image_type(slice)
+        );
+        reserve("derived_image", text);
+    }
+    if let Some(slice) = slices.iter().find(|slice| slice.is_lossy) {
+        let ratio = slice.lossy_ratio.map_or(String::new(), |ratio| format!(", {ratio}:1"));
+        let text = format!(
+            "the images were compressed with loss{ratio}: noise and low attenuation areas are smoothed away, so send \
+             the series as it was before"
+        );
+        reserve("lossy", text);
+    }
+    if let Some(slice) = slices.iter().find(|slice| !["", "CT"].contains(&slice.modality.as_str())) {
+        let text = format!(
+            "the images are CT images by their SOP Class, but name the Modality {}: if their values are no CT \
+             numbers, all densities are wrong",
+            slice.modality
+        );
+        reserve("modality", text);
+    }
+    reservations
+}
+
+/// Image Type as it is written.
+fn image_type(header: &InstanceHeader) -> String {
+    header.image_type.join("\\")
+}
+
+/// A value's letters and digits in upper case, each word between spaces. A width or an energy beside a word, as in
+/// `MIP10` and `40keV`, is none of its letters.
+fn plain_words(value: &str) -> String {
+    let mut words = String::from(" ");
+    for letter in value.chars() {
+        let letter = letter.to_ascii_uppercase();
+        let is_letter = letter.is_alphabetic();
+        words.push(if is_letter { letter } else { ' ' });
+    }
+    let words: Vec<&str> = words.split_whitespace().collect();
+    format!(" {} ", words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imaging::sample;
+
+    fn kind(image_type: &str) -> ImageKind {
+        let image_type = image_type.split('\\').map(str::to_owned).collect();
+        ImageKind::of(&InstanceHeader { image_type, ..sample::header(0) })
+    }
+
+    #[test]
+    fn image_types_of_scanners_and_of_the_standard_are_told() {
+        use ImageKind::{Derived, Localizer, Monoenergetic, Plain, Projection, Quantity};
+        for (image_type, expected) in [
+            ("", Plain),
+            ("ORIGINAL\\PRIMARY\\AXIAL", Plain),
+            ("ORIGINAL\\PRIMARY\\AXIAL\\CT_SOM5 SPI", Plain),
+            ("ORIGINAL\\PRIMARY\\VOLUME\\NONE", Plain),
+            ("DERIVED\\SECONDARY\\REFORMATTED\\AVERAGE", Plain),
+            ("DERIVED\\PRIMARY\\MPR", Plain),
+            ("DERIVED\\SECONDARY\\AXIAL\\CT_SOM5 MPR", Plain),
+            ("DERIVED\\SECONDARY", Derived),
+            ("DERIVED\\SECONDARY\\AXIAL\\MAT_REMOVED", Derived),
+            ("ORIGINAL\\PRIMARY\\LOCALIZER", Localizer),
+            ("DERIVED\\SECONDARY\\AXIAL\\MIP", Projection),
+            ("DERIVED\\SECONDARY\\AXIAL\\MinIP", Projection),
+            ("DERIVED\\SECONDARY\\AXIAL\\CT_SOM5 MIP", Projection),
+            ("DERIVED\\SECONDARY\\REFORMATTED\\MIN IP", Projection),
+            ("DERIVED\\SECONDARY\\MAX_IP\\10MM", Projection),
+            ("DERIVED\\SECONDARY\\PROJECTION IMAGE", Projection),
+            ("DERIVED\\PRIMARY\\VOLUME\\MINIMUM", Projection),
+            ("DERIVED\\PRIMARY\\AXIAL\\IODINE", Quantity),
+            ("DERIVED\\PRIMARY\\AXIAL\\MAT_SPECIFIC", Quantity),
+            ("DERIVED\\PRIMARY\\AXIAL\\EFF_ATOMIC_NUM", Quantity),
+            ("DERIVED\\PRIMARY\\AXIAL\\ELECTRON_DENSITY", Quantity),
+            ("DERIVED\\SECONDARY\\AXIAL\\VMI\\MONO 40keV", Monoenergetic),
+            ("ORIGINAL\\PRIMARY\\AXIAL\\MONO_E", Monoenergetic),
+        ] {
+            assert_eq!(kind(image_type), expected, "{image_type}");
+        }
+    }
+
+    /// The codes of the reservations for 12 slices with a change.
+    fn codes(change: fn(&mut InstanceHeader)) -> Vec<(String, String)> {
+        let mut slices: Vec<InstanceHeader> = (0..12).map(sample::header).collect();
+        slices.iter_mut().for_each(change);
+        computed_images(&slices).into_iter().map(|one| (one.code, one.text)).collect()
+    }
+
+    #[test]
+    fn computed_and_lossy_images_are_reserved_by_name() {
+        assert_eq!(codes(|_| {}), []);
+        assert_eq!(codes(|slice| slice.modality.clear()), []);
+        let check = |change: fn(&mut InstanceHeader), code: &str, words: &str| {
+            let said = codes(change);
+            let [(one, text)] = &said[..] else { panic!("one reservation, {code}: {said:?}") };
+            assert!(one == code && text.contains(words), "{said:?}");
+        };
+        let derived = |slice: &mut InstanceHeader| slice.image_type[0] = "DERIVED".to_owned();
+        check(derived, "derived_image", "(Image Type DERIVED\\PRIMARY\\AXIAL)");
+        check(
+            |slice: &mut InstanceHeader| slice.image_type.push("VMI".to_owned()),
+            "monoenergetic",
+            "one photon energy",
+        );
+        let lossy = |slice: &mut InstanceHeader| (slice.is_lossy, slice.lossy_ratio) = (true, Some(40.0));
+        check(lossy, "lossy", "with loss, 40:1");
+        check(|slice: &mut InstanceHeader| slice.is_lossy = true, "lossy", "with loss:");
+        check(|slice: &mut InstanceHeader| slice.modality = "MR".to_owned(), "modality", "the Modality MR");
+    }
+}
