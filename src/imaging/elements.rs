@@ -79,7 +79,12 @@ impl<'a> Part10File<'a> {
             let elements = HeaderElements::of(&beginning, encoding, CharacterSet::default());
             let is_enough = beginning.end != InflatedEnd::TooLong || elements.pixels.is_some();
             drop(elements);
-            if is_enough { beginning } else { inflate(data, INFLATED_BYTES_MOST) }
+            if is_enough {
+                return beginning;
+            }
+            // Not held while this waits for its bytes: many may wait.
+            drop(beginning);
+            inflate(data, INFLATED_BYTES_MOST)
         })
     }
 
