@@ -10,6 +10,7 @@ mod bits;
 mod blank;
 mod block;
 mod body;
+mod body_size;
 mod border;
 mod candidates;
 mod caveats;

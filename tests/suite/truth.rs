@@ -3,7 +3,7 @@
 use flow::imaging::phantom::{PhantomChest, PhantomOptions};
 use flow::imaging::steps::find_lungs::{self, find_lungs};
 use flow::imaging::steps::measure_densities::{self, measure_densities};
-use flow::imaging::{LungRegion, RegionDensity};
+use flow::imaging::{LungRegion, RegionDensity, Volume};
 use flow::step::CancelToken;
 
 /// The largest differences between what is measured and what is true. They are a third above the worst
@@ -67,5 +67,23 @@ fn coarse_chests() {
     for seed in 21..24 {
         let options = PhantomOptions { size: [128, 128, 60], seed, ..PhantomOptions::default() };
         check(&options, &Bounds { volume_percent: 1.25, mean_hu: 10.0, laa_950_points: 0.3 });
+    }
+}
+
+/// A chest of a third of an adult's lengths has 150 mL of lung, which `ct-lung` measures as it is.
+#[test]
+fn the_lungs_of_a_small_child_are_found() {
+    let chest = PhantomChest::new(&PhantomOptions { size: [128, 128, 60], ..PhantomOptions::default() });
+    let adult = chest.volume();
+    let child = Volume { spacing: adult.spacing.map(|mm| 0.33 * mm), ..adult };
+    let text = include_str!("../../dataflows/ct-lung.yaml");
+    let (_, least) = text.split_once("volume_least_ml: ").expect("ct-lung lowers the limit");
+    let volume_least_ml = least.split('}').next().unwrap().parse().unwrap();
+    let settings = find_lungs::LungSettings { volume_least_ml, ..find_lungs::LungSettings::default() };
+    let lungs = find_lungs(&child, &settings, &CancelToken::default()).unwrap();
+    let ml = [&lungs.right, &lungs.left].map(|lung| lung.count() as f64 * child.voxel_ml());
+    let truth = [chest.truth().right_ml, chest.truth().left_ml].map(|ml| ml * 0.33_f64.powi(3));
+    for (ml, truth) in ml.into_iter().zip(truth) {
+        assert!((ml - truth).abs() < 0.1 * truth, "{ml} mL, not {truth}");
     }
 }

@@ -1,5 +1,6 @@
 //! `assess-quality`: measures a scan where lung densities depend on it, and says what limits their meaning.
 
+use crate::imaging::body_size::small_for_body;
 use crate::imaging::caveats::caveats;
 use crate::imaging::ct_scale::CtScale;
 use crate::imaging::kernels::is_sharp;
@@ -122,6 +123,7 @@ fn step() -> Step {
         let quality = measure_quality(series, call.input("volume"), lungs, call.input("densities"));
         let mut reservations = lungs.reservations.clone();
         reservations.0.extend(caveats(&quality, manufacturer(series)).0);
+        reservations.0.extend(small_for_body(call.input("volume"), lungs, quality.lung_ml));
         reservations.0.extend(series.reservations.iter().cloned());
         reservations.0.extend(mixed_versions(call.input("request"), series));
         Ok(StepOutputs::default().with("quality", quality).with("reservations", reservations))
