@@ -3,7 +3,7 @@
 //! A newborn has less lung than an adult with one lung collapsed, so no volume tells lungs from other air in the body,
 //! but its share of the body does: as lengths grow, volumes grow with the power 3/2 of cross sections.
 
-use crate::step::Fault;
+use crate::step::StepReservation;
 
 use super::body::body_inside;
 use super::{Lungs, Volume};
@@ -13,23 +13,17 @@ const ADULT_CM2: f64 = 600.0;
 /// Less than this in a body as wide as an adult's, or wider, is not a pair of lungs.
 const ADULT_LUNGS_ML: f64 = 200.0;
 
-/// Checks that lungs are as large as those of a body of this size can be.
-///
-/// # Errors
-/// If they are smaller: what was found is a part of the lungs, or other air.
-pub fn check_lung_size(volume: &Volume, lungs: &Lungs, lung_ml: f64) -> Result<(), Fault> {
-    let Some(body_cm2) = cross_section_cm2(volume, lungs) else { return Ok(()) };
+/// A reservation if lungs are smaller than those of a body of this size can be: what was found is a part of the lungs, or
+/// other air.
+pub fn small_for_body(volume: &Volume, lungs: &Lungs, lung_ml: f64) -> Option<StepReservation> {
+    let body_cm2 = cross_section_cm2(volume, lungs)?;
     let least_ml = ADULT_LUNGS_ML * (body_cm2 / ADULT_CM2).min(1.0).powf(1.5);
-    if lung_ml >= least_ml {
-        return Ok(());
-    }
-    Err(Fault::new(
-        format!(
-            "what could be lung has {lung_ml:.0} mL, less than the {least_ml:.0} mL that the lungs of a body with a \
-             cross section of {body_cm2:.0} cm² have at least"
-        ),
-        "Send a chest CT whose images show the whole lungs.",
-    ))
+    let text = format!(
+        "what was taken for lungs has {lung_ml:.0} mL, less than the {least_ml:.0} mL that lungs have at least in a body \
+         with a cross section of {body_cm2:.0} cm²: it is a part of the lungs or other air, as in the bowel, so look at \
+         the pictures before its numbers are used"
+    );
+    (lung_ml < least_ml).then(|| StepReservation { code: "small_for_body".to_owned(), text })
 }
 
 /// The median cross section of the body in the slices with lung.
@@ -51,7 +45,7 @@ mod tests {
     use crate::imaging::VoxelSet;
 
     /// A body of 240 × 240 mm (576 cm²) with a lung of a width in voxels, all lengths times a scale.
-    fn checked(width: usize, scale: f64) -> Result<(), Fault> {
+    fn reserved(width: usize, scale: f64) -> Option<StepReservation> {
         let size = [80, 80, 30];
         let place = |index: usize| [index % 80, index / 80 % 80];
         let is_lung = |index: usize| {
@@ -68,16 +62,16 @@ mod tests {
         let volume = Volume { voxels, size, spacing: [4.0 * scale; 3], origin: [0.0; 3], axes };
         let lung = VoxelSet::of(size, is_lung);
         let lung_ml = lung.count() as f64 * volume.voxel_ml();
-        check_lung_size(&volume, &Lungs::of(lung, VoxelSet::empty(size)), lung_ml)
+        small_for_body(&volume, &Lungs::of(lung, VoxelSet::empty(size)), lung_ml)
     }
 
     #[test]
     fn lungs_of_a_child_are_small_and_a_little_air_in_an_adult_is_no_lung() {
-        checked(20, 1.0).unwrap();
-        checked(20, 0.33).unwrap();
+        assert_eq!(reserved(20, 1.0), None);
+        assert_eq!(reserved(20, 0.33), None);
         for scale in [1.0, 0.5] {
-            let fault = checked(4, scale).unwrap_err();
-            assert!(fault.reason.contains("the lungs of a body with a cross section of"), "{fault}");
+            let reservation = reserved(4, scale).expect("it is small for the body");
+            assert!(reservation.text.contains("a body with a cross section of"), "{reservation:?}");
         }
     }
 }

@@ -1,7 +1,6 @@
-//! `assess-quality`: measures a scan where lung densities depend on it, and says what limits their meaning. Lungs that are
-//! too small for the body around them are refused: they are a part of the lungs, or other air.
+//! `assess-quality`: measures a scan where lung densities depend on it, and says what limits their meaning.
 
-use crate::imaging::body_size::check_lung_size;
+use crate::imaging::body_size::small_for_body;
 use crate::imaging::caveats::caveats;
 use crate::imaging::ct_scale::CtScale;
 use crate::imaging::kernels::is_sharp;
@@ -122,9 +121,9 @@ fn step() -> Step {
     .runs(|call| {
         let (series, lungs) = (call.input::<SortedSeries>("series"), call.input::<Lungs>("lungs"));
         let quality = measure_quality(series, call.input("volume"), lungs, call.input("densities"));
-        check_lung_size(call.input("volume"), lungs, quality.lung_ml)?;
         let mut reservations = lungs.reservations.clone();
         reservations.0.extend(caveats(&quality, manufacturer(series)).0);
+        reservations.0.extend(small_for_body(call.input("volume"), lungs, quality.lung_ml));
         reservations.0.extend(series.reservations.iter().cloned());
         reservations.0.extend(mixed_versions(call.input("request"), series));
         Ok(StepOutputs::default().with("quality", quality).with("reservations", reservations))
