@@ -10,8 +10,8 @@ use super::{Lungs, Volume};
 
 /// The mean of a cell with bone in it.
 const BONE_HU: i16 = 150;
-/// Below this, a ray has left the body.
-const SOFT_HU: i16 = -200;
+/// Below this, a ray has left the body. Lung with so little air that it was not taken for lung is above.
+const OUTSIDE_HU: i16 = -600;
 /// Directions in degrees from the side to the back.
 const FIRST_DEGREES: i32 = -20;
 const LAST_DEGREES: i32 = 80;
@@ -100,7 +100,7 @@ impl LungRays<'_> {
         let cells: Vec<[usize; 3]> = (0..).map_while(at).collect();
         let last = cells.iter().rposition(|at| self.lung.contains(*at))?;
         let beyond = cells[last + 1..].iter().take((REACH_MM / step_mm) as usize);
-        let mut beyond = beyond.map(|at| self.grid.mean(*at)).take_while(|hu| *hu >= SOFT_HU);
+        let mut beyond = beyond.map(|at| self.grid.mean(*at)).take_while(|hu| *hu >= OUTSIDE_HU);
         let steps = beyond.position(|hu| hu >= BONE_HU)?;
         Some(steps as f64 * step_mm)
     }
