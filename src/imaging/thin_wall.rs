@@ -6,11 +6,13 @@
 //! are as dense as lung, too, but skin and ribs part them from it in every slice.
 
 use super::bits::{VoxelBall, VoxelSet};
-use super::coarse::CoarseGrid;
+use super::coarse::{CoarseGrid, OUTSIDE_HU};
 use super::components::VoxelComponents;
 
 /// Mean of a cell of lung. Cells with outside air and skin in them have such means, too, but lie in thin layers.
 const LUNG_HU: std::ops::RangeInclusive<i16> = -945..=-500;
+/// Lung is denser than outside air by more than this, whatever the scanner measures for air.
+const ABOVE_AIR_HU: i16 = 40;
 /// The least area over which lung continues in the next slice.
 const CONTACT_MM2: f64 = 400.0;
 /// Of the four ways along rows and columns, those on which a cell enclosed by the body meets it.
@@ -32,7 +34,9 @@ impl FloodedLung {
         inside: &VoxelSet,
         outside: &VoxelSet,
     ) -> Option<FloodedLung> {
-        let alike = grid.set(|cell| LUNG_HU.contains(&grid.means[cell]));
+        let air_hu = grid.means.iter().copied().filter(|hu| *hu != OUTSIDE_HU).min().unwrap_or(OUTSIDE_HU);
+        let is_lung = |hu: i16| LUNG_HU.contains(&hu) && hu > air_hu.saturating_add(ABOVE_AIR_HU);
+        let alike = grid.set(|cell| is_lung(grid.means[cell]));
         // Cells with their four neighbours in the slice.
         let thick = alike.erode(&VoxelBall::new(1.0, [1.0, 1.0, 2.0]));
         let mut flooded = thick.clone();
