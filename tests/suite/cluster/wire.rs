@@ -52,8 +52,9 @@ fn pump(mut from: TcpStream, mut to: TcpStream, every: usize, flipped: &AtomicUs
 #[test]
 fn a_bit_that_is_changed_on_the_wire_costs_a_connection_and_no_request() {
     let scene = ClusterScene::new(2, 24, ["sleep 0.1", "sleep 0.1"], "");
-    // A connection needs some 5 kB to give away what begins at once.
-    let (proxy, flipped) = flipping_proxy(scene.address(), 8_000);
+    // Notes that are not acknowledged are sent again over each connection: one that carries less than all of them, some
+    // 10 kB here, gets nothing further.
+    let (proxy, flipped) = flipping_proxy(scene.address(), 16_000);
     let hosts = fs::read_to_string(scene.place.path("hosts")).unwrap();
     let through = hosts.replacen(&scene.address(), &proxy, 1);
     fs::write(scene.place.path("hosts-1"), through).unwrap();
