@@ -237,3 +237,20 @@ fn check(connection: &Connection, path: &Path) -> Result<i64, JournalError> {
 fn pragma(connection: &Connection, name: &str) -> Result<i64, DatabaseError> {
     Ok(connection.pragma_query_value(None, name, |row| row.get(0))?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_that_is_being_made_is_not_damaged() {
+        let state = tempfile::tempdir().unwrap();
+        let path = state.path().join(FILE);
+        // A program that asks can find this when flow has only just begun to make the journal.
+        std::fs::write(&path, "").unwrap();
+        let error = open_to_read(&path).err().expect("there is nothing in it");
+        assert!(matches!(error, JournalError::New { .. }), "{error}");
+        drop(open(&path).unwrap());
+        assert!(open_to_read(&path).is_ok());
+    }
+}

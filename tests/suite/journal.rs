@@ -494,14 +494,3 @@ fn requests_of_earlier_formats_are_found_by_what_their_source_calls_them() {
         assert_eq!(find(), ["two"], "format {format}, brought to the newest");
     }
 }
-
-/// As a program that asks finds it when flow has only just begun to make it.
-#[test]
-fn a_journal_that_is_being_made_is_not_damaged() {
-    let state = tempfile::tempdir().unwrap();
-    fs::write(state.path().join(Journal::FILE), "").unwrap();
-    let error = JournalReader::open(state.path()).err().expect("there is nothing in it");
-    assert!(matches!(error, flow::journal::JournalError::New { .. }), "{error}");
-    drop(open(state.path()).unwrap());
-    assert!(JournalReader::open(state.path()).unwrap().requests().unwrap().is_empty());
-}

@@ -29,8 +29,7 @@ pub fn measure_quality(
     let grid = volume.coarse();
     let scale = CtScale::of(volume, lungs);
     // Ribs that the scale does not show are no limit of the chest.
-    let rib_gap_percent =
-        if scale.ceiling_hu.is_some() { [None; 2] } else { rib_gap_percent(volume, lungs) };
+    let rib_gap_percent = if scale.ceiling_hu.is_some() { [None; 2] } else { rib_gap_percent(volume, lungs) };
     let slice_thickness_mm = thickest_mm(series);
     let air = airway_air(volume, &lungs.airways, slice_thickness_mm.unwrap_or(series.slice_spacing));
     let in_air = air.as_ref().map(|air| (air.noise_hu, NoisePlace::Airways));
