@@ -9,11 +9,13 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use flow::dataflow::Dataflow;
 use flow::engine::{self, EngineSettings, NullObserver, PendingDelivery, RequestQueue, ResponseSink};
 use flow::journal::{Journal, JournalEntry, Receipt, RequestArrival, RetentionLimits, RunRecord};
+use flow::ledger::{Ledger, LedgerSettings, StepWiring};
 use flow::step::{
     Digest, Item, Outcome, Request, ResponseFile as Made, ResponseFiles, Step, StepOutputs, StepTable,
 };
@@ -27,6 +29,7 @@ fn main() {
     let folder = tempfile::tempdir_in(folder).expect("a folder on the disk to be measured");
     receipts(folder.path());
     requests(folder.path());
+    latency(folder.path());
     remembered(folder.path());
     starts(folder.path());
 }
@@ -102,9 +105,8 @@ impl ResponseSink for Count {
     }
 }
 
-/// Small requests through one step with one small file, from acceptance to the answer on the disk.
-fn requests(folder: &Path) {
-    const REQUESTS: usize = 2_000;
+/// A dataflow of one step that makes one small file.
+fn dataflow() -> Arc<Dataflow> {
     let step =
         Step::new("make", 1, "Makes a file.").takes::<Request>("request").gives::<ResponseFiles>("files");
     let step = step.runs(|call| {
@@ -113,19 +115,36 @@ fn requests(folder: &Path) {
         Ok(StepOutputs::one("files", ResponseFiles(vec![file])))
     });
     let text = "dataflow: bench\nsteps:\n  make: {step: make, needs: {request: request}}\nresponse: [make]\n";
-    let dataflow =
-        Dataflow::parse("bench.yaml", text, &StepTable::default().with(step)).expect("it is sound");
-    let dataflow = Arc::new(dataflow);
+    let table = StepTable::default().with(step);
+    Arc::new(Dataflow::parse("bench.yaml", text, &table).expect("it is sound"))
+}
+
+/// Runs the engine on one thread with what a source gives it.
+fn run(
+    dataflow: &Arc<Dataflow>,
+    journal: &Arc<Journal>,
+    sink: &dyn ResponseSink,
+    source: impl FnOnce(&RequestQueue) + Send,
+) {
+    let count = |number| NonZero::new(number).expect("more than none");
+    let settings = EngineSettings {
+        workers: count(1),
+        lanes: count(64),
+        memory: u64::MAX,
+        mesh: None,
+        ..EngineSettings::default()
+    };
+    let (dataflow, journal) = (Arc::clone(dataflow), Arc::clone(journal));
+    engine::run(dataflow, journal, settings, Arc::new(NullObserver), source, sink).expect("the engine runs");
+}
+
+/// Small requests, from acceptance to the answer on the disk.
+fn requests(folder: &Path) {
+    const REQUESTS: usize = 2_000;
+    let dataflow = dataflow();
     let rate = |journal: Arc<Journal>| {
-        let count = |number| NonZero::new(number).expect("more than none");
-        let settings = EngineSettings {
-            workers: count(1),
-            lanes: count(64),
-            memory: u64::MAX,
-            mesh: None,
-            ..EngineSettings::default()
-        };
-        let source = |queue: &RequestQueue| {
+        let began = Instant::now();
+        run(&dataflow, &journal, &Count::default(), |queue| {
             std::thread::scope(|scope| {
                 for thread in 0..64 {
                     let journal = &journal;
@@ -135,24 +154,64 @@ fn requests(folder: &Path) {
                     });
                 }
             });
-        };
-        let began = Instant::now();
-        let observer = Arc::new(NullObserver);
-        engine::run(
-            Arc::clone(&dataflow),
-            Arc::clone(&journal),
-            settings,
-            observer,
-            source,
-            &Count::default(),
-        )
-        .expect("the engine runs");
+        });
         REQUESTS as f64 / began.elapsed().as_secs_f64()
     };
     let with = rate(open(folder, "requests"));
     let store = Arc::new(Store::at(folder.join("no-journal")).expect("a store"));
     let without = rate(Arc::new(Journal::none(store)));
     println!("\nrequests/s, accepted to answered: {with:.0} with a journal, {without:.0} without one");
+}
+
+/// Tells when a response is there.
+struct Told(Sender<()>);
+
+impl ResponseSink for Told {
+    fn deliver(&self, pending_delivery: PendingDelivery) {
+        pending_delivery.settle(Ok(()));
+        self.0.send(()).expect("somebody waits");
+    }
+}
+
+/// The time of a small request alone, from acceptance to its response, with the views over the journal and without.
+fn latency(folder: &Path) {
+    const REQUESTS: usize = 1_000;
+    const ROUNDS: usize = 5;
+    let dataflow = dataflow();
+    let median = |journal: Arc<Journal>| {
+        let mut times = Vec::new();
+        let (told, responses) = channel();
+        let (all, journal_of) = (&mut times, Arc::clone(&journal));
+        run(&dataflow, &journal, &Told(told), move |queue| {
+            for number in 0..REQUESTS {
+                let began = Instant::now();
+                queue.submit(accept(&journal_of, number));
+                responses.recv().expect("it is answered");
+                all.push(began.elapsed());
+            }
+        });
+        times.sort();
+        times[times.len() / 2].as_secs_f64() * 1e6
+    };
+    let (mut with, mut without) = (f64::INFINITY, f64::INFINITY);
+    for round in 0..ROUNDS {
+        without = without.min(median(open(folder, &format!("alone-{round}"))));
+        let name = format!("watched-{round}");
+        let journal = open(folder, &name);
+        let settings = LedgerSettings {
+            state: folder.join(name),
+            wirings: Box::new(|_| Some(StepWiring::chain(&["make"]))),
+            declared: Vec::new(),
+            apart: LedgerSettings::APART,
+        };
+        let ledger = Ledger::start(&journal, settings).expect("a ledger");
+        with = with.min(median(journal));
+        drop(ledger);
+    }
+    println!(
+        "\none request at a time: {without:.0} us, with the views {with:.0} us, {:.2} times (aim: 1.3)",
+        with / without
+    );
 }
 
 /// What a request costs by how many are remembered: microseconds each of 64 that are accepted and answered
@@ -266,6 +325,7 @@ fn fill(journal: &Journal, number: usize) -> usize {
             outcome: Outcome::Done,
             outputs: Vec::new(),
             took_us: 100,
+            place: None,
         };
         journal.note(row, JournalEntry::Run(run), vec![7; 700]);
     }

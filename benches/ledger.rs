@@ -73,6 +73,7 @@ fn run(number: usize) -> JournalEntry {
         outcome: Outcome::Done,
         outputs: Vec::new(),
         took_us: 100 + (number as u64 * 7919) % 5_000_000,
+        place: None,
     })
 }
 
