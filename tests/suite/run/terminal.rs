@@ -92,7 +92,8 @@ fn a_run_after_nohup_goes_on_without_a_word() {
 fn a_run_ends_with_its_terminal_and_the_next_start_goes_on() {
     let Some(script) = tool(SCRIPT) else { return };
     let place = waiting_place();
-    let command = format!("exec {PROGRAM} run script.yaml --input in");
+    // The tests themselves may run with SIGHUP ignored, as after nohup.
+    let command = format!("exec env --default-signal=HUP {PROGRAM} run script.yaml --input in");
     let mut terminal = at_terminal(&place, script, &command);
     let mut terminal =
         Background::of(terminal.env("TERM", "dumb").stdout(Stdio::null()).stderr(Stdio::null()));
