@@ -23,6 +23,8 @@ const LOST_SHARE_MOST: f64 = 0.01;
 /// The left lung of healthy people has 80 to 95 % of the right's volume. A lung with less than this share of the
 /// other has lost volume, or a part of it was not found.
 const SMALL_SHARE: f64 = 0.65;
+/// Less than this outside the body, as dense as lung, can be bedding between its parts.
+const FLOODED_LEAST_ML: f64 = 50.0;
 /// A piece with a smaller share of all that is counted as lung is no lung of its own.
 const APART_SHARE: f64 = 0.15;
 /// The share of a lung beyond the spine that makes its side doubtful.
@@ -108,11 +110,13 @@ impl AirAccount {
             flooded.kept_ml,
             "of lung lie where the chest wall is thin or open in the images, and are counted: their surface there is not certain",
         );
-        self.limit(
-            "air_outside",
-            flooded.lost_ml,
-            "of air as dense as lung lie between parts of the body and open to the outside, and are not counted: a part of a lung may be missing",
-        );
+        if flooded.lost_ml >= FLOODED_LEAST_ML {
+            self.limit(
+                "air_outside",
+                flooded.lost_ml,
+                "of air as dense as lung lie between parts of the body and open to the outside, and are not counted: a part of a lung may be missing",
+            );
+        }
     }
 
     /// Adds what remains of the lungs' air without airways and gas.

@@ -68,7 +68,9 @@ fn said(place: &Place) -> String {
 fn a_run_without_a_terminal_goes_on_after_a_reload_and_says_that_there_is_nothing_to_reload() {
     let Some(setsid) = tool(SETSID) else { return };
     let place = waiting_place();
-    let mut flow = without_terminal(&place, setsid, &[PROGRAM, "run", "script.yaml", "--input", "in"]);
+    // The tests themselves may run with SIGHUP ignored, as after nohup.
+    let flow = ["env", "--default-signal=HUP", PROGRAM, "run", "script.yaml", "--input", "in"];
+    let mut flow = without_terminal(&place, setsid, &flow);
     hang_up(flow.id());
     until("it is told", || said(&place).contains("nothing to reload").then_some(()));
     fs::write(place.path("go"), "").unwrap();
@@ -92,7 +94,6 @@ fn a_run_after_nohup_goes_on_without_a_word() {
 fn a_run_ends_with_its_terminal_and_the_next_start_goes_on() {
     let Some(script) = tool(SCRIPT) else { return };
     let place = waiting_place();
-    // The tests themselves may run with SIGHUP ignored, as after nohup.
     let command = format!("exec env --default-signal=HUP {PROGRAM} run script.yaml --input in");
     let mut terminal = at_terminal(&place, script, &command);
     let mut terminal =
