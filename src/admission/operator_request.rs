@@ -20,17 +20,17 @@ pub enum WishError {
 pub enum PointlessReason {
     /// The request is being removed.
     Removed,
-    /// It is answered, and cannot be cancelled.
+    /// The request is answered, and cannot be cancelled.
     CancelAnswered,
-    /// Its response is on its way, and it cannot be cancelled.
+    /// The response is on its way, and the request cannot be cancelled.
     CancelResponded,
-    /// It has no response yet that could be tried or made again.
+    /// There is no response yet that could be tried or made again.
     UnderWay,
-    /// It is answered, and cannot be hurried.
+    /// The request is answered, and cannot be hurried.
     HurryAnswered,
-    /// Its response is on its way, and it cannot be hurried.
+    /// The response is on its way, and the request cannot be hurried.
     HurryResponded,
-    /// It has begun, and cannot be hurried.
+    /// The request has begun, and cannot be hurried.
     HurryBegun,
     /// An operator has hurried it before.
     HurryUrgent,

@@ -83,7 +83,7 @@ impl ServiceSettings {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Service {
-    /// Its folder and limits.
+    /// Folder and limits.
     pub settings: ServiceSettings,
     /// The record of requests.
     pub journal: Arc<Journal>,

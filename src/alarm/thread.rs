@@ -108,7 +108,7 @@ impl Drop for AlarmThread {
     }
 }
 
-/// What the threads share.
+/// State that the threads share.
 struct AlarmShared {
     state: Mutex<AlarmState>,
     changed: Condvar,

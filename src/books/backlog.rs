@@ -22,13 +22,13 @@ pub enum BacklogError {
 /// The sets of which a book can be a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BookSet {
-    /// It is in the inventory.
+    /// The book is in the inventory.
     Available,
-    /// Its token is done.
+    /// The token is done.
     Converted,
-    /// Its token waits or is in work somewhere.
+    /// The token waits or is in work somewhere.
     InFlight,
-    /// Its token is parked.
+    /// The token is parked.
     Failed,
     /// The store has it.
     Stored,
@@ -163,7 +163,7 @@ impl BookBacklog {
         self.views.change(set.number(), key, change);
     }
 
-    /// These books are available from now on, and no others.
+    /// Makes these books available from now on, and no others.
     pub fn put_available(&mut self, inventory: &[String]) {
         let available: HashSet<u64> = inventory.iter().map(|barcode| barcode_key(barcode)).collect();
         let bit = 1 << BookSet::Available.number();

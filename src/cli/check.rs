@@ -141,7 +141,7 @@ struct FileCheck {
 #[derive(Serialize)]
 struct ExamplesRun {
     count: usize,
-    /// Those whose answers differ, in words.
+    /// The ones whose answers differ, in words.
     differ: Vec<String>,
 }
 

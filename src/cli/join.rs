@@ -27,7 +27,7 @@ use super::step_folders::keep_step_folders;
 
 /// Run steps for a running flow: those that say `on` with a label of this process
 ///
-/// It needs to see no folder of that flow: inputs and outputs come and go over the connection. It ends when that flow
+/// The process needs to see no folder of that flow: inputs and outputs come and go over the connection. It ends when that flow
 /// has answered everything, and can be ended at any time: what it was running is run again by another process.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

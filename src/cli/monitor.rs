@@ -33,7 +33,7 @@ type NoticeFunction = Arc<dyn Fn(LedgerNotice) + Send + Sync>;
 /// The ledger, the status page and the alarms, while requests run. Where none of the latter is wanted there is none.
 #[derive(Default)]
 pub struct RunMonitor {
-    /// These end before the ledger.
+    /// Threads that end before the ledger.
     _server: Option<MonitorServer>,
     _alarms: Option<AlarmThread>,
     _ledger: Option<Ledger>,

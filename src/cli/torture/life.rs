@@ -51,7 +51,7 @@ pub enum LifeEnd {
     /// All is answered, perhaps with error responses.
     Well,
     Killed,
-    /// It did not end in time, and was killed then.
+    /// The process did not end in time, and was killed then.
     Stuck,
     /// With another exit code; `None` for a signal.
     Badly(Option<i32>),
