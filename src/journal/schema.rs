@@ -248,7 +248,7 @@ mod tests {
         let path = state.path().join(FILE);
         // A program that asks can find this when flow has only just begun to make the journal.
         std::fs::write(&path, "").unwrap();
-        let error = open_to_read(&path).err().expect("there is nothing in it");
+        let error = open_to_read(&path).expect_err("there is nothing in it");
         assert!(matches!(error, JournalError::New { .. }), "{error}");
         drop(open(&path).unwrap());
         assert!(open_to_read(&path).is_ok());
