@@ -46,18 +46,17 @@ pub fn body_inside(grid: &CoarseGrid) -> Option<BodyInside> {
     let body = components.select(&[*components.by_size(|_| true).first()?]);
     let mut slices: Vec<FilledSlice> =
         (0..grid.size[2]).into_par_iter().map(|z| FilledSlice::of(grid, &body, z, None)).collect();
-    let (inside, outside) =
-        (cells_of(grid, &slices, CellState::Inside), cells_of(grid, &slices, CellState::Outside));
+    let told_apart = |slices: &[FilledSlice]| {
+        [CellState::Inside, CellState::Outside].map(|state| cells_of(grid, slices, state))
+    };
+    let [mut inside, mut outside] = told_apart(&slices);
     let flooded = FloodedLung::of(grid, &body, &inside, &outside);
     let joined = flooded.as_ref().map(|flooded| &flooded.joined);
     if let Some(lung) = joined.filter(|lung| !lung.is_empty()) {
-        let slices = slices.par_iter_mut().enumerate();
-        slices
-            .filter(|(z, _)| lung.slice_count(*z) > 0)
-            .for_each(|(z, slice)| *slice = FilledSlice::of(grid, &body, z, Some(lung)));
+        let again = slices.par_iter_mut().enumerate().filter(|(z, _)| lung.slice_count(*z) > 0);
+        again.for_each(|(z, slice)| *slice = FilledSlice::of(grid, &body, z, Some(lung)));
+        [inside, outside] = told_apart(&slices);
     }
-    let inside = cells_of(grid, &slices, CellState::Inside);
-    let outside = cells_of(grid, &slices, CellState::Outside);
     let mut region = widened(&inside);
     region.remove(&outside);
     region.remove(&cells_of(grid, &slices, CellState::Skin));

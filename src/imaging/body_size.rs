@@ -16,6 +16,10 @@ const ADULT_LUNGS_ML: f64 = 200.0;
 /// A reservation if lungs are smaller than those of a body of this size can be: what was found is a part of the lungs, or
 /// other air.
 pub fn small_for_body(volume: &Volume, lungs: &Lungs, lung_ml: f64) -> Option<StepReservation> {
+    // The largest of the least volumes: then the body need not be looked at.
+    if lung_ml >= ADULT_LUNGS_ML {
+        return None;
+    }
     let body_cm2 = cross_section_cm2(volume, lungs)?;
     let least_ml = ADULT_LUNGS_ML * (body_cm2 / ADULT_CM2).min(1.0).powf(1.5);
     let text = format!(
