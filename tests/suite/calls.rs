@@ -72,21 +72,23 @@ fn all_in_order() -> String {
 
 #[test]
 fn several_calls_are_under_way_at_once_and_answers_keep_their_order() {
-    // The first batch is answered only when three others have begun, which it would not be one after the other.
+    // No call is answered before two were under way at once, and the first batch only when four have begun: neither
+    // would come to pass if calls were made one after the other.
     let begun = (Mutex::new(0), Condvar::new());
     let now = AtomicUsize::new(0);
     let seen = Arc::new(AtomicUsize::new(0));
     let most = Arc::clone(&seen);
     let ask = ask().calls(move |questions: Vec<Question>, _, _| {
-        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         let mut count = begun.0.lock().unwrap();
+        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         *count += 1;
         begun.1.notify_all();
-        if questions[0].0 == 0 {
-            let waited = begun.1.wait_timeout_while(count, LONG, |count| *count < 4).unwrap();
-            assert!(!waited.1.timed_out());
-        }
+        let least = if questions[0].0 == 0 { 4 } else { 2 };
+        let alone = |count: &mut i32| *count < least || most.load(Ordering::SeqCst) < 2;
+        let (count, waited) = begun.1.wait_timeout_while(count, LONG, alone).unwrap();
+        assert!(!waited.timed_out());
         now.fetch_sub(1, Ordering::SeqCst);
+        drop(count);
         Ok(questions.into_iter().map(Ok).collect())
     });
     let (response, text) = answer(ask, "    batch: {size: 50}\n    limits: {max: 3}\n", "");
