@@ -242,7 +242,7 @@ fn line<'a>(
     let since_ms = open.as_ref().map_or(row.changed_ms, |open| open.since_ms);
     let cancelled = match &open {
         Some(open) => open.cancelled,
-        None => ended_by_operator(row, reader)?,
+        None => reader.is_ended_by_operator(row).map_err(CommandError::of(CommandErrorKind::InputOutput))?,
     };
     let (waits_for, troubles) = open.map(|open| (open.waits_for, open.troubles)).unzip();
     let troubles = troubles.unwrap_or_default();
@@ -265,15 +265,6 @@ fn line<'a>(
         waits_for,
         troubles,
     })
-}
-
-/// Whether the error response to an answered request is that an operator has ended it.
-fn ended_by_operator(row: &RequestRow, reader: &JournalReader) -> Result<bool, CommandError> {
-    let failed = CommandError::of(CommandErrorKind::InputOutput);
-    if row.answer != AnswerKind::Failed || !reader.has_asked(row.number).map_err(&failed)? {
-        return Ok(false);
-    }
-    Ok(reader.history(row.number).map_err(&failed)?.is_cancelled())
 }
 
 /// An open request, as its records show it.

@@ -13,7 +13,7 @@ use super::history::RequestHistory;
 use super::log::{self, PreparedEntry};
 use super::lookup;
 use super::operator_request::OperatorRequest;
-use super::row::{RequestRow, RequestState};
+use super::row::{AnswerKind, RequestRow, RequestState};
 use super::standing::{self, StandingCounts};
 use super::transaction::LogTransaction;
 use super::{query, schema};
@@ -199,6 +199,16 @@ impl JournalReader {
             Ok(self.connection.prepare_cached(text)?.query_row([number], |row| row.get(0))?)
         };
         read().map_err(|trouble| trouble.at(&self.path))
+    }
+
+    /// Whether the error response to a request is that an operator has ended it. Records are read only where there is
+    /// such a response and an operator request.
+    ///
+    /// # Errors
+    /// If they cannot be read, or are damaged.
+    pub fn is_ended_by_operator(&self, row: &RequestRow) -> Result<bool, JournalError> {
+        let may_be = row.answer == AnswerKind::Failed && self.has_asked(row.number)?;
+        Ok(may_be && self.history(row.number)?.is_cancelled())
     }
 
     /// The operator requests about a request that no running flow has seen yet.

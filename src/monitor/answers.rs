@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 use crate::admission::PauseRecord;
-use crate::journal::{AnswerKind, RequestRow, RequestState};
+use crate::journal::{AnswerKind, JournalError, JournalReader, RequestRow, RequestState};
 use crate::ledger::{DestinationSummary, LedgerSnapshot, WaitingRequest};
 use crate::step::{Artifact, Digest};
 
@@ -60,6 +60,8 @@ pub struct RequestSummary {
     pub answer: AnswerKind,
     /// Whether its last response is an error response.
     pub failed: bool,
+    /// Whether that says that an operator has ended it.
+    pub cancelled: bool,
     /// Whether an operator has asked to keep it.
     pub kept: bool,
     /// Bytes of its received files and results.
@@ -126,20 +128,27 @@ pub struct RefusalReason<'a> {
 }
 
 impl RequestSummary {
-    pub fn of(row: &RequestRow, names: NameDisplay) -> RequestSummary {
-        RequestSummary {
+    /// # Errors
+    /// If the records of a request that an operator may have ended cannot be read.
+    pub fn of(
+        row: &RequestRow,
+        reader: &JournalReader,
+        names: NameDisplay,
+    ) -> Result<RequestSummary, JournalError> {
+        Ok(RequestSummary {
             number: row.number,
             name: shown_name(row, names),
             dataflow: row.dataflow.clone(),
             state: row.state,
             answer: row.answer,
             failed: row.answer == AnswerKind::Failed,
+            cancelled: reader.is_ended_by_operator(row)?,
             kept: row.kept,
             bytes: row.bytes,
             accepted_ms: row.accepted_ms,
             changed_ms: row.changed_ms,
             id: row.id,
-        }
+        })
     }
 }
 

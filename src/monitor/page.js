@@ -58,6 +58,7 @@ const waiting = (one, dataflow) => [reason(one, dataflow), one.running ? " " + t
 const state = (one) => {
   if (one.state === "accepted") return pill("run", "▶", t("state.accepted"));
   if (one.state === "undelivered") return pill("bad", "✗", t("state.undelivered"));
+  if (one.cancelled) return pill("", "■", t(one.state === "responded" ? "state.cancelled_under_way" : "state.cancelled"));
   if (one.failed) return pill("bad", "✗", t(one.state === "responded" ? "state.error_under_way" : "state.error"));
   if (one.state === "responded") return pill("run", "▸", t("state.responded"));
   if (one.state === "removed") return pill("", "–", t("state.removed"));

@@ -30,20 +30,20 @@ impl MonitorApi {
             Some("open") => RequestState::ALL.into_iter().filter(|state| state.is_open()).collect(),
             Some(name) => RequestState::ALL.into_iter().filter(|state| state.name() == name).collect(),
         };
-        let found = JournalReader::open(&self.state).and_then(|reader| match text.trim() {
-            "" => reader.page(below, &states, REQUESTS_MAX),
-            text => find_requests(&reader, &SourceTable::built_in(), text).map(|mut rows| {
-                rows.retain(|row| states.contains(&row.state) && row.number < below);
-                rows.reverse();
-                rows.truncate(REQUESTS_MAX);
-                rows
-            }),
-        });
-        match found {
-            Ok(rows) => {
-                let requests = rows.iter().map(|row| RequestSummary::of(row, self.names)).collect();
-                answer(StatusCode::OK, &RequestList { requests })
-            }
+        let found = || -> Result<Vec<RequestSummary>, JournalError> {
+            let reader = JournalReader::open(&self.state)?;
+            let rows = match text.trim() {
+                "" => reader.page(below, &states, REQUESTS_MAX)?,
+                text => {
+                    let rows = find_requests(&reader, &SourceTable::built_in(), text)?.into_iter().rev();
+                    let of_states = rows.filter(|row| states.contains(&row.state) && row.number < below);
+                    of_states.take(REQUESTS_MAX).collect()
+                }
+            };
+            rows.iter().map(|row| RequestSummary::of(row, &reader, self.names)).collect()
+        };
+        match found() {
+            Ok(requests) => answer(StatusCode::OK, &RequestList { requests }),
             Err(error) => failed(&error),
         }
     }
@@ -96,7 +96,7 @@ impl MonitorApi {
                 what: told(&dated.entry, self.names),
             });
             let (waits, graph) = (self.waits(number), self.graph(number, &history));
-            let request = RequestSummary::of(&row, self.names);
+            let request = RequestSummary::of(&row, &reader, self.names)?;
             let files = match (self.names, history.response()) {
                 (NameDisplay::Shown, Some(response)) => response.files.clone(),
                 (NameDisplay::Hidden, _) | (_, None) => Vec::new(),

@@ -1,6 +1,6 @@
 //! The data of one drawing, read from the journal, and the actions on requests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::admission::{SourceTable, StateFolder, find_requests, note_wish};
@@ -37,6 +37,8 @@ pub struct TopData {
     /// Unanswered requests, those that wait longest first, and the last of the others; or those that were
     /// searched for.
     pub requests: Vec<RequestRow>,
+    /// Those of them that an operator has ended.
+    pub cancelled: BTreeSet<i64>,
     /// The reason for which each one waits, in words.
     pub waits: BTreeMap<i64, String>,
 }
@@ -68,6 +70,13 @@ impl TopReader {
             "" => overview.open.into_iter().chain(overview.ended.into_iter().rev()).collect(),
             text => find_requests(&self.reader, &SourceTable::built_in(), text)?,
         };
+        let requests: Vec<RequestRow> = requests.into_iter().take(REQUESTS_MAX).collect();
+        let mut cancelled = BTreeSet::new();
+        for row in &requests {
+            if self.reader.is_ended_by_operator(row)? {
+                cancelled.insert(row.number);
+            }
+        }
         let mut waits = BTreeMap::new();
         for one in &snapshot.waiting {
             waits.entry(one.request).or_insert_with(|| words(one.reason, &one.name, &one.because));
@@ -80,7 +89,8 @@ impl TopReader {
             paused: pause_lines(&pauses(&self.state)).collect(),
             standing: overview.standing,
             snapshot,
-            requests: requests.into_iter().take(REQUESTS_MAX).collect(),
+            requests,
+            cancelled,
             waits,
         })
     }

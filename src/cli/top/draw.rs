@@ -149,11 +149,13 @@ fn cell(text: impl AsRef<str>) -> Cell<'static> {
 
 fn requests(frame: &mut Frame, area: Rect, view: &TopView, data: &TopData) {
     let row = |row: &RequestRow| {
-        let is_bad = row.answer == AnswerKind::Failed || row.state == RequestState::Undelivered;
+        let is_cancelled = data.cancelled.contains(&row.number);
+        let is_error = row.answer == AnswerKind::Failed && !is_cancelled;
+        let is_bad = is_error || row.state == RequestState::Undelivered;
         let row_of = Row::new(vec![
             cell(row.number.to_string()),
             cell(&row.name),
-            cell(state(row)),
+            cell(state(row, is_cancelled)),
             cell(ago(row.changed_ms)),
             cell(data.waits.get(&row.number).map_or("", String::as_str)),
         ]);
@@ -174,12 +176,16 @@ fn requests(frame: &mut Frame, area: Rect, view: &TopView, data: &TopData) {
     frame.render_stateful_widget(table, area, &mut selected);
 }
 
-fn state(row: &RequestRow) -> String {
+fn state(row: &RequestRow, is_cancelled: bool) -> String {
     let state = match row.state {
         RequestState::Undelivered => "NOT DELIVERED",
         state => state.name(),
     };
-    let error = if row.answer == AnswerKind::Failed { ", ERROR" } else { "" };
+    let error = match row.answer {
+        AnswerKind::Failed if is_cancelled => ", cancelled",
+        AnswerKind::Failed => ", ERROR",
+        AnswerKind::Complete | AnswerKind::Reserved => "",
+    };
     let kept = if row.kept { ", kept" } else { "" };
     format!("{state}{error}{kept}")
 }

@@ -183,6 +183,7 @@ mod tests {
             standing: Default::default(),
             snapshot: LedgerSnapshot::default(),
             requests: rows,
+            cancelled: Default::default(),
             waits: [(2, "the step lungs".to_owned())].into(),
         }
     }

@@ -81,7 +81,7 @@ impl PageAddress {
                 return answer;
             }
             assert!(Instant::now() < end, "{expected:?} does not come to {path}: {answer}");
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 }
@@ -148,6 +148,22 @@ fn the_page_shows_what_happens_and_acts_for_whoever_has_the_token() {
     let data: Vec<&String> = lines.iter().filter(|line| line.starts_with("data: ")).collect();
     assert!(data.iter().all(|line| line.contains("\"is_complete\":")), "{lines:?}");
     assert!(lines.iter().any(|line| line.contains("\"table\":\"tally\"")), "{lines:?}");
+    assert_eq!(flow.end(), 0);
+}
+
+#[test]
+fn a_request_that_is_cancelled_on_the_page_is_shown_as_cancelled() {
+    let Some(storescu) = tool(STORESCU) else { return };
+    let place = Place::new();
+    place.study("one", 1);
+    script(&place, "sleep 600");
+    let (mut flow, page) = start(&place);
+    flow.send(storescu, &place.path("one"));
+    let begun = page.until("/api/requests/1", "\"kind\":\"began\"");
+    assert!(begun.contains("\"cancelled\":false"), "{begun}");
+    page.act(1, "cancel");
+    let shown = page.until("/api/requests?state=answered", "\"cancelled\":true");
+    assert!(shown.contains("\"failed\":true"), "{shown}");
     assert_eq!(flow.end(), 0);
 }
 
