@@ -126,7 +126,7 @@ fn a_destination_that_comes_back_after_an_hour_gets_what_waits() {
         let pacs = Provider::at(destination.address.parse().unwrap(), |_, _| Answer::Status(0));
         until("it has all", || (pacs.arrived().len() == 3).then_some(()));
         let Told::Forwarded(delivery) = says.recv_timeout(DEADLINE).unwrap() else { panic!("not told") };
-        assert!(delivery.complete && delivery.tries > 6, "{delivery:?}");
+        assert!(delivery.complete && delivery.tries > 1, "{delivery:?}");
     });
     assert!(matches!(told[..], [Told::Answered]), "{told:?}");
     assert_eq!(post.states(), [RequestState::Answered]);
