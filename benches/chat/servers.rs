@@ -17,6 +17,8 @@ use super::ports::free_port;
 const FLOW: &str = env!("CARGO_BIN_EXE_flow");
 const PEERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers");
 const KEY: &str = "a key of a benchmark, which has more than 32 bytes";
+/// A file system in memory.
+const MEMORY: &str = "/dev/shm";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The modules of Python that the peer needs.
@@ -28,6 +30,9 @@ pub enum ServerKind {
     Flow,
     /// flow, spoken to by Socket.IO.
     FlowSocketIo,
+    /// flow without a disk: its state is in `/dev/shm`, where a sync costs nothing. What was acknowledged outlives the
+    /// process, and is lost with the power.
+    FlowInMemory,
     /// Every message is synced to the disk before it is acknowledged.
     CeleryDurable,
     /// Redis as most run it: what was acknowledged in the last second may be lost.
@@ -45,9 +50,10 @@ pub struct ChatServer {
 }
 
 impl ServerKind {
-    pub const ALL: [ServerKind; 5] = [
+    pub const ALL: [ServerKind; 6] = [
         ServerKind::Flow,
         ServerKind::FlowSocketIo,
+        ServerKind::FlowInMemory,
         ServerKind::CeleryDurable,
         ServerKind::Celery,
         ServerKind::PythonDirect,
@@ -57,6 +63,7 @@ impl ServerKind {
         match self {
             ServerKind::Flow => "flow, WebSocket",
             ServerKind::FlowSocketIo => "flow, Socket.IO",
+            ServerKind::FlowInMemory => "flow, WebSocket, without a disk",
             ServerKind::CeleryDurable => "Celery, Redis synced each time",
             ServerKind::Celery => "Celery, Redis synced each second",
             ServerKind::PythonDirect => "python-socketio alone",
@@ -64,7 +71,7 @@ impl ServerKind {
     }
 
     pub fn is_peer(self) -> bool {
-        !matches!(self, ServerKind::Flow | ServerKind::FlowSocketIo)
+        !matches!(self, ServerKind::Flow | ServerKind::FlowSocketIo | ServerKind::FlowInMemory)
     }
 
     /// Whether a model can be asked in the background.
@@ -75,7 +82,7 @@ impl ServerKind {
     /// Says so where it is not installed.
     pub fn is_there(self) -> bool {
         if !self.is_peer() {
-            return true;
+            return self != ServerKind::FlowInMemory || Path::new(MEMORY).is_dir();
         }
         let python = Command::new("python3").args(["-c", MODULES]).stderr(Stdio::null()).status();
         let redis = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
@@ -90,10 +97,14 @@ impl ServerKind {
 impl ChatServer {
     /// Starts a server, and waits until it has answered a message, and one with the model.
     pub fn start(kind: ServerKind) -> ChatServer {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let folder = match kind {
+            ServerKind::FlowInMemory => tempfile::tempdir_in(MEMORY),
+            _ => tempfile::tempdir(),
+        };
+        let folder = folder.expect("a temporary folder");
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let processes = match kind {
-            ServerKind::Flow | ServerKind::FlowSocketIo => vec![flow(folder.path(), address)],
+            _ if !kind.is_peer() => vec![flow(folder.path(), address)],
             _ => peer(kind, folder.path(), address),
         };
         let server = ChatServer { kind, address, processes, _folder: folder };
@@ -106,7 +117,10 @@ impl ChatServer {
     }
 
     pub fn form(&self) -> ChatForm {
-        if self.kind == ServerKind::Flow { ChatForm::Plain } else { ChatForm::SocketIo }
+        match self.kind {
+            ServerKind::Flow | ServerKind::FlowInMemory => ChatForm::Plain,
+            _ => ChatForm::SocketIo,
+        }
     }
 
     pub fn has_model(&self) -> bool {
