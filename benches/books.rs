@@ -4,8 +4,10 @@
 //! * `hop`: one stage through the engine, from one directory to the next;
 //! * `claim`: the cost of a claim in directories of growing size;
 //! * `backlog`: a million books, 5 000 in flight: the first count, and one change.
+//! * `row`: books of 100 KB through all stages, beside a shell script.
 //!
-//! `cargo bench --bench books -- [TOKENS] [LARGEST DIRECTORY] [FOLDER]`
+//! `cargo bench --bench books -- [TOKENS] [LARGEST DIRECTORY] [FOLDER]` for all but the last, and
+//! `cargo bench --bench books -- row [BOOKS] [FOLDER]` for the last, with `curl`, `gpg` and `tar`.
 
 use std::fs;
 use std::num::NonZero;
@@ -24,6 +26,9 @@ use flow::tokens::{
     WorkPlace, finish_tokens,
 };
 
+#[path = "books/whole_row.rs"]
+mod whole_row;
+
 const GROUP: usize = 512;
 const BOOKS: usize = 1_000_000;
 const IN_FLIGHT: usize = 5_000;
@@ -38,8 +43,15 @@ response: [done]
 ";
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench").peekable();
+    let is_row = arguments.next_if(|argument| argument == "row").is_some();
     let mut number = |usual: usize| arguments.next().and_then(|text| text.parse().ok()).unwrap_or(usual);
+    if is_row {
+        let (books, folder) =
+            (number(2_000), arguments.next().map_or_else(std::env::temp_dir, PathBuf::from));
+        let place = tempfile::tempdir_in(folder).expect("a temporary folder");
+        return whole_row::measure(place.path(), books as u64);
+    }
     let (tokens, largest) = (number(20_000), number(1_000_000));
     let folder = arguments.next().map_or_else(std::env::temp_dir, PathBuf::from);
     let place = tempfile::tempdir_in(folder).expect("a temporary folder");
