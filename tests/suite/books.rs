@@ -15,7 +15,7 @@ use flow::books::{BookServer, BookTroubles, SampleBooks};
 use flow::dataflow::Dataflow;
 use flow::step::CancelToken;
 use flow::tokens::{StageToken, TokenEvent};
-use rustix::fs::inotify;
+use rustix::fs::{CWD, RenameFlags, inotify, renameat_with};
 
 use crate::run::Place;
 use crate::support::peers::DEADLINE;
@@ -281,13 +281,11 @@ fn with_a_directory_that_is_gone(held: impl FnOnce(&mut Child)) {
     while scene.names("07_done").len() < 3 {
         look_again(end, "nothing comes of it");
     }
+    // A file takes the place of the directory, and later gives it back, in one step: flow makes a directory that it lacks.
     let (directory, aside) = (scene.path("05_modified"), scene.path(".aside"));
-    fs::rename(&directory, &aside).unwrap();
-    // What nobody can make a directory of.
-    while fs::write(&directory, "no directory").is_err() {
-        let _ = fs::remove_dir(&directory);
-        assert!(Instant::now() < end);
-    }
+    fs::write(&aside, "no directory").unwrap();
+    let exchange = || renameat_with(CWD, &aside, CWD, &directory, RenameFlags::EXCHANGE).unwrap();
+    exchange();
     let is_held = |place: &String| {
         let tokens = scene.names(&format!("04_extracted.work/{place}"));
         tokens.iter().filter(|name| !name.starts_with('.')).any(|name| {
@@ -300,8 +298,7 @@ fn with_a_directory_that_is_gone(held: impl FnOnce(&mut Child)) {
         look_again(end, "no token is held up");
     }
     held(&mut process);
-    fs::remove_file(&directory).unwrap();
-    fs::rename(&aside, &directory).unwrap();
+    exchange();
     if process.try_wait().unwrap().is_none() {
         while scene.names("07_done").len() < 40 {
             look_again(end, "not all are done");

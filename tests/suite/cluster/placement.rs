@@ -195,6 +195,10 @@ fn the_late_end_of_a_process_that_hung_is_dropped() {
 fn cancellation_reaches_the_step() {
     let script = |log: &str| format!("trap 'touch {log}/stopped; exit 1' TERM; {}", waiting(log));
     let scene = scene(1, script, "");
+    // On a busy machine a script needs time to say that it was asked to end.
+    let patient =
+        fs::read_to_string(scene.place.path("two.yaml")).unwrap().replace("grace_s: 0.2", "grace_s: 60");
+    fs::write(scene.place.path("two.yaml"), patient).unwrap();
     let mut second = scene.start(1, &LABEL);
     let mut first = scene.start(0, &[]);
     until("the step runs", || (lines(&scene, "began") == 1).then_some(()));
