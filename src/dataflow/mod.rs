@@ -28,6 +28,8 @@ mod checked;
 mod compose;
 mod condition;
 mod draft;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod given;
 mod graph;
 mod input_source;

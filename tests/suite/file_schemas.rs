@@ -146,7 +146,8 @@ fn other_readers_of_yaml_take_the_files_of_flow() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folders = ["dataflows", "examples", "dist", "src/cli/templates"];
     let files = folders.iter().flat_map(|folder| files_below(&root.join(folder)));
-    let files: Vec<PathBuf> = files.filter(|file| file.extension().is_some_and(|end| end == "yaml")).collect();
+    let files: Vec<PathBuf> =
+        files.filter(|file| file.extension().is_some_and(|end| end == "yaml")).collect();
     assert!(files.len() > 25, "only {files:?}");
     let read = Command::new("python3").args(["-c", READ]).args(&files).output().unwrap();
     assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
