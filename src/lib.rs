@@ -89,3 +89,6 @@ pub mod tokens;
 pub mod trace;
 #[deny(missing_docs)]
 pub mod yaml;
+
+#[cfg(test)]
+mod fuzzed;

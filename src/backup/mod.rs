@@ -28,6 +28,8 @@ mod check;
 mod contents;
 mod copied_file;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod make;
 mod manifest;
 mod restore;

@@ -24,6 +24,8 @@ mod backlog;
 mod backlog_watch;
 mod book_store;
 mod chooser;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod inventory;
 mod pace;
 mod place;

@@ -139,18 +139,23 @@ impl<R: Read> EventLines<R> {
     }
 }
 
+/// The data of all events of a body.
+#[cfg(any(test, fuzzing))]
+pub fn data_of_events(body: &[u8]) -> io::Result<Vec<String>> {
+    let mut lines = EventLines { from: BufReader::new(body), line: Vec::new(), data: String::new() };
+    let mut events = Vec::new();
+    while let Some(data) = lines.next()? {
+        events.push(data.to_owned());
+    }
+    Ok(events)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn events(text: &str) -> Vec<String> {
-        let mut lines =
-            EventLines { from: BufReader::new(text.as_bytes()), line: Vec::new(), data: String::new() };
-        let mut events = Vec::new();
-        while let Some(data) = lines.next().unwrap() {
-            events.push(data.to_owned());
-        }
-        events
+        data_of_events(text.as_bytes()).unwrap()
     }
 
     #[test]

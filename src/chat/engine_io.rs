@@ -16,7 +16,7 @@ use super::http_answer::{ChatBody, text};
 use super::web_socket::{ChatSocket, SEND_TIME_MAX, put};
 
 /// The character between packets in one body.
-const SEPARATOR: char = '\u{1e}';
+pub(super) const SEPARATOR: char = '\u{1e}';
 
 /// The longest time for the handshake of a change to WebSocket.
 const UPGRADE_TIME_MAX: Duration = Duration::from_secs(10);

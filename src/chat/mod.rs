@@ -27,6 +27,8 @@ mod engine_io;
 mod engine_session;
 mod event;
 mod example_run;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod http_answer;
 mod hub;
 mod intake;

@@ -47,23 +47,23 @@ const ENDING: &str = "the server is ending";
 /// The first frame of a client.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct HelloFrame {
-    hello: ClientHello,
+pub(super) struct HelloFrame {
+    pub hello: ClientHello,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ClientHello {
-    token: String,
+pub(super) struct ClientHello {
+    pub token: String,
     #[serde(default)]
-    seen: HashMap<String, u64>,
+    pub seen: HashMap<String, u64>,
 }
 
 /// A further frame.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SendFrame {
-    send: Value,
+pub(super) struct SendFrame {
+    pub send: Value,
 }
 
 /// A connection with WebSocket frames of a bounded size.

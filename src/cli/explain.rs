@@ -11,7 +11,7 @@ use super::attention::ago;
 use super::exit::{CommandError, CommandExit};
 use super::lookup::RequestLookup;
 use super::output::{json, print, print_line};
-use super::subject::ReplaySubject;
+use super::subject::{ProgramStart, ReplaySubject};
 
 /// Say what became of a request, step by step: why, of what it was made, and what would change it
 ///
@@ -24,11 +24,16 @@ pub struct ExplainArguments {
     /// Print it as JSON
     #[arg(long)]
     json: bool,
+
+    /// Start the programs that the dataflow of an exported file names, for what they declare: trust whoever made it
+    #[arg(long)]
+    trust: bool,
 }
 
 impl ExplainArguments {
     pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
-        let subject = ReplaySubject::find(&self.lookup)?;
+        let programs = if self.trust { ProgramStart::Allowed } else { ProgramStart::Refused };
+        let subject = ReplaySubject::find(&self.lookup, programs)?;
         let explanation = RequestExplanation::of(&subject.past, &subject.dataflow(table)?);
         if self.json {
             print_line(json(&explanation))?;

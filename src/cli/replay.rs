@@ -21,7 +21,7 @@ use super::differences::{DifferenceForm, DifferencePrinter};
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::lookup::RequestLookup;
 use super::output;
-use super::subject::ReplaySubject;
+use super::subject::{ProgramStart, ReplaySubject};
 
 /// Run a past request again and compare what it gives with what was recorded
 ///
@@ -75,17 +75,22 @@ pub struct ReplayArguments {
     /// that; pixels stay as they are
     #[arg(long, requires = "export")]
     anonymous: bool,
+
+    /// Start the programs that the dataflow of an exported file names: trust whoever made it
+    #[arg(long)]
+    trust: bool,
 }
 
 impl ReplayArguments {
     pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
-        let subject = ReplaySubject::find(&self.lookup)?;
+        let programs = if self.trust { ProgramStart::Allowed } else { ProgramStart::Refused };
+        let subject = ReplaySubject::find(&self.lookup, programs)?;
         let gone = "a request from files can be run again as long as its files are where they were";
         subject
             .past
             .check_items()
             .map_err(|error| CommandError::of(CommandErrorKind::InputOutput)(error).hint(gone))?;
-        let dataflow = subject.dataflow(table)?;
+        let dataflow = subject.runnable(table)?;
         match &self.export {
             Some(file) if self.anonymous => export_anonymous(&subject.past, &dataflow, file),
             Some(file) => export(&subject.past, file),

@@ -110,7 +110,7 @@ impl HelloMessage {
     }
 
     /// The differences of a process from these settings, in words.
-    fn difference(&self, ours: &HelloMessage) -> Option<String> {
+    pub(super) fn difference(&self, ours: &HelloMessage) -> Option<String> {
         if (self.protocol, &self.flow) != (ours.protocol, &ours.flow) {
             let HelloMessage { flow: theirs, .. } = self;
             return Some(format!(

@@ -107,17 +107,9 @@ impl ProcessLink {
 
     /// The next frame that has arrived whole.
     fn next<T: DeserializeOwned>(&mut self) -> io::Result<Option<(T, Vec<u8>)>> {
-        let Some((head, rest)) = self.plain[self.begun..].split_first_chunk::<8>() else { return Ok(None) };
-        let [length, first] = [&head[..4], &head[4..]]
-            .map(|bytes| u32::from_be_bytes(bytes.try_into().expect("four bytes")) as usize);
-        if length > FRAME_MAX || first > length {
-            return Err(io::Error::other("a frame is too long"));
-        }
-        let Some(frame) = rest.get(..length) else { return Ok(None) };
-        let read = serde_json::from_slice(&frame[..first])?;
-        let content = frame[first..].to_vec();
-        self.begun += 8 + length;
-        Ok(Some((read, content)))
+        let Some((frame, content, length)) = decode(&self.plain[self.begun..])? else { return Ok(None) };
+        self.begun += length;
+        Ok(Some((frame, content)))
     }
 
     /// Starts the thread that sends frames, and a beat where there are none.
@@ -174,7 +166,21 @@ impl LinkSender {
     }
 }
 
-fn encode<T: Serialize>(frame: &T, content: &[u8]) -> io::Result<Vec<u8>> {
+/// The frame at the beginning of decrypted bytes, its plain bytes, and how many bytes it takes; nothing if it has not
+/// arrived whole.
+pub(super) fn decode<T: DeserializeOwned>(plain: &[u8]) -> io::Result<Option<(T, Vec<u8>, usize)>> {
+    let Some((head, rest)) = plain.split_first_chunk::<8>() else { return Ok(None) };
+    let [length, first] = [&head[..4], &head[4..]]
+        .map(|bytes| u32::from_be_bytes(bytes.try_into().expect("four bytes")) as usize);
+    if length > FRAME_MAX || first > length {
+        return Err(io::Error::other("a frame is too long"));
+    }
+    let Some(frame) = rest.get(..length) else { return Ok(None) };
+    let read = serde_json::from_slice(&frame[..first])?;
+    Ok(Some((read, frame[first..].to_vec(), 8 + length)))
+}
+
+pub(super) fn encode<T: Serialize>(frame: &T, content: &[u8]) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; 8];
     serde_json::to_writer(&mut bytes, frame)?;
     let first = bytes.len() - 8;

@@ -404,7 +404,10 @@ impl MemberEngine<'_> {
 const NOT_WHOLE: &str = "an order is not whole";
 
 /// Runs with their contents, which follow each other.
-fn runs_of(runs: Vec<(RunRecord, usize)>, content: &mut &[u8]) -> Result<Vec<(RunRecord, Vec<u8>)>, String> {
+pub(super) fn runs_of(
+    runs: Vec<(RunRecord, usize)>,
+    content: &mut &[u8],
+) -> Result<Vec<(RunRecord, Vec<u8>)>, String> {
     let runs = runs.into_iter().map(|(record, bytes)| {
         let content = content.split_off(..bytes).ok_or(NOT_WHOLE)?;
         Ok((record, content.to_vec()))

@@ -42,6 +42,8 @@
 mod chunks;
 mod coordinator;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod handshake;
 mod hosts;
 mod link;

@@ -28,6 +28,8 @@ mod checked;
 mod compose;
 mod condition;
 mod draft;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod given;
 mod graph;
 mod input_source;
@@ -79,7 +81,7 @@ pub(crate) use owned_section::OwnedSection;
 pub use policy::{FailurePolicy, ItemFailurePolicy, RevisionPolicy};
 pub use priority::RequestPriority;
 pub use process_label::{ProcessLabel, ProcessLabelError};
-pub use programs::{ProgramLoader, ProgramSource};
+pub use programs::{ProgramLoader, ProgramSource, names_programs};
 pub use response::{Response, ResponseReservation, ResponseVerdict};
 pub use response_streams::StreamReport;
 pub use retry::RetryRule;

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use crate::step::{Fault, Step, StepTable};
 use crate::yaml::{
-    self, MapFields, PlacedValue, ProblemCollector, SourcePlace, YamlShape, YamlTree, duration, flag, list,
-    text, value,
+    self, MapFields, PlacedValue, ProblemCollector, SourcePlace, YamlEntry, YamlShape, YamlTree, duration,
+    flag, list, text, value,
 };
+
+use super::Dataflow;
 
 /// A program whose steps a dataflow names, as the file declares it.
 #[derive(Clone, Debug)]
@@ -74,6 +76,24 @@ pub(super) fn extended(
         }
     }
     table
+}
+
+/// Whether reading a dataflow text starts programs, or takes in a file that may name some: a text of somebody else is
+/// looked at before it is read.
+pub fn names_programs(text: &str) -> bool {
+    let mut collector = ProblemCollector::new("", text);
+    let tree = yaml::read(text, &mut collector);
+    let YamlShape::Map(entries) = tree.map_or(YamlShape::Nothing, |tree| tree.value) else { return false };
+    let has = |name: &str| entries.iter().any(|(key, _)| key.value == name);
+    has("programs") || (has("customer") && !names_carried_base(&entries))
+}
+
+/// Whether all that an overlay says of its base is the name of a dataflow that flow carries.
+fn names_carried_base(entries: &[YamlEntry]) -> bool {
+    let mut bases = entries.iter().filter(|(key, _)| key.value == "dataflow");
+    bases.all(
+        |(_, tree)| matches!(&tree.value, YamlShape::Scalar(name, _) if Dataflow::built_in(name).is_some()),
+    )
 }
 
 fn load(source: &ProgramSource, place: SourcePlace, collector: &mut ProblemCollector) -> Vec<Step> {
@@ -221,6 +241,26 @@ pub(super) fn made_absolute(tree: &mut YamlTree, folder: &Path) {
                 }
                 _ => {}
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_starts_programs_is_known_before_it_is_read() {
+        for (text, names) in [
+            ("dataflow: a\nprograms: [x.py]", true),
+            ("dataflow: a\n\"\\x70rograms\": [x.py]", true),
+            ("customer: a\ndataflow: /etc/passwd", true),
+            ("customer: a\ndataflow: ct-lung\ndataflow: x.yaml", true),
+            ("customer: a\ndataflow: ct-lung", false),
+            ("dataflow: a\nabout: programs", false),
+            ("{", false),
+        ] {
+            assert_eq!(names_programs(text), names, "{text}");
         }
     }
 }

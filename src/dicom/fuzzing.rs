@@ -233,32 +233,7 @@ pub fn stow(folder: &Path, bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
-
-    /// The files of a folder of the project; of one that is not there, none.
-    fn inputs(folder: &str) -> Vec<(String, Vec<u8>)> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-        let Ok(entries) = fs::read_dir(&folder) else { return Vec::new() };
-        let paths = entries.map(|entry| entry.unwrap().path());
-        paths.map(|path| (path.display().to_string(), fs::read(path).unwrap())).collect()
-    }
-
-    /// Seeds are good, and what was found once does no harm.
-    fn check(name: &str, target: impl Fn(&[u8]) -> bool) {
-        let seeds = inputs(&format!("fuzz/seeds/{name}"));
-        assert!(!seeds.is_empty(), "there are no seeds for {name}");
-        for (path, bytes) in seeds {
-            assert!(target(&bytes), "{path}");
-        }
-        for (path, bytes) in inputs(&format!("tests/fuzzed/{name}")) {
-            println!("{path}");
-            target(&bytes);
-        }
-    }
-
-    fn check_in_folder(name: &str, target: impl Fn(&Path, &[u8]) -> bool) {
-        check(name, |bytes| target(tempfile::tempdir().unwrap().path(), bytes));
-    }
+    use crate::fuzzed::{check, check_in_folder};
 
     #[test]
     fn associations_do_no_harm() {

@@ -25,6 +25,8 @@ mod drawing;
 mod elements;
 mod failures;
 mod frames;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod gas;
 mod header;
 mod image_type;
@@ -52,6 +54,9 @@ mod radiomics;
 mod rescale;
 mod rib_gap;
 #[cfg(test)]
+mod sample;
+#[cfg(all(fuzzing, not(test)))]
+#[allow(dead_code)]
 mod sample;
 mod segments;
 mod series;

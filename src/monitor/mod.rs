@@ -30,6 +30,8 @@ mod api;
 mod changes;
 mod choices;
 mod files;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod graph;
 mod metrics;
 mod openapi;

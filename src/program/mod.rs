@@ -18,6 +18,8 @@ mod confinement;
 mod fault;
 mod folder;
 mod folder_plan;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod gpg;
 mod hello;
 mod load;

@@ -24,6 +24,8 @@ mod difference;
 mod digester;
 mod explain;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod number;
 mod past;
 mod picture;

@@ -15,6 +15,8 @@
 mod audit;
 mod comparison;
 mod context;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod general;
 mod question;
 mod rules;

@@ -31,6 +31,8 @@ mod claim;
 mod count;
 mod entry;
 mod finish;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod name;
 mod parked;
 mod rename;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::problem::{Problem, Problems};
+use super::problem::{Problem, Problems, shortened};
 
 /// A stretch of one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,15 @@ pub struct PlacedValue<T> {
 pub(crate) struct ProblemCollector<'a> {
     files: Vec<CollectedFile<'a>>,
     problems: Vec<Problem>,
+    /// A problem that is not told.
+    untold: Option<Problem>,
 }
+
+/// The most problems that are told: a hostile file of 1 MiB has a hundred thousand.
+const PROBLEMS_MAX: usize = 1000;
+
+/// The longest line that is shown with a problem of it, in bytes.
+const SOURCE_BYTES_MAX: usize = 1000;
 
 struct CollectedFile<'a> {
     name: Cow<'a, str>,
@@ -44,7 +52,7 @@ struct CollectedFile<'a> {
 impl<'a> ProblemCollector<'a> {
     pub fn new(file: impl Into<Cow<'a, str>>, text: impl Into<Cow<'a, str>>) -> ProblemCollector<'a> {
         let file = CollectedFile { name: file.into(), text: text.into() };
-        ProblemCollector { files: vec![file], problems: Vec::new() }
+        ProblemCollector { files: vec![file], problems: Vec::new(), untold: None }
     }
 
     /// Adds a file that is read together with the first one, and returns its index for places.
@@ -53,16 +61,23 @@ impl<'a> ProblemCollector<'a> {
         self.files.len() - 1
     }
 
-    /// Notes a problem; the caller may give it a hint.
+    /// Notes a problem; the caller may give it a hint. Behind the first thousand none is told any more.
     pub fn add(&mut self, place: SourcePlace, message: impl Into<String>) -> &mut Problem {
+        let mut message = shortened(message.into());
+        match self.problems.len() {
+            ..PROBLEMS_MAX => {}
+            PROBLEMS_MAX => message.push_str("; further problems are not listed"),
+            _ => return self.untold.insert(Problem { message, ..Problem::default() }),
+        }
         let file = &self.files[place.file];
         let source = file.text.lines().nth(place.line - 1).unwrap_or_default();
+        let source = if source.len() <= SOURCE_BYTES_MAX { source } else { "" };
         let rest = source.chars().count().saturating_sub(place.column - 1);
         self.problems.push(Problem {
             file: file.name.clone().into_owned(),
             line: place.line,
             column: place.column,
-            message: message.into(),
+            message,
             hint: None,
             source: source.to_owned(),
             width: place.width.min(rest).max(1),
@@ -80,5 +95,37 @@ impl<'a> ProblemCollector<'a> {
 
     pub fn is_empty(&self) -> bool {
         self.problems.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn collector_of_one(text: &str) -> Problem {
+        let mut collector = ProblemCollector::new("x", "");
+        collector.add(SourcePlace::START, text).hint(text.to_owned());
+        collector.finish::<()>(None).unwrap_err().iter().next().unwrap().clone()
+    }
+
+    #[test]
+    fn problems_are_bounded_in_number_and_length() {
+        let text = format!("{}\nshort", "x: 1, ".repeat(10_000));
+        let mut collector = ProblemCollector::new("x", text.as_str());
+        for line in [1, 2] {
+            let place = SourcePlace { line, ..SourcePlace::START };
+            (0..PROBLEMS_MAX)
+                .for_each(|number| collector.add(place, number.to_string()).hint("no".to_owned()));
+        }
+        let problems = collector.finish::<()>(None).unwrap_err();
+        assert_eq!(problems.iter().len(), PROBLEMS_MAX + 1);
+        assert!(problems.to_string().len() < 100 * PROBLEMS_MAX, "long lines are not shown");
+        let long = collector_of_one(&"é".repeat(5000));
+        assert!(long.message.len() < 4100 && long.hint.unwrap().len() < 4100);
+        let last = problems.iter().last().unwrap();
+        assert_eq!(
+            (last.message.as_str(), last.source.as_str()),
+            ("0; further problems are not listed", "short")
+        );
     }
 }

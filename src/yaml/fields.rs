@@ -1,5 +1,7 @@
 //! Reading maps with known keys, and single values of them.
 
+use std::collections::BTreeMap;
+
 use super::collector::{PlacedValue, ProblemCollector, SourcePlace};
 use super::hint;
 use super::tree::{YamlEntry, YamlShape, YamlTree};
@@ -78,12 +80,17 @@ pub(crate) fn entries(
         return None;
     };
     let mut kept: Vec<YamlEntry> = Vec::new();
+    // The lines of the keys: a map may have a hundred thousand.
+    let mut lines: BTreeMap<String, usize> = BTreeMap::new();
     for (key, value) in entries {
-        match kept.iter().find(|(other, _)| other.value == key.value) {
-            None => kept.push((key, value)),
-            Some((first, _)) => {
+        match lines.get(&key.value) {
+            None => {
+                lines.insert(key.value.clone(), key.place.line);
+                kept.push((key, value));
+            }
+            Some(line) => {
                 let message = format!("\"{}\" stands here a second time", key.value);
-                let hint = format!("the first is on line {}; keep one", first.place.line);
+                let hint = format!("the first is on line {line}; keep one");
                 collector.add(key.place, message).hint(hint);
             }
         }

@@ -24,7 +24,7 @@ use serde::Serialize;
 ///      hint: did you mean \"find\"?"
 /// );
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Problem {
     /// The name of the file.
     pub file: String,
@@ -36,7 +36,7 @@ pub struct Problem {
     pub message: String,
     /// The hint, if there is one.
     pub hint: Option<String>,
-    /// The text of the line.
+    /// The text of the line; empty if that is very long.
     pub source: String,
     /// The number of characters that the problem is about, from the column on.
     pub width: usize,
@@ -44,8 +44,21 @@ pub struct Problem {
 
 impl Problem {
     pub(crate) fn hint(&mut self, hint: impl Into<Option<String>>) {
-        self.hint = hint.into();
+        self.hint = hint.into().map(shortened);
     }
+}
+
+/// The longest message and hint, in bytes: names in them may be as long as the file.
+const TEXT_BYTES_MAX: usize = 4000;
+
+/// The beginning of a text that is too long for a message.
+pub(super) fn shortened(mut text: String) -> String {
+    if text.len() > TEXT_BYTES_MAX {
+        let end = (0..=TEXT_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or_default());
+        text.push('…');
+    }
+    text
 }
 
 impl fmt::Display for Problem {

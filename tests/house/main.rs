@@ -8,4 +8,5 @@ mod source;
 mod structure;
 mod threats;
 mod tools;
+mod unsafe_code;
 mod words;

@@ -88,7 +88,6 @@ fn unpack_tar(from: impl Read, to: &Path, limits: &ExtractLimits, token: &Cancel
     let (mut bytes, mut files, mut known) = (0_u64, 0_u64, BTreeSet::new());
     for entry in archive.entries().map_err(|error| damaged(&error))? {
         token.check()?;
-        head_left.set(u64::MAX);
         let mut entry = entry.map_err(|error| damaged(&error))?;
         let path = entry.path().map_err(|error| damaged(&error))?.into_owned();
         files += 1;
@@ -98,6 +97,9 @@ fn unpack_tar(from: impl Read, to: &Path, limits: &ExtractLimits, token: &Cancel
         let Some(inside) = inside(&path) else {
             return Err(fault(format!("path leaves the folder: {}", path.display())));
         };
+        if inside.components().count() > DEPTH_MAX {
+            return Err(fault(format!("bad path: more than {DEPTH_MAX} folders: {}", path.display())));
+        }
         let target = to.join(&inside);
         match entry.header().entry_type() {
             EntryType::Directory => fs::create_dir_all(&target).map_err(|error| made(&error, &path))?,
@@ -105,6 +107,8 @@ fn unpack_tar(from: impl Read, to: &Path, limits: &ExtractLimits, token: &Cancel
                 if !known.insert(inside) {
                     return Err(fault(format!("the same path twice: {}", path.display())));
                 }
+                // Of all other entries nothing is counted but what is passed over.
+                head_left.set(u64::MAX);
                 let left = limits.bytes.saturating_sub(bytes);
                 target.parent().map_or(Ok(()), fs::create_dir_all).map_err(|error| made(&error, &path))?;
                 let mut file = File::create_new(&target).map_err(|error| made(&error, &path))?;
@@ -123,6 +127,9 @@ fn unpack_tar(from: impl Read, to: &Path, limits: &ExtractLimits, token: &Cancel
 
 /// The most bytes between the contents of two entries: padding, heads, long names and attributes.
 const HEAD_BYTES_MAX: u64 = 2 << 20;
+
+/// The deepest path: each entry may make as many folders, which no limit counts.
+const DEPTH_MAX: usize = 64;
 
 /// A reader that fails where an archive has more bytes beside its contents than it may have.
 struct HeadBound<R> {
@@ -283,6 +290,20 @@ mod tests {
         long.resize(100_000_512, b'x');
         let reason = unpacked(&zstd::encode_all(long.as_slice(), 1).unwrap()).unwrap_err();
         assert!(reason.contains("too much beside the files"), "{reason}");
+        // A folder that has content, which is passed over.
+        let mut folder = header(EntryType::Directory, b"a/", 100_000_000).as_bytes().to_vec();
+        folder.resize(100_000_512, 0);
+        let reason = unpacked(&zstd::encode_all(folder.as_slice(), 1).unwrap()).unwrap_err();
+        assert!(reason.contains("too much beside the files"), "{reason}");
+        let deep = |folders: usize| {
+            let (mut tar, mut header) = (tar::Builder::new(Vec::new()), tar::Header::new_gnu());
+            header.set_size(1);
+            let path = format!("{}x", "d/".repeat(folders));
+            tar.append_data(&mut header, path, b"x".as_slice()).unwrap();
+            unpacked(&tar.into_inner().unwrap())
+        };
+        assert_eq!(deep(DEPTH_MAX - 1).unwrap(), ["d"]);
+        assert!(deep(DEPTH_MAX).unwrap_err().starts_with("bad path: more than 64 folders"));
         // A bomb: a hundred million zeros in a few kilobytes.
         let mut bomb = archive(&[]);
         bomb.splice(..0, header(file, b"bomb", 100_000_000).as_bytes().iter().copied());

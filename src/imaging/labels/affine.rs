@@ -10,6 +10,9 @@ pub struct AffineMap {
 
 /// The shortest and the longest side of a voxel in mm.
 const SIDE_MM: std::ops::RangeInclusive<f64> = 0.01..=100.0;
+/// The largest distance of the first voxel from the patient's origin: with more, places lose their digits, or are no
+/// numbers any more.
+const OFFSET_MM_MOST: f64 = 1e6;
 /// The least volume of a voxel as a share of the product of its sides: less is nearly flat.
 const SKEW_LEAST: f64 = 0.05;
 
@@ -29,12 +32,12 @@ impl AffineMap {
         self.linear.map(|row| row[axis])
     }
 
-    /// Whether voxels have sides of a usual length, and are not flat.
+    /// Whether voxels have sides of a usual length, are not flat, and lie near the patient.
     pub fn is_grid(&self) -> bool {
         let sides = [0, 1, 2].map(|axis| dot(self.step(axis), self.step(axis)).sqrt());
-        let offset_is_finite = self.offset.iter().all(|mm| mm.is_finite());
+        let is_near = self.offset.iter().all(|mm| mm.abs() <= OFFSET_MM_MOST);
         let fit = sides.iter().all(|side| SIDE_MM.contains(side));
-        offset_is_finite && fit && self.determinant().abs() >= SKEW_LEAST * sides.iter().product::<f64>()
+        is_near && fit && self.determinant().abs() >= SKEW_LEAST * sides.iter().product::<f64>()
     }
 
     /// Of the patient's sides that point the other way in another convention: x and y of right-anterior-superior.
@@ -115,6 +118,7 @@ mod tests {
         assert!(both.offset.iter().all(|one| one.abs() < 1e-9), "{both:?}");
         assert!(map.is_grid());
         assert!(!AffineMap { offset: [f64::NAN; 3], ..map }.is_grid());
+        assert!(!AffineMap { offset: [1e300, 0.0, 0.0], ..map }.is_grid());
         assert!(!AffineMap { linear: [[1.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]], ..map }.is_grid());
     }
 }

@@ -22,6 +22,8 @@ const LABEL_MAP_SEGMENTATION: &str = "1.2.840.10008.5.1.4.1.1.66.7";
 const FRAMES_MOST: usize = 100_000;
 /// Tolerance of directions and spacings, which are written with few digits.
 const TOLERANCE: f64 = 1e-3;
+/// Tolerance of the length and the angle of directions.
+const DIRECTION_TOLERANCE: f64 = 0.02;
 /// Two places are the same if they are closer than this share of a voxel's side.
 const SAME_SHARE: f64 = 0.1;
 /// Planes at least so far apart are different ones.
@@ -139,7 +141,7 @@ impl<'a> SegmentationFrames<'a> {
     /// The frames as a grid of their own; planes without a frame have no labels.
     fn as_grid(&self, spacing: Option<f64>, request: &LabelRequest) -> Result<LabelMap, LabelError> {
         let first = self.planes[0];
-        let normal = cross(first.row, first.column);
+        let normal = first.normal();
         if self.planes.iter().any(|plane| !plane.is_parallel(&first)) {
             return Err(LabelError::Unsupported("a segmentation whose frames are not parallel".to_owned()));
         }
@@ -166,7 +168,7 @@ impl<'a> SegmentationFrames<'a> {
             let at = to_index.apply(plane.position);
             let z = at[2].round();
             let off = [at[0], at[1], at[2] - z];
-            if off.iter().any(|off| off.abs() > SAME_SHARE) {
+            if off.iter().any(|off| off.abs() > SAME_SHARE) || !(0.0..count).contains(&z) {
                 let what = "a segmentation whose frames are not evenly spaced above each other";
                 return Err(LabelError::Unsupported(what.to_owned()));
             }
@@ -264,10 +266,12 @@ fn planes(elements: &HeaderElements, is_label_map: bool) -> Result<Vec<SegmentPl
             return Err(LabelError::Unsupported(format!("a segmentation of more than {FRAMES_MOST} frames")));
         }
         let plane = plane(&own, shared.as_ref(), is_label_map);
-        planes.push(
-            plane
-                .ok_or(LabelError::NoPlace("a frame lacks its segment, position, orientation or spacing"))?,
-        );
+        let plane = plane
+            .ok_or(LabelError::NoPlace("a frame lacks its segment, position, orientation or spacing"))?;
+        if !plane.has_directions() {
+            return Err(LabelError::NoPlace("the orientation of a frame is not that of rows and columns"));
+        }
+        planes.push(plane);
     }
     let frames = elements.integer(tags::NUMBER_OF_FRAMES).unwrap_or(1);
     if planes.is_empty() || i64::from(frames) != planes.len() as i64 {
@@ -307,8 +311,21 @@ impl SegmentPlane {
             && near(&self.spacing, &other.spacing)
     }
 
+    /// Whether rows and columns have directions, and stand upright on each other.
+    fn has_directions(&self) -> bool {
+        let is_one = |direction: [f64; 3]| (dot(direction, direction) - 1.0).abs() <= DIRECTION_TOLERANCE;
+        is_one(self.row) && is_one(self.column) && dot(self.row, self.column).abs() <= DIRECTION_TOLERANCE
+    }
+
+    /// The direction of the slices, of length 1 also where rows and columns have too few digits for that.
+    fn normal(&self) -> [f64; 3] {
+        let normal = cross(self.row, self.column);
+        let length = dot(normal, normal).sqrt();
+        normal.map(|part| part / length)
+    }
+
     fn along(&self) -> f64 {
-        dot(self.position, cross(self.row, self.column))
+        dot(self.position, self.normal())
     }
 }
 
@@ -339,5 +356,35 @@ impl<'a> SlicePlaces<'a> {
             plane.position.iter().zip(found.position).all(|(a, b)| (a - b).abs() <= self.tolerance_mm);
         let same_size = [slice.columns, slice.rows].map(usize::from) == size;
         (is_near && same_size && plane.is_parallel(&found)).then_some(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_whose_orientation_is_no_pair_of_directions_has_no_place() {
+        let plane = |row: [f64; 3], column: [f64; 3]| SegmentPlane {
+            segment: None,
+            position: [0.0, 0.0, 7.0],
+            row,
+            column,
+            spacing: [1.0, 1.0],
+        };
+        let few_digits = plane([0.7071, 0.7071, 0.0], [-0.707, 0.707, 0.0]);
+        assert!(few_digits.has_directions());
+        assert!(
+            (few_digits.along() - 7.0).abs() < 1e-9,
+            "a place is not scaled by the lengths of directions"
+        );
+        for (row, column) in [
+            ([0.5, 0.0, 0.0], [0.0, 0.5, 0.0]),
+            ([1.0, 0.0, 0.0], [1.0, 0.0, 0.0]),
+            ([0.0; 3], [0.0, 1.0, 0.0]),
+            ([f64::NAN, 0.0, 0.0], [0.0, 1.0, 0.0]),
+        ] {
+            assert!(!plane(row, column).has_directions(), "{row:?} {column:?}");
+        }
     }
 }

@@ -117,6 +117,48 @@ fn an_exported_request_replays_elsewhere_also_without_its_patient() {
     assert_eq!((cut.code, cut.err.contains("could not use cut.tar")), (74, true), "{}", cut.err);
 }
 
+/// Each dataflow has a program leave a mark in the folder of the place.
+#[test]
+fn an_exported_file_starts_no_program_unless_it_is_trusted() {
+    let place = Place::new();
+    let (here, mark) = (place.path("").display().to_string(), place.path("mark"));
+    fs::write(place.path("file.txt"), "a\n").unwrap();
+    let count = include_str!("../../../examples/steps/count.sh");
+    fs::write(place.path("count.sh"), format!("touch {here}/mark\n{count}")).unwrap();
+    let named = format!("programs: [{{file: count.sh, writes: ['{here}']}}]\n");
+    let own = format!("{named}steps: {{lines: {{step: count-lines, needs: {{item: request.items}}}}}}\n");
+    let script = format!("touch {here}/mark && cp item out/copy.txt");
+    let with = format!("{{program: sh, arguments: [-c, '{script}'], writes: ['{here}']}}");
+    let other =
+        format!("steps: {{lines: {{step: run-program, needs: {{item: request.items}}, with: {with}}}}}\n");
+    for (name, steps) in [("own", own), ("other", other)] {
+        let text = format!("dataflow: {name}\n{steps}response: [lines]\n");
+        fs::write(place.path(&format!("{name}.yaml")), text).unwrap();
+        let (state, file) = (format!("{name}-state"), format!("{name}.tar"));
+        let ran = place.run(&["run", &format!("{name}.yaml"), "--files", "file.txt", "--state", &state]);
+        assert_eq!((ran.code, mark.exists()), (0, true), "{}", ran.err);
+        assert_eq!(place.run(&["replay", "1", "--state", &state, "--export", &file]).code, 0);
+        fs::remove_file(&mark).unwrap_or_default();
+        let replayed = place.run(&["replay", &file]);
+        assert_eq!((replayed.code, mark.exists()), (2, false), "{}", replayed.err);
+        assert!(
+            replayed.err.contains("starts programs") && replayed.err.contains("--trust"),
+            "{}",
+            replayed.err
+        );
+        let explained = place.run(&["explain", &file]);
+        assert_eq!(
+            (explained.code, mark.exists()),
+            (if name == "own" { 2 } else { 0 }, false),
+            "{}",
+            explained.err
+        );
+        let trusted = place.run(&["replay", &file, "--trust"]);
+        assert_eq!((trusted.code, mark.exists()), (0, true), "{}", trusted.err);
+        fs::remove_file(&mark).unwrap();
+    }
+}
+
 /// The request was recorded by an earlier flow. If a step gives other results on purpose, its version is
 /// raised and the file made anew, in an empty folder:
 ///

@@ -1,0 +1,8 @@
+//! Archives of books.
+#![no_main]
+
+use flow::books::fuzzing::archive;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    flow_fuzz::run_in_folder(archive, bytes);
+});

@@ -1,0 +1,80 @@
+//! Entry point for the target in `fuzz`: what a program of steps says and writes.
+
+use serde_json::Value as Json;
+
+use crate::step::{
+    ArrayForm, ArrayValue, JsonValue, NumberValue, Payload, StepReservations, TextValue, Value,
+};
+
+use super::hello::ProgramHello;
+use super::npy;
+use super::step_call::{StepAnswer, plain_value};
+
+/// The types that travel as JSON.
+const PLAIN: [&str; 4] = [JsonValue::TYPE, NumberValue::TYPE, TextValue::TYPE, StepReservations::TYPE];
+
+/// The first line of a program, the answer to a call, or an array in a file: `about` as JSON in the first line, and
+/// then the file.
+pub fn said(bytes: &[u8]) -> bool {
+    [declared(bytes), answered(bytes), array(bytes)].contains(&true)
+}
+
+fn declared(line: &[u8]) -> bool {
+    let Ok(hello) = ProgramHello::read(line) else { return false };
+    match hello.steps() {
+        Ok(steps) => {
+            assert!(!steps.is_empty());
+            true
+        }
+        Err(reason) => {
+            assert!(!reason.is_empty());
+            false
+        }
+    }
+}
+
+fn answered(line: &[u8]) -> bool {
+    let read = || StepAnswer::read(line);
+    let Ok(answer) = read() else { return false };
+    answer.asks();
+    let values = [
+        read().map(|one| one.results(Vec::new())),
+        read().map(|one| one.items(Vec::new()).map(|said| said.0)),
+    ];
+    let values = values.into_iter().map(|said| said.expect("it was read before"));
+    for value in values.flatten().flatten().flatten() {
+        for kind in PLAIN {
+            if let Ok(value) = plain_value(kind, value.clone()) {
+                assert_eq!(value.kind(), kind);
+                value.to_bytes();
+            }
+        }
+    }
+    true
+}
+
+fn array(bytes: &[u8]) -> bool {
+    let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else { return false };
+    let Ok(about) = serde_json::from_slice::<Json>(&bytes[..end]) else { return false };
+    let Ok(array) = npy::parse(bytes[end + 1..].to_vec(), about) else { return false };
+    let forms = ["array", "volume", "lungs"].into_iter().filter_map(ArrayForm::of);
+    let made: Vec<Value> = forms.filter_map(|form| (form.make)(array.clone()).ok()).collect();
+    for value in &made {
+        let form = ArrayForm::of(value.kind()).expect("it was made by one");
+        let view = (form.view)(value).expect("a value of its form");
+        let file = [npy::header(view.element, &view.shape).as_slice(), &view.bytes].concat();
+        let again: ArrayValue = npy::parse(file, view.about).expect("what is written can be read");
+        assert_eq!(again.shape, view.shape);
+    }
+    !made.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_programs_say_does_no_harm() {
+        crate::fuzzed::check("program", said);
+    }
+}
