@@ -16,6 +16,13 @@ use super::chunks::{ChunkReply, ChunkRequest};
 #[derive(Serialize, Deserialize)]
 pub enum OrderFrame {
     Run(Box<RunOrder>),
+    /// A request that the process has worked on since before is to go on. With a deadline, process 0 has not had the
+    /// interim response.
+    Resume {
+        ticket: u64,
+        key: RemoteRequestKey,
+        has_deadline: bool,
+    },
     /// A request is to end with an error response.
     Cancel(RemoteRequestKey),
     /// A request is no longer wanted from this process.

@@ -35,6 +35,8 @@ pub struct MemberEntry {
     /// The generation of its connection, also for a moment after its loss.
     generation: Option<u64>,
     instance: u64,
+    /// The number of the last note of this instance that is on the disk.
+    noted: u64,
     heard: Instant,
     /// The time of its loss, until it is there again.
     lost: Option<Instant>,
@@ -67,6 +69,7 @@ impl MemberEntry {
             link: None,
             generation: None,
             instance: 0,
+            noted: 0,
             heard: now,
             lost: None,
             is_dismissed: false,
@@ -97,6 +100,18 @@ impl MemberEntry {
         self.link.is_none() && self.generation.is_none()
     }
 
+    /// The number of the last note of this instance that is on the disk, as far as it is known here.
+    pub fn noted(&self, instance: u64) -> u64 {
+        if self.is_of(instance) { self.noted } else { 0 }
+    }
+
+    /// Notes that the notes of this instance up to a number are on the disk.
+    pub fn note(&mut self, instance: u64, number: u64) {
+        if self.is_of(instance) {
+            self.noted = self.noted.max(number);
+        }
+    }
+
     pub fn exchange(&self) -> Arc<ChunkExchange> {
         Arc::clone(&self.exchange)
     }
@@ -123,6 +138,7 @@ impl MemberEntry {
             self.outages += 1;
         }
         (self.generation, self.last_generation) = (Some(generation), generation);
+        self.noted = self.noted(hello.instance);
         (self.instance, self.workers) = (hello.instance, hello.workers.max(1));
         (self.heard, self.since_ms) = (Instant::now(), now_ms());
         self.held = hello.held.iter().copied().collect();
