@@ -74,7 +74,8 @@ pub struct RunOrder {
 pub struct StepOrder {
     pub ticket: u64,
     pub key: RemoteStepKey,
-    pub request: Arc<Request>,
+    /// The request, if this process has not been told of it over this connection.
+    pub request: Option<Arc<Request>>,
     pub inputs: Vec<CarriedInput>,
     /// The bytes of the small inputs.
     pub input_bytes: usize,

@@ -152,6 +152,7 @@ impl ClusterMember {
     /// Follows the orders of process 0 until it ends the cluster.
     fn follow(&self, mut link: ProcessLink, noted: u64, engine: &mut MemberEngine) -> io::Result<()> {
         let (sender, thread) = link.sender(&ReportFrame::Beat)?;
+        engine.connect();
         self.begin_reports(&sender, noted);
         let followed = loop {
             match link.receive::<OrderFrame>() {

@@ -8,9 +8,10 @@ use crate::engine::{
     RemoteRequest, RemoteStep, RequestCanceller, RequestQueue, RequestSubmitter, StepRunner,
 };
 use crate::journal::RunRecord;
-use crate::step::Digest;
+use crate::step::{Digest, Request};
 
 use super::frames::{AnnouncedVersion, RunOrder, StepOrder};
+use super::told_requests::ToldRequests;
 
 /// The state that the frames of process 0 act on.
 pub struct MemberEngine<'a> {
@@ -20,6 +21,8 @@ pub struct MemberEngine<'a> {
     pub runner: StepRunner,
     read: &'a (dyn Fn(&AnnouncedVersion) -> Option<Dataflow> + Sync),
     dataflows: HashMap<Digest, Arc<Dataflow>>,
+    /// The requests of which steps were ordered over this connection.
+    requests: ToldRequests<Arc<Request>>,
 }
 
 impl<'a> MemberEngine<'a> {
@@ -29,7 +32,13 @@ impl<'a> MemberEngine<'a> {
     ) -> MemberEngine<'a> {
         let (submitter, canceller) = (queue.submitter(), queue.canceller());
         let (runner, dataflows) = (queue.step_runner(), HashMap::new());
-        MemberEngine { queue, submitter, canceller, runner, read, dataflows }
+        let requests = ToldRequests::default();
+        MemberEngine { queue, submitter, canceller, runner, read, dataflows, requests }
+    }
+
+    /// Begins a connection, over which process 0 tells of requests anew.
+    pub fn connect(&mut self) {
+        self.requests.clear();
     }
 
     /// The request of an order.
@@ -49,6 +58,10 @@ impl<'a> MemberEngine<'a> {
     /// Its dataflow cannot be run here.
     pub fn step(&mut self, order: StepOrder, mut content: &[u8]) -> Result<RemoteStep, String> {
         let StepOrder { ticket, key, request, inputs, input_bytes, runs, dataflow } = order;
+        if let Some(request) = request {
+            self.requests.add(key.request, request);
+        }
+        let request = Arc::clone(self.requests.get(&key.request).ok_or("it was not told of the request")?);
         let dataflow = self.dataflow(key.request.version, dataflow.as_ref())?;
         let of_inputs = content.split_off(..input_bytes).ok_or(NOT_WHOLE)?.to_vec();
         let runs = runs_of(runs, &mut content)?;

@@ -13,6 +13,7 @@ use super::frames::OrderFrame;
 use super::handshake::HelloMessage;
 use super::link::LinkSender;
 use super::standing::ProcessStanding;
+use super::told_requests::ToldRequests;
 
 /// The time that a lost process has to come back to its requests.
 const GRACE: Duration = Duration::from_secs(1);
@@ -51,6 +52,8 @@ pub struct MemberEntry {
     steps: BTreeSet<u64>,
     /// The versions of dataflows that it was told of.
     told: BTreeSet<Digest>,
+    /// The requests that it was told of for their steps.
+    told_requests: ToldRequests<()>,
     last_generation: u64,
     since_ms: i64,
     outages: u64,
@@ -79,6 +82,7 @@ impl MemberEntry {
             held_steps: HashSet::new(),
             steps: BTreeSet::new(),
             told: BTreeSet::new(),
+            told_requests: ToldRequests::default(),
             last_generation: 0,
             since_ms: now_ms(),
             outages: 0,
@@ -148,6 +152,7 @@ impl MemberEntry {
         self.running.clear();
         self.steps.clear();
         self.told.clear();
+        self.told_requests.clear();
         let outage = self.lost.take().map(|lost| lost.elapsed());
         self.last_outage = outage.or(self.last_outage);
         outage
@@ -221,6 +226,15 @@ impl MemberEntry {
     /// Whether the process has to be told of a version of a dataflow; it is from now on.
     pub fn tell(&mut self, version: Digest) -> bool {
         self.told.insert(version)
+    }
+
+    /// Whether the process has to be told of a request for a step of it; it is from now on.
+    pub fn tell_request(&mut self, key: &RemoteRequestKey) -> bool {
+        let is_new = self.told_requests.get(key).is_none();
+        if is_new {
+            self.told_requests.add(*key, ());
+        }
+        is_new
     }
 
     pub fn begin(&mut self, ticket: u64, key: &RemoteRequestKey) {

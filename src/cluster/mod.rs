@@ -37,6 +37,7 @@
 //! | `handshake`, `frames`, `link` | a connection: its beginning, its messages, its bytes |
 //! | `coordinator`, `member_entry`, `orders` | process 0, what it knows of the others, and what it gives them |
 //! | `member`, `member_engine`, `member_steps`, `note_queue` | the others |
+//! | `told_requests` | the requests that a process knows for their steps |
 //! | `chunks` | values for processes that joined without a common store |
 //! | `standing` | how all stand, for other commands |
 
@@ -54,6 +55,7 @@ mod note_queue;
 mod orders;
 mod secret;
 mod standing;
+mod told_requests;
 
 use std::collections::BTreeSet;
 use std::io;

@@ -111,7 +111,7 @@ impl StepProcesses for CoordinatorShared {
         let order = StepOrder {
             ticket: step.ticket,
             key: step.key,
-            request: Arc::clone(&step.request),
+            request: member.tell_request(&step.key.request).then(|| Arc::clone(&step.request)),
             inputs: step.inputs.clone(),
             input_bytes: step.content.len(),
             runs: runs.collect(),

@@ -100,7 +100,7 @@ pub use queue::{
 pub use remote::{ProcessMesh, RemoteProcesses, RemoteReports};
 pub use remote_request::{RemoteRequest, RemoteRequestKey, RunNotRecorded, RunRecorder};
 pub use remote_step::{
-    CarriedInput, CarriedValue, RemoteStep, RemoteStepEnd, RemoteStepKey, StepValue, WaitingStep,
+    CarriedInput, CarriedValue, RemoteStep, RemoteStepEnd, RemoteStepKey, StepValue, ValuePiece, WaitingStep,
 };
 pub use response_sink::ResponseSink;
 pub use running_dataflows::DataflowRefusal;

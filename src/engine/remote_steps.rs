@@ -12,7 +12,7 @@ use crate::step::{CancelToken, Digest, Request};
 use crate::store::Store;
 
 use super::apart;
-use super::remote_step::{RemoteStep, RemoteStepEnd, RemoteStepKey, StepValue, WaitingStep};
+use super::remote_step::{RemoteStep, RemoteStepEnd, RemoteStepKey, StepValue, ValuePiece, WaitingStep};
 use super::step_processes::{RemotePeer, StepProcesses};
 
 pub struct RemoteSteps {
@@ -194,7 +194,7 @@ impl RemoteSteps {
         }
     }
 
-    /// A piece of a value that the process with an open ticket needs; with the size of the whole.
+    /// A piece of a value that the process with an open ticket needs.
     pub fn piece(
         &self,
         ticket: u64,
@@ -202,7 +202,7 @@ impl RemoteSteps {
         offset: u64,
         max: usize,
         store: &Store,
-    ) -> Option<(u64, Vec<u8>)> {
+    ) -> Option<ValuePiece> {
         let request = Arc::clone(&self.lock().open.get(&ticket)?.request);
         apart::piece(&request, value, offset, max, store)
     }
