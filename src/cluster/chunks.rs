@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::StepValue;
+use crate::engine::{StepValue, ValuePiece};
 use crate::step::Digest;
 
 /// The bytes of a chunk before it is compressed.
@@ -33,6 +33,8 @@ pub struct ChunkReply {
     pub number: u64,
     /// The bytes of the whole value; `None` if it is not there.
     pub total: Option<u64>,
+    /// The digest of the whole value, with the first chunk of an item.
+    pub digest: Option<Digest>,
     /// Whether the chunk is compressed.
     pub is_packed: bool,
 }
@@ -56,7 +58,7 @@ impl ChunkExchange {
         value: StepValue,
         ask: impl Fn(&ChunkRequest) -> bool,
     ) -> Option<Vec<u8>> {
-        let mut bytes: Vec<u8> = Vec::new();
+        let (mut bytes, mut of_item): (Vec<u8>, Option<Digest>) = (Vec::new(), None);
         loop {
             let (sender, reply) = channel();
             let number = {
@@ -71,7 +73,8 @@ impl ChunkExchange {
                 self.lock().waiting.remove(&number);
                 return None;
             }
-            let (ChunkReply { total, is_packed, .. }, content) = reply.recv().ok()?;
+            let (ChunkReply { total, digest, is_packed, .. }, content) = reply.recv().ok()?;
+            of_item = of_item.or(digest);
             let total = usize::try_from(total?).ok()?;
             let chunk = if is_packed { zstd::bulk::decompress(&content, CHUNK_BYTES).ok()? } else { content };
             let is_whole = bytes.len() + chunk.len() >= total;
@@ -80,11 +83,11 @@ impl ChunkExchange {
             }
             bytes.extend(chunk);
             if is_whole {
-                let is_sound = match value {
-                    StepValue::Stored(digest) => Digest::of(&bytes) == digest,
-                    StepValue::Item(_) => bytes.len() == total,
+                let digest = match value {
+                    StepValue::Stored(digest) => digest,
+                    StepValue::Item(_) => of_item?,
                 };
-                return is_sound.then_some(bytes);
+                return (Digest::of(&bytes) == digest).then_some(bytes);
             }
         }
     }
@@ -107,21 +110,21 @@ impl ChunkExchange {
 }
 
 /// The answer to a question, with its bytes, compressed where that pays.
-pub fn answer(number: u64, chunk: Option<(u64, Vec<u8>)>) -> (ChunkReply, Vec<u8>) {
-    let Some((total, bytes)) = chunk else {
-        return (ChunkReply { number, total: None, is_packed: false }, Vec::new());
+pub fn answer(number: u64, piece: Option<ValuePiece>) -> (ChunkReply, Vec<u8>) {
+    let Some(ValuePiece { total, digest, bytes }) = piece else {
+        return (ChunkReply { number, total: None, digest: None, is_packed: false }, Vec::new());
     };
     let packed = zstd::bulk::compress(&bytes, LEVEL).ok();
     let packed = packed.filter(|packed| packed.len() < bytes.len() - bytes.len() / 8);
     let is_packed = packed.is_some();
-    (ChunkReply { number, total: Some(total), is_packed }, packed.unwrap_or(bytes))
+    (ChunkReply { number, total: Some(total), digest, is_packed }, packed.unwrap_or(bytes))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn fetched(bytes: &[u8], damaged: bool) -> Option<Vec<u8>> {
+    fn fetched(bytes: &[u8], value: StepValue, damaged: bool) -> Option<Vec<u8>> {
         let exchange = ChunkExchange::default();
         let ask = |request: &ChunkRequest| {
             let offset = request.offset as usize;
@@ -129,25 +132,35 @@ mod tests {
             if damaged && offset > 0 {
                 chunk[0] ^= 1;
             }
-            let (reply, content) = answer(request.number, Some((bytes.len() as u64, chunk)));
+            let digest = matches!(value, StepValue::Item(_)) && offset == 0;
+            let digest = digest.then(|| Digest::of(bytes));
+            let piece = ValuePiece { total: bytes.len() as u64, digest, bytes: chunk };
+            let (reply, content) = answer(request.number, Some(piece));
             exchange.take(reply, content);
             true
         };
-        exchange.fetch(1, StepValue::Stored(Digest::of(bytes)), ask)
+        exchange.fetch(1, value, ask)
     }
 
     #[test]
     fn a_value_comes_whole_and_unchanged_or_not_at_all() {
         let noise: Vec<u8> = (0..2 * CHUNK_BYTES + 5).map(|at| (at * at / 7) as u8).collect();
         for bytes in [&[][..], b"small", &vec![0; 3 * CHUNK_BYTES], &noise] {
-            assert_eq!(fetched(bytes, false).as_deref(), Some(bytes));
+            for value in [StepValue::Stored(Digest::of(bytes)), StepValue::Item(0)] {
+                assert_eq!(fetched(bytes, value, false).as_deref(), Some(bytes));
+            }
         }
-        assert_eq!(fetched(&noise, true), None);
+        // One bit of one byte, so that the length is right.
+        for value in [StepValue::Stored(Digest::of(&noise)), StepValue::Item(0)] {
+            assert_eq!(fetched(&noise, value, true), None);
+        }
     }
 
     #[test]
     fn what_repeats_is_compressed_and_noise_is_not() {
-        let packed = |bytes: &[u8]| answer(1, Some((0, bytes.to_vec()))).0.is_packed;
+        let packed = |bytes: &[u8]| {
+            answer(1, Some(ValuePiece { total: 0, digest: None, bytes: bytes.to_vec() })).0.is_packed
+        };
         assert!(packed(&[7; 10_000]));
         let mut state = 1_u64;
         let noise = std::iter::repeat_with(|| {

@@ -250,7 +250,8 @@ impl CoordinatorShared {
             drop(state);
             return refuse(&mut link, format!("process {process} is connected already"));
         }
-        link.send(&WelcomeMessage::Joined { generation })?;
+        let (instance, noted) = (hello.instance, member.noted(hello.instance));
+        link.send(&WelcomeMessage::Joined { generation, noted })?;
         let (sender, thread) = link.sender(&OrderFrame::Beat)?;
         let outage = member.join(sender.clone(), generation, &hello);
         if self.is_ending.load(Ordering::Acquire) {
@@ -270,14 +271,13 @@ impl CoordinatorShared {
             None => tracing::info!(generation, "process {process} at {address} is there"),
         }
         self.note_change();
-        Ok((link, ServedMember { process, generation, sender }))
+        Ok((link, ServedMember { process, instance, generation, sender }))
     }
 
     fn serve(self: &Arc<CoordinatorShared>, mut link: ProcessLink, served: &ServedMember) {
         let (note, noted) = channel();
         let ended = std::thread::scope(|scope| {
-            let sender = &served.sender;
-            scope.spawn(move || self.acknowledge(&noted, sender));
+            scope.spawn(move || self.acknowledge(&noted, served));
             let ended = self.hear(&mut link, served, &note);
             drop(note);
             ended
@@ -368,7 +368,7 @@ impl CoordinatorShared {
     }
 
     /// Tells the process which of its notes are on the disk.
-    fn acknowledge(&self, noted: &Receiver<(u64, bool)>, sender: &LinkSender) {
+    fn acknowledge(&self, noted: &Receiver<(u64, bool)>, served: &ServedMember) {
         while let Ok((mut number, mut is_awaited)) = noted.recv() {
             let until = Instant::now() + NOTES_GATHERED;
             loop {
@@ -381,7 +381,11 @@ impl CoordinatorShared {
             }
             let Some(reports) = self.reports() else { return };
             match reports.flush() {
-                Ok(()) => _ = sender.send(&OrderFrame::Noted { number }, &[]),
+                Ok(()) => {
+                    // It counts for the next connection, also if this one has ended.
+                    self.lock().members[served.process - 1].note(served.instance, number);
+                    let _ = served.sender.send(&OrderFrame::Noted { number }, &[]);
+                }
                 Err(error) => tracing::warn!(%error, "the runs of another process are not recorded yet"),
             }
         }
@@ -463,6 +467,7 @@ impl CoordinatorState {
 /// A connection that is served.
 struct ServedMember {
     process: usize,
+    instance: u64,
     generation: u64,
     sender: LinkSender,
 }

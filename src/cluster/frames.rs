@@ -16,6 +16,13 @@ use super::chunks::{ChunkReply, ChunkRequest};
 #[derive(Serialize, Deserialize)]
 pub enum OrderFrame {
     Run(Box<RunOrder>),
+    /// A request that the process has worked on since before is to go on. With a deadline, process 0 has not had the
+    /// interim response.
+    Resume {
+        ticket: u64,
+        key: RemoteRequestKey,
+        has_deadline: bool,
+    },
     /// A request is to end with an error response.
     Cancel(RemoteRequestKey),
     /// A request is no longer wanted from this process.
@@ -67,7 +74,8 @@ pub struct RunOrder {
 pub struct StepOrder {
     pub ticket: u64,
     pub key: RemoteStepKey,
-    pub request: Arc<Request>,
+    /// The request, if this process has not been told of it over this connection.
+    pub request: Option<Arc<Request>>,
     pub inputs: Vec<CarriedInput>,
     /// The bytes of the small inputs.
     pub input_bytes: usize,

@@ -12,8 +12,8 @@ use super::ClusterAgreement;
 use super::chunks::{ChunkExchange, ChunkReply};
 use super::frames::{OrderFrame, ReportFrame};
 use super::handshake::{HelloMessage, WelcomeMessage};
-use super::link::{decode, encode};
-use super::member::runs_of;
+use super::link::{EncodedFrame, decode};
+use super::member_engine::runs_of;
 
 /// The most chunks that a peer sends for a value here.
 const CHUNKS: usize = 3;
@@ -41,8 +41,8 @@ pub fn frames(mut bytes: &[u8]) -> bool {
 fn taken<T: Serialize + DeserializeOwned>(bytes: &[u8], used: impl Fn(&T, &[u8])) -> Option<usize> {
     let (frame, content, length) = decode::<T>(bytes).ok()??;
     used(&frame, &content);
-    let written = encode(&frame, &content).expect("it is no longer than it was");
-    let again = decode::<T>(&written).expect("what is written can be read").expect("it is whole");
+    let written = EncodedFrame::of(&frame, &content).expect("it is no longer than it was");
+    let again = decode::<T>(&written.0).expect("what is written can be read").expect("it is whole");
     assert_eq!((again.1, again.2), (content, written.len()));
     Some(length)
 }

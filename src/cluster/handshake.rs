@@ -15,7 +15,7 @@ use crate::tls::{CertificateNames, SessionKeys, TlsError};
 use super::link::ProcessLink;
 
 /// The version of the frames.
-const PROTOCOL: u32 = 3;
+const PROTOCOL: u32 = 4;
 
 /// The longest time that a whole handshake takes. A peer that sends a byte now and then gains nothing.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
@@ -76,6 +76,8 @@ fn is_false(flag: &bool) -> bool {
 pub enum WelcomeMessage {
     Joined {
         generation: u64,
+        /// The number of the last note of the process that is on the disk, as far as process 0 knows.
+        noted: u64,
     },
     /// The settings differ: waiting does not help.
     Disagrees(String),
@@ -156,7 +158,8 @@ pub fn welcome(
     Ok((link, theirs, names))
 }
 
-/// The handshake of another process with process 0, which listens at `host`. Returns the generation, too.
+/// The handshake of another process with process 0, which listens at `host`. Returns the generation, and the number of
+/// the last note that process 0 has, too.
 ///
 /// # Errors
 /// The peer is not process 0 of this cluster, or has other settings.
@@ -165,13 +168,13 @@ pub fn introduce(
     host: &str,
     keys: &SessionKeys,
     ours: &HelloMessage,
-) -> Result<(ProcessLink, u64), HandshakeError> {
+) -> Result<(ProcessLink, u64, u64), HandshakeError> {
     let until = Instant::now() + HANDSHAKE_MAX;
     let session = keys.connect(host, &socket, until)?;
     let mut link = ProcessLink::new(socket, session)?;
     link.send(ours)?;
     match link.receive_until(until)? {
-        WelcomeMessage::Joined { generation } => Ok((link, generation)),
+        WelcomeMessage::Joined { generation, noted } => Ok((link, generation, noted)),
         WelcomeMessage::Disagrees(difference) => Err(HandshakeError::Disagreement(difference)),
         WelcomeMessage::Refused(reason) => Err(HandshakeError::Refused(reason)),
     }

@@ -37,10 +37,14 @@ pub struct ProcessLink {
     begun: usize,
 }
 
+/// A frame with the head that goes before it. Clones share its bytes.
+#[derive(Clone)]
+pub struct EncodedFrame(pub(super) Arc<[u8]>);
+
 /// A sender of frames, from any thread. They wait in memory, which the number of requests in work bounds.
 #[derive(Clone)]
 pub struct LinkSender {
-    frames: Sender<Vec<u8>>,
+    frames: Sender<EncodedFrame>,
     socket: Arc<TcpStream>,
 }
 
@@ -61,7 +65,7 @@ impl ProcessLink {
     /// # Errors
     /// The peer does not take it.
     pub fn send<T: Serialize>(&mut self, frame: &T) -> io::Result<()> {
-        let sealed = lock(&self.session).seal(&encode(frame, &[])?)?;
+        let sealed = lock(&self.session).seal(&EncodedFrame::of(frame, &[])?.0)?;
         (&self.socket).write_all(&sealed)
     }
 
@@ -119,7 +123,8 @@ impl ProcessLink {
     pub fn sender<T: Serialize>(&self, beat: &T) -> io::Result<(LinkSender, JoinHandle<()>)> {
         let (frames, taken) = channel();
         let socket = Arc::new(self.socket.try_clone()?);
-        let (beat, session, to) = (encode(beat, &[])?, Arc::clone(&self.session), Arc::clone(&socket));
+        let (beat, session, to) =
+            (EncodedFrame::of(beat, &[])?, Arc::clone(&self.session), Arc::clone(&socket));
         let thread = std::thread::Builder::new().name("flow:link".to_owned());
         let thread = thread.spawn(move || {
             // A peer that does not take frames is noticed by the thread that reads, too.
@@ -131,20 +136,20 @@ impl ProcessLink {
 }
 
 fn send_all(
-    frames: &Receiver<Vec<u8>>,
-    beat: &[u8],
+    frames: &Receiver<EncodedFrame>,
+    beat: &EncodedFrame,
     session: &Mutex<TlsSession>,
     mut socket: &TcpStream,
 ) -> io::Result<()> {
     loop {
         let mut plain = match frames.recv_timeout(BEAT) {
-            Ok(frame) => frame,
-            Err(RecvTimeoutError::Timeout) => beat.to_vec(),
+            Ok(frame) => frame.0.to_vec(),
+            Err(RecvTimeoutError::Timeout) => beat.0.to_vec(),
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         };
         while plain.len() < READ_BYTES {
             let Ok(frame) = frames.try_recv() else { break };
-            plain.extend(frame);
+            plain.extend_from_slice(&frame.0);
         }
         let sealed = lock(session).seal(&plain)?;
         socket.write_all(&sealed)?;
@@ -155,7 +160,11 @@ impl LinkSender {
     /// Sends a frame with plain bytes. A failure means that the connection has ended, which the thread that reads
     /// notices.
     pub fn send<T: Serialize>(&self, frame: &T, content: &[u8]) -> io::Result<()> {
-        let frame = encode(frame, content)?;
+        self.send_encoded(EncodedFrame::of(frame, content)?)
+    }
+
+    /// Sends a frame that may have been sent before, over another connection.
+    pub fn send_encoded(&self, frame: EncodedFrame) -> io::Result<()> {
         self.frames.send(frame).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 
@@ -180,18 +189,27 @@ pub(super) fn decode<T: DeserializeOwned>(plain: &[u8]) -> io::Result<Option<(T,
     Ok(Some((read, frame[first..].to_vec(), 8 + length)))
 }
 
-pub(super) fn encode<T: Serialize>(frame: &T, content: &[u8]) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; 8];
-    serde_json::to_writer(&mut bytes, frame)?;
-    let first = bytes.len() - 8;
-    bytes.extend_from_slice(content);
-    let length = bytes.len() - 8;
-    if length > FRAME_MAX {
-        return Err(io::Error::other("a frame is too long"));
+impl EncodedFrame {
+    /// # Errors
+    /// The frame is too long.
+    pub fn of<T: Serialize>(frame: &T, content: &[u8]) -> io::Result<EncodedFrame> {
+        let mut bytes = vec![0; 8];
+        serde_json::to_writer(&mut bytes, frame)?;
+        let first = bytes.len() - 8;
+        bytes.extend_from_slice(content);
+        let length = bytes.len() - 8;
+        if length > FRAME_MAX {
+            return Err(io::Error::other("a frame is too long"));
+        }
+        bytes[..4].copy_from_slice(&(length as u32).to_be_bytes());
+        bytes[4..8].copy_from_slice(&(first as u32).to_be_bytes());
+        Ok(EncodedFrame(bytes.into()))
     }
-    bytes[..4].copy_from_slice(&(length as u32).to_be_bytes());
-    bytes[4..8].copy_from_slice(&(first as u32).to_be_bytes());
-    Ok(bytes)
+
+    /// Its bytes on the wire, before they are encrypted.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 fn lock(session: &Mutex<TlsSession>) -> MutexGuard<'_, TlsSession> {

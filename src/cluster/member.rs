@@ -3,7 +3,7 @@
 //! Its engine runs on whether or not process 0 is there. What has ended meanwhile, runs and responses, waits here until
 //! process 0 has it. A request is done with once process 0 has taken its answer, or does not want it any more.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,17 +11,17 @@ use std::time::{Duration, Instant};
 
 use crate::dataflow::{Dataflow, Response, ResponseVerdict};
 use crate::engine::{
-    PendingDelivery, RemoteRequest, RemoteRequestKey, RemoteStep, RequestCanceller, RequestQueue,
-    RequestSubmitter, ResponseSink, RunNotRecorded, RunRecorder, StepRunner,
+    PendingDelivery, RemoteRequest, RemoteRequestKey, RequestQueue, ResponseSink, RunNotRecorded, RunRecorder,
 };
 use crate::journal::RunRecord;
-use crate::step::Digest;
 
-use super::frames::{AnnouncedVersion, OrderFrame, ReportFrame, RunNote, RunOrder, StepOrder};
+use super::frames::{AnnouncedVersion, OrderFrame, ReportFrame};
 use super::handshake::{self, ClusterAgreement, HandshakeError, HelloMessage};
 use super::hosts::host_of;
 use super::link::{LinkSender, ProcessLink};
+use super::member_engine::MemberEngine;
 use super::member_steps::MemberSteps;
+use super::note_queue::NoteQueue;
 use super::{ClusterError, ClusterSetup};
 
 /// The interval between attempts to connect.
@@ -47,9 +47,9 @@ pub struct ClusterMember {
 struct MemberState {
     link: Option<LinkSender>,
     requests: HashMap<RemoteRequestKey, MemberRequest>,
-    /// The notes that process 0 does not have on its disk, by number.
-    notes: BTreeMap<u64, (RunNote, Vec<u8>)>,
-    notes_so_far: u64,
+    notes: NoteQueue,
+    /// The requests whose answers are sent over this connection, each once the notes up to this number were.
+    due: Vec<(u64, RemoteRequestKey)>,
 }
 
 /// A request that this process runs.
@@ -58,17 +58,9 @@ struct MemberRequest {
     /// Set once process 0 does not want it any more, while its steps are ending.
     is_released: bool,
     answer: Option<Response>,
+    /// The number of the last note before the answer.
+    answered_after: u64,
     interim: Option<Response>,
-}
-
-/// The state that the frames of process 0 act on.
-struct MemberEngine<'a> {
-    queue: &'a RequestQueue,
-    submitter: RequestSubmitter,
-    canceller: RequestCanceller,
-    runner: StepRunner,
-    read: &'a (dyn Fn(&AnnouncedVersion) -> Option<Dataflow> + Sync),
-    dataflows: HashMap<Digest, Arc<Dataflow>>,
 }
 
 impl ClusterMember {
@@ -91,18 +83,16 @@ impl ClusterMember {
         read: &(dyn Fn(&AnnouncedVersion) -> Option<Dataflow> + Sync),
         patience: Duration,
     ) -> Result<(), ClusterError> {
-        let (submitter, canceller) = (queue.submitter(), queue.canceller());
-        let (runner, dataflows) = (queue.step_runner(), HashMap::new());
-        let mut engine = MemberEngine { queue, submitter, canceller, runner, read, dataflows };
+        let mut engine = MemberEngine::new(queue, read);
         let address = &self.setup.hosts.addresses()[0];
         let mut until = Some(Instant::now() + patience);
         loop {
-            let (link, generation) = self.connect(until, patience)?;
+            let (link, generation, noted) = self.connect(until, patience)?;
             match until.take() {
                 Some(_) => tracing::info!(generation, "process 0 at {address} is there"),
                 None => tracing::warn!(generation, "process 0 at {address} is there again"),
             }
-            match self.follow(link, &mut engine) {
+            match self.follow(link, noted, &mut engine) {
                 Ok(()) => {
                     self.release_all();
                     return Ok(());
@@ -122,12 +112,12 @@ impl ClusterMember {
         }
     }
 
-    /// Connects to process 0; for ever, if there is no time.
+    /// Connects to process 0; for ever, if there is no time. Gives the generation, and the last note that is on its disk.
     fn connect(
         &self,
         until: Option<Instant>,
         patience: Duration,
-    ) -> Result<(ProcessLink, u64), ClusterError> {
+    ) -> Result<(ProcessLink, u64, u64), ClusterError> {
         let address = &self.setup.hosts.addresses()[0];
         let mut distrusted = 0;
         loop {
@@ -160,9 +150,10 @@ impl ClusterMember {
     }
 
     /// Follows the orders of process 0 until it ends the cluster.
-    fn follow(&self, mut link: ProcessLink, engine: &mut MemberEngine) -> io::Result<()> {
+    fn follow(&self, mut link: ProcessLink, noted: u64, engine: &mut MemberEngine) -> io::Result<()> {
         let (sender, thread) = link.sender(&ReportFrame::Beat)?;
-        self.begin_reports(&sender)?;
+        engine.connect();
+        self.begin_reports(&sender, noted);
         let followed = loop {
             match link.receive::<OrderFrame>() {
                 Ok((OrderFrame::End, _)) => break Ok(()),
@@ -183,14 +174,15 @@ impl ClusterMember {
     }
 
     /// Sends what process 0 does not have yet, in its order, and all that follows.
-    fn begin_reports(&self, sender: &LinkSender) -> io::Result<()> {
+    fn begin_reports(&self, sender: &LinkSender, noted: u64) {
         let mut state = self.lock();
-        for (note, content) in state.notes.values() {
-            sender.send(&ReportFrame::Note(Box::new(note.clone())), content)?;
-        }
         state.link = Some(sender.clone());
+        state.due.clear();
+        state.notes.connect(noted);
+        state.advance();
         self.steps.connect(sender);
-        Ok(())
+        drop(state);
+        self.changed.notify_all();
     }
 
     fn obey(&self, order: OrderFrame, content: Vec<u8>, engine: &mut MemberEngine) -> io::Result<()> {
@@ -199,6 +191,12 @@ impl ClusterMember {
                 let ticket = order.ticket;
                 let ran = engine.request(*order, &content).and_then(|request| self.run(request, engine));
                 if let Err(reason) = ran {
+                    self.report(&ReportFrame::Unable { ticket, reason });
+                }
+            }
+            OrderFrame::Resume { ticket, key, has_deadline } => {
+                let gone = || Err("it does not have it any more".to_owned());
+                if let Err(reason) = self.resume(&key, ticket, has_deadline).unwrap_or_else(gone) {
                     self.report(&ReportFrame::Unable { ticket, reason });
                 }
             }
@@ -222,7 +220,8 @@ impl ClusterMember {
             }
             OrderFrame::Noted { number } => {
                 let mut state = self.lock();
-                state.notes = state.notes.split_off(&(number + 1));
+                state.notes.acknowledge(number);
+                state.advance();
                 drop(state);
                 self.changed.notify_all();
             }
@@ -255,39 +254,49 @@ impl ClusterMember {
     /// Its steps are still ending here, after it was not wanted any more.
     fn run(&self, request: RemoteRequest, engine: &MemberEngine) -> Result<(), String> {
         let (key, ticket) = (request.key, request.ticket);
-        let mut state = self.lock();
-        let MemberState { link, requests, .. } = &mut *state;
-        if let Some(known) = requests.get_mut(&key) {
-            if known.is_released {
-                return Err("its steps are still ending here".to_owned());
-            }
-            known.ticket = ticket;
-            // With a deadline, process 0 has not had the interim response.
-            let interim = known.interim.iter().filter(|_| request.deadline.is_some());
-            let interim = interim.map(|response| interim_frame(ticket, response));
-            let answer = known.answer.iter().map(|response| answer_frame(ticket, response));
-            for frame in interim.chain(answer) {
-                link.iter().for_each(|link| _ = link.send(&frame, &[]));
-            }
-            return Ok(());
+        if let Some(resumed) = self.resume(&key, ticket, request.deadline.is_some()) {
+            return resumed;
         }
-        requests.insert(key, MemberRequest::new(ticket));
-        drop(state);
+        self.lock().requests.insert(key, MemberRequest::new(ticket));
         engine.submitter.run_for_other(request);
         Ok(())
+    }
+
+    /// Goes on with a request that runs here already; `None` if it does not.
+    ///
+    /// # Errors
+    /// Its steps are still ending here, after it was not wanted any more.
+    fn resume(&self, key: &RemoteRequestKey, ticket: u64, has_deadline: bool) -> Option<Result<(), String>> {
+        let mut state = self.lock();
+        let MemberState { link, requests, due, .. } = &mut *state;
+        let known = requests.get_mut(key)?;
+        if known.is_released {
+            return Some(Err("its steps are still ending here".to_owned()));
+        }
+        known.ticket = ticket;
+        if let (Some(link), Some(interim), true) = (link, &known.interim, has_deadline) {
+            // If the connection ends, it is sent over the next one.
+            let _ = link.send(&interim_frame(ticket, interim), &[]);
+        }
+        if known.answer.is_some() {
+            due.push((known.answered_after, *key));
+            state.advance();
+        }
+        Some(Ok(()))
     }
 
     /// Takes a final response in.
     fn answer(&self, key: &RemoteRequestKey, response: &Response) {
         let mut state = self.lock();
-        let MemberState { link, requests, .. } = &mut *state;
+        let MemberState { requests, notes, due, .. } = &mut *state;
         let Some(request) = requests.get_mut(key) else { return };
-        if !request.is_released {
-            request.answer = Some(response.clone());
-            link.iter().for_each(|link| _ = link.send(&answer_frame(request.ticket, response), &[]));
+        if request.is_released {
+            requests.remove(key);
             return;
         }
-        requests.remove(key);
+        (request.answer, request.answered_after) = (Some(response.clone()), notes.last());
+        due.push((notes.last(), *key));
+        state.advance();
     }
 
     fn interim(&self, key: &RemoteRequestKey, response: &Response) {
@@ -304,22 +313,16 @@ impl ClusterMember {
         &self,
         key: &RemoteRequestKey,
         record: RunRecord,
-        content: Vec<u8>,
+        content: &[u8],
         is_awaited: bool,
     ) -> Option<u64> {
         let mut state = self.lock();
         if !self.is_wanted(&state, key) {
             return None;
         }
-        state.notes_so_far += 1;
-        let number = state.notes_so_far;
-        let note = RunNote { number, key: *key, record, is_awaited };
-        if let Some(link) = &state.link {
-            // If the connection ends, the note is sent again over the next one.
-            let _ = link.send(&ReportFrame::Note(Box::new(note.clone())), &content);
-        }
-        state.notes.insert(number, (note, content));
-        Some(number)
+        let added = state.notes.add(key, record, content, is_awaited);
+        state.advance();
+        added.inspect_err(|error| tracing::error!(%error, "a run is not recorded by process 0")).ok()
     }
 
     /// Whether this process runs a request, or a step of it, for process 0.
@@ -352,67 +355,24 @@ impl ClusterMember {
 
 impl MemberRequest {
     fn new(ticket: u64) -> MemberRequest {
-        MemberRequest { ticket, is_released: false, answer: None, interim: None }
+        MemberRequest { ticket, is_released: false, answer: None, answered_after: 0, interim: None }
     }
 }
 
-impl MemberEngine<'_> {
-    /// The request of an order.
-    ///
-    /// # Errors
-    /// Its dataflow cannot be run here.
-    fn request(&mut self, order: RunOrder, mut content: &[u8]) -> Result<RemoteRequest, String> {
-        let RunOrder { ticket, key, request, priority, deadline, runs, dataflow } = order;
-        let dataflow = self.dataflow(key.version, dataflow.as_ref())?;
-        let (runs, priority) = (runs_of(runs, &mut content)?, priority.into());
-        Ok(RemoteRequest { ticket, key, request, dataflow, priority, deadline, runs })
-    }
-
-    /// The step of an order.
-    ///
-    /// # Errors
-    /// Its dataflow cannot be run here.
-    fn step(&mut self, order: StepOrder, mut content: &[u8]) -> Result<RemoteStep, String> {
-        let StepOrder { ticket, key, request, inputs, input_bytes, runs, dataflow } = order;
-        let dataflow = self.dataflow(key.request.version, dataflow.as_ref())?;
-        let of_inputs = content.split_off(..input_bytes).ok_or(NOT_WHOLE)?.to_vec();
-        let runs = runs_of(runs, &mut content)?;
-        Ok(RemoteStep { ticket, key, request, dataflow, inputs, content: of_inputs, runs })
-    }
-
-    /// A dataflow that process 0 has told of, or tells of now.
-    fn dataflow(
-        &mut self,
-        version: Digest,
-        announced: Option<&AnnouncedVersion>,
-    ) -> Result<Arc<Dataflow>, String> {
-        if let Some(announced) = announced
-            && !self.dataflows.contains_key(&version)
-        {
-            let read = (self.read)(announced).filter(|dataflow| dataflow.digest() == version);
-            let short = version.short();
-            let read =
-                read.ok_or_else(|| format!("it does not know version {short} of {}", announced.name))?;
-            let read = Arc::new(read);
-            self.queue.add(&read).map_err(|refusal| refusal.to_string())?;
-            self.dataflows.insert(version, read);
+impl MemberState {
+    /// Sends the notes and the answers whose turn it is. If the connection ends, they are sent over the next one.
+    fn advance(&mut self) {
+        let MemberState { link, requests, notes, due } = self;
+        let Some(link) = link else { return };
+        notes.due().into_iter().for_each(|frame| _ = link.send_encoded(frame));
+        for (_, key) in due.extract_if(.., |(number, _)| notes.has_sent(*number)) {
+            let request =
+                requests.get(&key).and_then(|request| Some((request.ticket, request.answer.as_ref()?)));
+            if let Some((ticket, answer)) = request {
+                let _ = link.send(&answer_frame(ticket, answer), &[]);
+            }
         }
-        Ok(Arc::clone(self.dataflows.get(&version).ok_or("it was not told of the dataflow")?))
     }
-}
-
-const NOT_WHOLE: &str = "an order is not whole";
-
-/// Runs with their contents, which follow each other.
-pub(super) fn runs_of(
-    runs: Vec<(RunRecord, usize)>,
-    content: &mut &[u8],
-) -> Result<Vec<(RunRecord, Vec<u8>)>, String> {
-    let runs = runs.into_iter().map(|(record, bytes)| {
-        let content = content.split_off(..bytes).ok_or(NOT_WHOLE)?;
-        Ok((record, content.to_vec()))
-    });
-    runs.collect()
 }
 
 impl RunRecorder for ClusterMember {
@@ -425,7 +385,7 @@ impl RunRecorder for ClusterMember {
     }
 
     fn note(&self, key: &RemoteRequestKey, record: RunRecord, content: Vec<u8>) {
-        self.add_note(key, record, content, false);
+        self.add_note(key, record, &content, false);
     }
 
     fn note_durably(
@@ -434,11 +394,11 @@ impl RunRecorder for ClusterMember {
         record: RunRecord,
         content: Vec<u8>,
     ) -> Result<(), RunNotRecorded> {
-        let number = self.add_note(key, record, content, true).ok_or(RunNotRecorded)?;
-        let waits = |state: &mut MemberState| state.notes.contains_key(&number) && self.is_wanted(state, key);
+        let number = self.add_note(key, record, &content, true).ok_or(RunNotRecorded)?;
+        let waits = |state: &mut MemberState| state.notes.has(number) && self.is_wanted(state, key);
         let waited = self.changed.wait_while(self.lock(), waits);
         let state = waited.unwrap_or_else(PoisonError::into_inner);
-        if state.notes.contains_key(&number) { Err(RunNotRecorded) } else { Ok(()) }
+        if state.notes.has(number) { Err(RunNotRecorded) } else { Ok(()) }
     }
 }
 

@@ -13,6 +13,7 @@ use super::frames::OrderFrame;
 use super::handshake::HelloMessage;
 use super::link::LinkSender;
 use super::standing::ProcessStanding;
+use super::told_requests::ToldRequests;
 
 /// The time that a lost process has to come back to its requests.
 const GRACE: Duration = Duration::from_secs(1);
@@ -35,6 +36,8 @@ pub struct MemberEntry {
     /// The generation of its connection, also for a moment after its loss.
     generation: Option<u64>,
     instance: u64,
+    /// The number of the last note of this instance that is on the disk.
+    noted: u64,
     heard: Instant,
     /// The time of its loss, until it is there again.
     lost: Option<Instant>,
@@ -49,6 +52,8 @@ pub struct MemberEntry {
     steps: BTreeSet<u64>,
     /// The versions of dataflows that it was told of.
     told: BTreeSet<Digest>,
+    /// The requests that it was told of for their steps.
+    told_requests: ToldRequests<()>,
     last_generation: u64,
     since_ms: i64,
     outages: u64,
@@ -67,6 +72,7 @@ impl MemberEntry {
             link: None,
             generation: None,
             instance: 0,
+            noted: 0,
             heard: now,
             lost: None,
             is_dismissed: false,
@@ -76,6 +82,7 @@ impl MemberEntry {
             held_steps: HashSet::new(),
             steps: BTreeSet::new(),
             told: BTreeSet::new(),
+            told_requests: ToldRequests::default(),
             last_generation: 0,
             since_ms: now_ms(),
             outages: 0,
@@ -95,6 +102,18 @@ impl MemberEntry {
     /// Whether it is not there, and does not come back.
     pub fn is_gone(&self) -> bool {
         self.link.is_none() && self.generation.is_none()
+    }
+
+    /// The number of the last note of this instance that is on the disk, as far as it is known here.
+    pub fn noted(&self, instance: u64) -> u64 {
+        if self.is_of(instance) { self.noted } else { 0 }
+    }
+
+    /// Notes that the notes of this instance up to a number are on the disk.
+    pub fn note(&mut self, instance: u64, number: u64) {
+        if self.is_of(instance) {
+            self.noted = self.noted.max(number);
+        }
     }
 
     pub fn exchange(&self) -> Arc<ChunkExchange> {
@@ -123,6 +142,7 @@ impl MemberEntry {
             self.outages += 1;
         }
         (self.generation, self.last_generation) = (Some(generation), generation);
+        self.noted = self.noted(hello.instance);
         (self.instance, self.workers) = (hello.instance, hello.workers.max(1));
         (self.heard, self.since_ms) = (Instant::now(), now_ms());
         self.held = hello.held.iter().copied().collect();
@@ -132,6 +152,7 @@ impl MemberEntry {
         self.running.clear();
         self.steps.clear();
         self.told.clear();
+        self.told_requests.clear();
         let outage = self.lost.take().map(|lost| lost.elapsed());
         self.last_outage = outage.or(self.last_outage);
         outage
@@ -205,6 +226,15 @@ impl MemberEntry {
     /// Whether the process has to be told of a version of a dataflow; it is from now on.
     pub fn tell(&mut self, version: Digest) -> bool {
         self.told.insert(version)
+    }
+
+    /// Whether the process has to be told of a request for a step of it; it is from now on.
+    pub fn tell_request(&mut self, key: &RemoteRequestKey) -> bool {
+        let is_new = self.told_requests.get(key).is_none();
+        if is_new {
+            self.told_requests.add(*key, ());
+        }
+        is_new
     }
 
     pub fn begin(&mut self, ticket: u64, key: &RemoteRequestKey) {

@@ -28,6 +28,7 @@
 //! | it connects again later | it is told to stop what runs elsewhere |
 //! | process 0 is lost | the others go on with what they run, and keep runs and responses; they connect again as soon as it is there |
 //! | a bit is changed on the wire | the connection ends, as above |
+//! | connections carry less than what waits for process 0 | each brings it further: pieces of it are acknowledged |
 //! | an answer is late | its ticket is that of an earlier generation, and it is dropped |
 //!
 //! | file | what |
@@ -35,7 +36,8 @@
 //! | `hosts`, `secret` | the files of a cluster |
 //! | `handshake`, `frames`, `link` | a connection: its beginning, its messages, its bytes |
 //! | `coordinator`, `member_entry`, `orders` | process 0, what it knows of the others, and what it gives them |
-//! | `member`, `member_steps` | the others |
+//! | `member`, `member_engine`, `member_steps`, `note_queue` | the others |
+//! | `told_requests` | the requests that a process knows for their steps |
 //! | `chunks` | values for processes that joined without a common store |
 //! | `standing` | how all stand, for other commands |
 
@@ -48,11 +50,14 @@ mod handshake;
 mod hosts;
 mod link;
 mod member;
+mod member_engine;
 mod member_entry;
 mod member_steps;
+mod note_queue;
 mod orders;
 mod secret;
 mod standing;
+mod told_requests;
 
 use std::collections::BTreeSet;
 use std::io;

@@ -42,20 +42,29 @@ impl RemoteProcesses for CoordinatorShared {
         let mut state = self.lock();
         let member = state.members.get_mut(process.checked_sub(1)?)?;
         let generation = member.generation().filter(|_| member.is_connected())?;
+        let (ticket, key) = (request.ticket, request.key);
+        if member.holds(&key) {
+            // It has the request and its runs.
+            let frame = OrderFrame::Resume { ticket, key, has_deadline: request.deadline.is_some() };
+            return member.send(&frame, &[]).then(|| {
+                member.begin(ticket, &key);
+                generation
+            });
+        }
         let runs = request.runs.iter().map(|(record, content)| (record.clone(), content.len()));
         let order = RunOrder {
-            ticket: request.ticket,
-            key: request.key,
+            ticket,
+            key,
             request: Arc::clone(&request.request),
             priority: request.priority.into(),
             deadline: request.deadline,
             runs: runs.collect(),
-            dataflow: member.tell(request.key.version).then(|| AnnouncedVersion::of(&request.dataflow)),
+            dataflow: member.tell(key.version).then(|| AnnouncedVersion::of(&request.dataflow)),
         };
         let content: Vec<u8> = request.runs.iter().flat_map(|(_, content)| content).copied().collect();
         let is_sent = member.send(&OrderFrame::Run(Box::new(order)), &content);
         is_sent.then(|| {
-            member.begin(request.ticket, &request.key);
+            member.begin(ticket, &key);
             generation
         })
     }
@@ -102,7 +111,7 @@ impl StepProcesses for CoordinatorShared {
         let order = StepOrder {
             ticket: step.ticket,
             key: step.key,
-            request: Arc::clone(&step.request),
+            request: member.tell_request(&step.key.request).then(|| Arc::clone(&step.request)),
             inputs: step.inputs.clone(),
             input_bytes: step.content.len(),
             runs: runs.collect(),

@@ -9,7 +9,9 @@ use crate::journal::{ValuePlace, small_files};
 use crate::step::{Digest, Item, ItemPlace, Request};
 use crate::store::Store;
 
-use super::remote_step::{CarriedInput, CarriedValue, RemoteStep, RemoteStepEnd, RemoteStepKey, StepValue};
+use super::remote_step::{
+    CarriedInput, CarriedValue, RemoteStep, RemoteStepEnd, RemoteStepKey, StepValue, ValuePiece,
+};
 
 /// Fetches values of steps from the process that has their requests.
 pub trait ValueSource: Send + Sync {
@@ -37,16 +39,16 @@ pub fn outputs(end: &RemoteStepEnd) -> BTreeSet<Digest> {
     stored
 }
 
-/// A piece of a value of a request, with the size of the whole.
+/// A piece of a value of a request.
 pub fn piece(
     request: &Request,
     value: StepValue,
     offset: u64,
     max: usize,
     store: &Store,
-) -> Option<(u64, Vec<u8>)> {
+) -> Option<ValuePiece> {
     match value {
-        StepValue::Stored(digest) => store.piece(request.id, digest, offset, max),
+        StepValue::Stored(digest) => stored_piece(request.id, digest, offset, max, store),
         StepValue::Item(index) => {
             let item = request.items.get(index)?;
             let find = |digest| Some(store.work_path(request.id, digest)).filter(|path| path.exists());
@@ -54,9 +56,22 @@ pub fn piece(
             let content = item.open_with(|digest| in_response(digest).or_else(|| find(digest))).ok()?;
             let begin = usize::try_from(offset).ok()?.min(content.len());
             let end = begin.saturating_add(max).min(content.len());
-            Some((content.len() as u64, content[begin..end].to_vec()))
+            let digest = (begin == 0).then(|| Digest::of(&content));
+            Some(ValuePiece { total: content.len() as u64, digest, bytes: content[begin..end].to_vec() })
         }
     }
+}
+
+/// A piece of what is stored for a request.
+pub fn stored_piece(
+    request: Digest,
+    digest: Digest,
+    offset: u64,
+    max: usize,
+    store: &Store,
+) -> Option<ValuePiece> {
+    let (total, bytes) = store.piece(request, digest, offset, max)?;
+    Some(ValuePiece { total, digest: None, bytes })
 }
 
 /// The values of a step, which are brought here when they are needed.

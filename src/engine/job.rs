@@ -147,6 +147,12 @@ impl RunEnvironment {
         steps.is_some_and(|steps| self.dataflow.labels().keys().any(|label| steps.is_elsewhere(label)))
     }
 
+    /// Whether steps of its requests have to wait now, because no process with their label is there.
+    pub fn lacks_process(&self) -> bool {
+        let Some(steps) = &self.steps else { return false };
+        self.dataflow.labels().keys().any(|label| steps.is_elsewhere(label) && !steps.has_place(label))
+    }
+
     /// The name under which a request that runs through this dataflow is remembered.
     pub fn memory_key(&self, request: &Request) -> MemoryKey {
         MemoryKey { request: request.id, version: self.dataflow.digest }

@@ -100,7 +100,7 @@ pub use queue::{
 pub use remote::{ProcessMesh, RemoteProcesses, RemoteReports};
 pub use remote_request::{RemoteRequest, RemoteRequestKey, RunNotRecorded, RunRecorder};
 pub use remote_step::{
-    CarriedInput, CarriedValue, RemoteStep, RemoteStepEnd, RemoteStepKey, StepValue, WaitingStep,
+    CarriedInput, CarriedValue, RemoteStep, RemoteStepEnd, RemoteStepKey, StepValue, ValuePiece, WaitingStep,
 };
 pub use response_sink::ResponseSink;
 pub use running_dataflows::DataflowRefusal;
@@ -115,6 +115,7 @@ use panic_guard::PanicGuard;
 use pending_delivery::ResponseRecorder;
 use placement::RequestPlacement;
 use pool::ThreadPool;
+use queue::SchedulerMessage;
 use remote_steps::RemoteSteps;
 use running_dataflows::{EngineResources, RunningDataflows};
 use scheduler::SchedulerChannels;
@@ -191,6 +192,8 @@ pub fn run<T>(
     let channels = SchedulerChannels { messages, answers: answers.sender(), scheduler: queue.scheduler() };
     if let (Some(ProcessMesh::First(remote)), Some(steps)) = (&settings.mesh, steps) {
         let (scheduler, memories) = (queue.scheduler(), Arc::clone(&memories));
+        let told = queue.scheduler();
+        steps.when_more_wait(move || told.send(SchedulerMessage::Changed));
         remote.start(RemoteReports { scheduler, memories, steps });
     }
     let dataflows_delivered = Arc::clone(&dataflows);

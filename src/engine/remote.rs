@@ -13,7 +13,7 @@ use crate::journal::{JournalError, RunRecord};
 use super::memory::RequestMemories;
 use super::queue::{SchedulerHandle, SchedulerMessage};
 use super::remote_request::{RemoteRequest, RemoteRequestKey, RunRecorder};
-use super::remote_step::{RemoteStepEnd, StepValue, WaitingStep};
+use super::remote_step::{RemoteStepEnd, StepValue, ValuePiece, WaitingStep};
 use super::remote_steps::{RemoteSteps, StepReply};
 use super::step_processes::{RemotePeer, StepProcesses};
 
@@ -93,8 +93,8 @@ impl RemoteReports {
         self.steps.reply(ticket, StepReply::Unable(reason));
     }
 
-    /// A piece of a value of the step with this ticket, at most so many bytes, with the size of the whole.
-    pub fn piece(&self, ticket: u64, value: StepValue, offset: u64, max: usize) -> Option<(u64, Vec<u8>)> {
+    /// A piece of a value of the step with this ticket, at most so many bytes.
+    pub fn piece(&self, ticket: u64, value: StepValue, offset: u64, max: usize) -> Option<ValuePiece> {
         self.steps.piece(ticket, value, offset, max, self.memories.store())
     }
 

@@ -81,6 +81,16 @@ pub enum StepValue {
     Item(usize),
 }
 
+/// A piece of such a value.
+pub struct ValuePiece {
+    /// The bytes of the whole value.
+    pub total: u64,
+    /// The digest of all bytes, with the first piece of an item: its own digest may be that of what it means.
+    pub digest: Option<Digest>,
+    /// The bytes of the piece.
+    pub bytes: Vec<u8>,
+}
+
 /// How a step ended in another process.
 #[derive(Clone, Debug)]
 pub struct RemoteStepEnd {

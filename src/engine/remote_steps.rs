@@ -5,19 +5,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use crate::dataflow::ProcessLabel;
 use crate::step::{CancelToken, Digest, Request};
 use crate::store::Store;
 
 use super::apart;
-use super::remote_step::{RemoteStep, RemoteStepEnd, RemoteStepKey, StepValue, WaitingStep};
+use super::remote_step::{RemoteStep, RemoteStepEnd, RemoteStepKey, StepValue, ValuePiece, WaitingStep};
 use super::step_processes::{RemotePeer, StepProcesses};
 
 pub struct RemoteSteps {
     remote: Arc<dyn StepProcesses>,
     state: Mutex<StepsState>,
+    /// Called when one more request waits.
+    more_wait: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 #[derive(Default)]
@@ -28,6 +30,8 @@ struct StepsState {
     waits: u64,
     /// The steps that wait for a process.
     waiting: BTreeMap<u64, WaitingStep>,
+    /// The number of these by request.
+    waiting_of: BTreeMap<i64, usize>,
 }
 
 struct OpenStep {
@@ -70,7 +74,12 @@ pub struct WaitingPlace {
 
 impl RemoteSteps {
     pub fn new(remote: Arc<dyn StepProcesses>) -> RemoteSteps {
-        RemoteSteps { remote, state: Mutex::default() }
+        RemoteSteps { remote, state: Mutex::default(), more_wait: OnceLock::new() }
+    }
+
+    /// Has this called whenever one more request waits for a process. Called once.
+    pub fn when_more_wait(&self, tell: impl Fn() + Send + Sync + 'static) {
+        let _ = self.more_wait.set(Box::new(tell));
     }
 
     /// Whether steps with this label run in other processes.
@@ -88,8 +97,20 @@ impl RemoteSteps {
         let mut state = self.lock();
         state.waits += 1;
         let wait = state.waits;
+        let of = state.waiting_of.entry(step.number).or_default();
+        *of += 1;
+        let is_first = *of == 1;
         state.waiting.insert(wait, step);
+        drop(state);
+        if is_first {
+            self.more_wait.get().iter().for_each(|tell| tell());
+        }
         WaitingPlace { steps: Arc::clone(self), wait }
+    }
+
+    /// The number of requests of which steps wait for a process.
+    pub fn requests_waiting(&self) -> usize {
+        self.lock().waiting_of.len()
     }
 
     /// The steps that wait for a process; of several runs of one step for a request, the first.
@@ -173,7 +194,7 @@ impl RemoteSteps {
         }
     }
 
-    /// A piece of a value that the process with an open ticket needs; with the size of the whole.
+    /// A piece of a value that the process with an open ticket needs.
     pub fn piece(
         &self,
         ticket: u64,
@@ -181,7 +202,7 @@ impl RemoteSteps {
         offset: u64,
         max: usize,
         store: &Store,
-    ) -> Option<(u64, Vec<u8>)> {
+    ) -> Option<ValuePiece> {
         let request = Arc::clone(&self.lock().open.get(&ticket)?.request);
         apart::piece(&request, value, offset, max, store)
     }
@@ -240,6 +261,11 @@ impl RemoteSteps {
 
 impl Drop for WaitingPlace {
     fn drop(&mut self) {
-        self.steps.lock().waiting.remove(&self.wait);
+        let mut state = self.steps.lock();
+        let StepsState { waiting, waiting_of, .. } = &mut *state;
+        if let Some(WaitingStep { number, .. }) = waiting.remove(&self.wait) {
+            waiting_of.entry(number).and_modify(|count| *count -= 1);
+            waiting_of.retain(|of, count| *of != number || *count > 0);
+        }
     }
 }

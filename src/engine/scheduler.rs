@@ -3,7 +3,8 @@
 //!
 //! Each dataflow has queues and lanes of its own. One limit bounds the requests in work of all dataflows. Which of
 //! the waiting requests begins next is the concern of `turn_order`: many requests of one dataflow never delay
-//! another's. Requests of a paused dataflow are not begun.
+//! another's. Requests of a paused dataflow are not begun. Those that wait for a process with a label do not count to the
+//! limit for dataflows that need none, or whose processes are there.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -254,7 +255,8 @@ impl<'a> RequestScheduler<'a> {
     }
 
     fn next_to_work(&mut self) -> Option<(usize, PendingRequest)> {
-        if self.in_work >= self.in_work_max {
+        let is_full = self.in_work >= self.in_work_max;
+        if is_full && self.in_work - self.waiting_for_processes() >= self.in_work_max {
             return None;
         }
         let mut candidates = Vec::new();
@@ -264,7 +266,12 @@ impl<'a> RequestScheduler<'a> {
             if queue.idle.is_empty() || self.is_paused(index) {
                 continue;
             }
-            let dataflow = &self.builder.shared[index].work.dataflow;
+            let work = &self.builder.shared[index].work;
+            // What would only wait, too, gets no room that others could use.
+            if is_full && work.lacks_process() {
+                continue;
+            }
+            let dataflow = &work.dataflow;
             let (account, share) = (dataflow.account(), dataflow.share());
             for priority in RequestPriority::ALL {
                 if let Some(PendingRequest { number, .. }) = queue.waiting[priority as usize].front() {
@@ -277,6 +284,12 @@ impl<'a> RequestScheduler<'a> {
         let queue = &mut self.queues[dataflow];
         let lane = queue.idle.pop_front()?;
         queue.waiting[priority as usize].pop_front().map(|pending| (lane, pending))
+    }
+
+    /// The requests in work of which a step waits until a process with its label is there. They hold up no other.
+    fn waiting_for_processes(&self) -> usize {
+        let steps = self.builder.shared.first().and_then(|shared| shared.work.steps.as_ref());
+        steps.map_or(0, |steps| steps.requests_waiting().min(self.in_work))
     }
 
     /// Puts a waiting request among the urgent ones. Its slot stays that of its own priority.

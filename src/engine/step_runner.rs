@@ -13,7 +13,7 @@ use crate::journal::{RunPlace, RunRecord, ValuePlace};
 use crate::step::{CancelToken, Digest, Fault, FaultKind, Request, StepInputs, StepOutputs};
 use crate::store::StoreError;
 
-use super::apart::{BroughtValues, ValueSource};
+use super::apart::{self, BroughtValues, ValueSource};
 use super::budget::MemoryClaim;
 use super::call_records::RecordedCalls;
 use super::carried::ArrivedInputs;
@@ -23,7 +23,7 @@ use super::memory::{KeptRun, RecordedRun, RequestMemories};
 use super::open::claim;
 use super::pool::JobThread;
 use super::remote_request::RemoteRequestKey;
-use super::remote_step::{RemoteStep, RemoteStepEnd, RemoteStepKey};
+use super::remote_step::{RemoteStep, RemoteStepEnd, RemoteStepKey, ValuePiece};
 use super::running_dataflows::RunningDataflows;
 use super::shared::ProcessShared;
 
@@ -106,15 +106,9 @@ impl StepRunner {
         Ok(run)
     }
 
-    /// A piece of what a step has stored here, with the size of the whole.
-    pub fn piece(
-        &self,
-        key: &RemoteStepKey,
-        digest: Digest,
-        offset: u64,
-        max: usize,
-    ) -> Option<(u64, Vec<u8>)> {
-        self.memories.store().piece(key.request.request, digest, offset, max)
+    /// A piece of what a step has stored here.
+    pub fn piece(&self, key: &RemoteStepKey, digest: Digest, offset: u64, max: usize) -> Option<ValuePiece> {
+        apart::stored_piece(key.request.request, digest, offset, max, self.memories.store())
     }
 
     /// Removes all that is stored here of a request.

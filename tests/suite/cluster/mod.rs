@@ -6,6 +6,7 @@
 mod kills;
 mod losses;
 mod placement;
+mod waiting;
 mod wire;
 
 use std::collections::BTreeMap;

@@ -10,13 +10,21 @@ use std::time::Duration;
 use super::ClusterScene;
 use crate::support::peers::until;
 
-/// A proxy to an address that turns a bit in both directions after each so many bytes. Returns its address, and the
-/// number of bits that it has turned.
-fn flipping_proxy(to: String, every: usize) -> (String, Arc<AtomicUsize>) {
+/// The harm that a proxy does to a connection after each so many bytes in one direction.
+#[derive(Clone, Copy)]
+enum WireHarm {
+    /// It turns a bit.
+    Flip { every: usize },
+    /// It ends the connection.
+    Cut { after: usize },
+}
+
+/// A proxy to an address that does harm. Returns its address, and the number of times that it has done so.
+fn harmful_proxy(to: String, harm: WireHarm) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let flipped = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&flipped);
+    let done = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&done);
     // It ends with the process of the tests.
     std::thread::spawn(move || {
         for near in listener.incoming().map_while(Result::ok) {
@@ -24,22 +32,29 @@ fn flipping_proxy(to: String, every: usize) -> (String, Arc<AtomicUsize>) {
             let pairs = [(near.try_clone().unwrap(), far.try_clone().unwrap()), (far, near)];
             for (from, to) in pairs {
                 let counted = Arc::clone(&counted);
-                std::thread::spawn(move || pump(from, to, every, &counted));
+                std::thread::spawn(move || pump(from, to, harm, &counted));
             }
         }
     });
-    (address, flipped)
+    (address, done)
 }
 
-fn pump(mut from: TcpStream, mut to: TcpStream, every: usize, flipped: &AtomicUsize) {
+fn pump(mut from: TcpStream, mut to: TcpStream, harm: WireHarm, done: &AtomicUsize) {
     let mut buffer = [0; 4096];
     let mut passed = 0;
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         passed += count;
-        if passed >= every {
-            buffer[count / 2] ^= 0x10;
-            flipped.fetch_add(1, Ordering::Relaxed);
-            passed = 0;
+        match harm {
+            WireHarm::Flip { every } if passed >= every => {
+                buffer[count / 2] ^= 0x10;
+                done.fetch_add(1, Ordering::Relaxed);
+                passed = 0;
+            }
+            WireHarm::Cut { after } if passed >= after => {
+                done.fetch_add(1, Ordering::Relaxed);
+                break;
+            }
+            WireHarm::Flip { .. } | WireHarm::Cut { .. } => {}
         }
         if to.write_all(&buffer[..count]).is_err() {
             break;
@@ -49,15 +64,18 @@ fn pump(mut from: TcpStream, mut to: TcpStream, every: usize, flipped: &AtomicUs
     let _ = from.shutdown(std::net::Shutdown::Both);
 }
 
+/// Has process 1 find process 0 through a proxy, with `--hosts hosts-1`. Gives the number of times that it does harm.
+fn put_between(scene: &ClusterScene, harm: WireHarm) -> Arc<AtomicUsize> {
+    let (proxy, done) = harmful_proxy(scene.address(), harm);
+    let hosts = fs::read_to_string(scene.place.path("hosts")).unwrap();
+    fs::write(scene.place.path("hosts-1"), hosts.replacen(&scene.address(), &proxy, 1)).unwrap();
+    done
+}
+
 #[test]
 fn a_bit_that_is_changed_on_the_wire_costs_a_connection_and_no_request() {
     let scene = ClusterScene::new(2, 24, ["sleep 0.1", "sleep 0.1"], "");
-    // Notes that are not acknowledged are sent again over each connection: one that carries less than all of them, some
-    // 10 kB here, gets nothing further.
-    let (proxy, flipped) = flipping_proxy(scene.address(), 16_000);
-    let hosts = fs::read_to_string(scene.place.path("hosts")).unwrap();
-    let through = hosts.replacen(&scene.address(), &proxy, 1);
-    fs::write(scene.place.path("hosts-1"), through).unwrap();
+    let flipped = put_between(&scene, WireHarm::Flip { every: 5_000 });
     let mut first = scene.start(0, &[]);
     // The proxy takes connections also while process 0 is not there, and one that ends in its handshake is distrusted.
     scene.until_said(0, "waiting up to");
@@ -67,6 +85,34 @@ fn a_bit_that_is_changed_on_the_wire_costs_a_connection_and_no_request() {
     let bits = flipped.load(Ordering::Relaxed);
     eprintln!("{bits} bits turned; generations: {}", scene.said(1).matches("is there again").count() + 1);
     assert!(bits > 0);
+    // It may have been without a connection when process 0 ended, and wait for it.
+    drop(second);
+}
+
+#[test]
+fn connections_that_carry_less_than_all_notes_bring_them_further() {
+    let scene = ClusterScene::new(2, 8, ["true", "WAIT"], "");
+    let text = fs::read_to_string(scene.place.path("two.yaml")).unwrap();
+    let go = scene.place.path("log/go");
+    let wait =
+        format!("while [ ! -e {} ]; do sleep 0.02; done; head -c 6000 /dev/zero > out/large", go.display());
+    fs::write(scene.place.path("two.yaml"), text.replace("WAIT", &wait)).unwrap();
+    // The handshake and one note of some 7 kB get through. Process 1 has four when process 0 is there again.
+    let cuts = put_between(&scene, WireHarm::Cut { after: 16_000 });
+    let first = scene.start(0, &[]);
+    scene.until_said(0, "waiting up to");
+    let second = scene.start(1, &["--hosts", "hosts-1"]);
+    until("the first step of all requests is recorded", || (scene.recorded("first") == 8).then_some(()));
+    drop(first);
+    scene.until_said(1, "does not answer; waiting for it, 4 requests go on");
+    fs::write(&go, "").unwrap();
+    let seconds = || scene.ended().keys().filter(|line| line.starts_with("second")).count();
+    until("its requests are finished", || (seconds() >= 4).then_some(()));
+    let before = cuts.load(Ordering::Relaxed);
+    let mut first = scene.start(0, &[]);
+    assert_eq!(first.ended(), 0, "{}", scene.said(0));
+    scene.account();
+    assert!(cuts.load(Ordering::Relaxed) > before + 1, "several connections ended on the way");
     // It may have been without a connection when process 0 ended, and wait for it.
     drop(second);
 }
