@@ -3,16 +3,18 @@
 //! A row of voxels is a row of 64-bit words, so that most operations work on 64 voxels at once, and
 //! a set takes a sixteenth of its volume's memory. Bits beyond the end of a row are zero.
 
+mod ball;
 mod bounds;
+mod morphology;
 mod stored;
 
-use std::ops::Range;
 use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
 use super::{NumberBlock, Volume};
 
+pub use ball::VoxelBall;
 pub use bounds::{VoxelBounds, WORD};
 
 #[derive(Clone, Debug)]
@@ -253,83 +255,6 @@ impl VoxelSet {
         });
         bits
     }
-
-    /// Every voxel that a ball around a voxel of the set reaches.
-    pub fn dilate(&self, ball: &VoxelBall) -> VoxelSet {
-        let mut dilated = VoxelSet::empty(self.size);
-        let slice_words = self.words_per_row * self.size[1];
-        let buffer = || [vec![0; slice_words], vec![0; slice_words * (ball.half_width_most + 1)]];
-        dilated.slices_mut().for_each_init(buffer, |[pair, reached], (z, slice)| {
-            reached.fill(0);
-            for disc in &ball.discs {
-                let rows = self.rows_beside(z, disc.dz, pair);
-                self.reach(disc, pair, rows, reached);
-            }
-            self.widen_and_join(reached, slice);
-        });
-        dilated
-    }
-
-    /// Every voxel around which the whole ball is in the set; voxels outside the grid count as in the set.
-    pub fn erode(self, ball: &VoxelBall) -> VoxelSet {
-        self.complement().dilate(ball).complement()
-    }
-
-    /// Adds the voxels that no ball outside the set can reach.
-    pub fn close(&self, ball: &VoxelBall) -> VoxelSet {
-        self.dilate(ball).erode(ball)
-    }
-
-    /// Joins the slices at a distance to either side. Returns the range of words from the first to the last
-    /// row with voxels.
-    fn rows_beside(&self, z: usize, dz: usize, pair: &mut [u64]) -> Range<usize> {
-        let before = z.checked_sub(dz).map(|z| self.slice(z));
-        let after = Some(z + dz).filter(|z| *z < self.size[2]).map(|z| self.slice(z));
-        match (before, after) {
-            (Some(one), Some(other)) => {
-                pair.iter_mut().zip(one).zip(other).for_each(|((word, one), other)| *word = one | other);
-            }
-            (Some(only), None) | (None, Some(only)) => pair.copy_from_slice(only),
-            (None, None) => return 0..0,
-        }
-        let first = pair.iter().position(|word| *word != 0).unwrap_or(pair.len()) / self.words_per_row;
-        let end = pair.iter().rposition(|word| *word != 0).map_or(0, |last| last / self.words_per_row + 1);
-        first * self.words_per_row..end * self.words_per_row
-    }
-
-    /// Fills a slice of `reached` for every half width: the rows to which the ball extends with that half
-    /// width.
-    fn reach(&self, disc: &VoxelDisc, source: &[u64], rows: Range<usize>, reached: &mut [u64]) {
-        for (half_widths, reached) in
-            disc.dys_by_half_width.iter().zip(reached.chunks_exact_mut(source.len()))
-        {
-            for dy in half_widths {
-                let shift = dy.unsigned_abs() * self.words_per_row;
-                let (from, to) = if *dy < 0 {
-                    let end = rows.end.min(source.len().saturating_sub(shift));
-                    (rows.start..end, rows.start + shift)
-                } else {
-                    let start = rows.start.max(shift);
-                    (start..rows.end, start.saturating_sub(shift))
-                };
-                if from.start < from.end {
-                    add(&mut reached[to..], &source[from]);
-                }
-            }
-        }
-    }
-
-    /// Widens the slice of the largest half width by one voxel, joins it with the next, and so on down to the
-    /// rows themselves.
-    fn widen_and_join(&self, reached: &[u64], slice: &mut [u64]) {
-        for (half_width, reached) in reached.chunks_exact(slice.len()).enumerate().rev() {
-            add(slice, reached);
-            if half_width > 0 {
-                slice.chunks_exact_mut(self.words_per_row).for_each(widen);
-            }
-        }
-        clear_beyond(slice, self.size[0], self.words_per_row);
-    }
 }
 
 /// Makes the bits beyond the end of each row zero again.
@@ -341,52 +266,8 @@ fn clear_beyond(words: &mut [u64], columns: usize, words_per_row: usize) {
     }
 }
 
-/// A ball in mm, on a grid: discs, each of which lies in two slices at the same distance.
-#[derive(Clone, Debug)]
-pub struct VoxelBall {
-    discs: Vec<VoxelDisc>,
-    half_width_most: usize,
-}
-
-#[derive(Clone, Debug)]
-struct VoxelDisc {
-    dz: usize,
-    /// For every half width, the rows of the disc that have it.
-    dys_by_half_width: Vec<Vec<isize>>,
-}
-
-impl VoxelBall {
-    /// The ball of a radius. A voxel belongs to the ball if its centre is within the radius.
-    pub fn new(radius_mm: f64, spacing: [f64; 3]) -> VoxelBall {
-        let reach = spacing.map(|mm| (radius_mm / mm).floor() as usize);
-        let disc = |dz: usize| {
-            let mut dys_by_half_width = vec![Vec::new(); reach[0] + 1];
-            for dy in -(reach[1] as isize)..=reach[1] as isize {
-                let rest =
-                    radius_mm.powi(2) - (dy as f64 * spacing[1]).powi(2) - (dz as f64 * spacing[2]).powi(2);
-                if rest >= 0.0 {
-                    dys_by_half_width[(rest.sqrt() / spacing[0]).floor() as usize].push(dy);
-                }
-            }
-            VoxelDisc { dz, dys_by_half_width }
-        };
-        VoxelBall { discs: (0..=reach[2]).map(disc).collect(), half_width_most: reach[0] }
-    }
-}
-
 fn add(words: &mut [u64], others: &[u64]) {
     words.iter_mut().zip(others).for_each(|(word, other)| *word |= other);
-}
-
-/// Adds both neighbours along x.
-fn widen(row: &mut [u64]) {
-    let mut before = 0;
-    for index in 0..row.len() {
-        let word = row[index];
-        let after = row.get(index + 1).map_or(0, |next| next << (WORD - 1));
-        row[index] = word | word << 1 | word >> 1 | before >> (WORD - 1) | after;
-        before = word;
-    }
 }
 
 /// The voxels below a CT number, as a word. Comparisons give a byte of 0 or 1 each; a multiplication gathers

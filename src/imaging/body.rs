@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use super::bits::{VoxelBall, VoxelSet};
+use super::bits::{VoxelBall, VoxelSet, WORD};
 use super::border::{BorderStretch, FieldBorder, unevenness};
 use super::coarse::{CoarseGrid, OUTSIDE_HU};
 use super::components::VoxelComponents;
@@ -74,8 +74,19 @@ pub fn body_inside(grid: &CoarseGrid) -> Option<BodyInside> {
 
 /// The cells of a state.
 fn cells_of(grid: &CoarseGrid, slices: &[FilledSlice], state: CellState) -> VoxelSet {
-    let cells = grid.size[0] * grid.size[1];
-    grid.set(|cell| slices[cell / cells].states[cell % cells] == state)
+    let columns = grid.size[0];
+    let mut cells = VoxelSet::empty(grid.size);
+    let words_per_row = cells.words_per_row();
+    cells.slices_mut().for_each(|(z, slice)| {
+        let rows = slice.chunks_exact_mut(words_per_row).zip(slices[z].states.chunks_exact(columns));
+        for (words, states) in rows {
+            for (word, states) in words.iter_mut().zip(states.chunks(WORD)) {
+                let bits = states.iter().rev().map(|other| u64::from(*other == state));
+                *word = bits.fold(0, |word, bit| word << 1 | bit);
+            }
+        }
+    });
+    cells
 }
 
 /// A set of cells with all 26 neighbours of each.
@@ -163,7 +174,7 @@ impl FilledSlice {
                 continue;
             }
             states[cell] = CellState::Outside;
-            stack.extend(field.beside(cell));
+            stack.extend(field.beside(cell).filter(|cell| states[*cell] == CellState::Inside));
         }
         FilledSlice { states, border }
     }

@@ -2,10 +2,15 @@
 //!
 //! All of it comes from some slices at the height of the lungs.
 
+use rayon::prelude::*;
+
+use super::bits::{WORD, some_below};
 use super::{Lungs, Volume};
 
 /// Distance of the slices that are measured.
 const SLICES_MM: f64 = 10.0;
+/// The fewest slices of a task: adding up the counts of tasks takes time, too.
+const TASK_SLICES: usize = 8;
 /// Voxels of this CT number and below are padding, or the lowest number of the scanner.
 const LEAST_HU: i16 = -1024;
 const MOST_HU: i16 = 3072;
@@ -50,38 +55,108 @@ impl CtScale {
         let heights = heights.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
         let Some((first, last)) = heights else { return CtScale::default() };
         let step = ((SLICES_MM / volume.spacing[2]).round() as usize).max(1);
-        let counts = CountsByHu::of(volume, (first..last).step_by(step));
+        let slices: Vec<usize> = (first..last).step_by(step).collect();
+        let tasks =
+            slices.par_iter().with_min_len(TASK_SLICES).fold(ScaleCounts::default, |mut counts, z| {
+                counts.add_slice(volume, *z);
+                counts
+            });
+        let counts = tasks.reduce(ScaleCounts::default, ScaleCounts::with);
         CtScale {
-            floor_hu: counts.floor().map(f64::from),
-            ceiling_hu: counts.ceiling().map(f64::from),
-            outside_air_hu: outside_air(volume, (first..last).step_by(step)),
-            soft_tissue_hu: counts.tissue_peak().map(f64::from),
+            floor_hu: counts.all.floor().map(f64::from),
+            ceiling_hu: counts.all.ceiling().map(f64::from),
+            outside_air_hu: counts.outside_air().map(f64::from),
+            soft_tissue_hu: counts.all.tissue_peak().map(f64::from),
         }
     }
 }
 
-/// The number of voxels with each CT number from [`LEAST_HU`] on; those beyond either end are counted there.
-struct CountsByHu(Vec<u64>);
+/// What is counted in some slices. All of it is counted while a slice is in the processor's cache.
+#[derive(Default)]
+struct ScaleCounts {
+    all: CountsByHu,
+    /// The air before and behind the patient.
+    sides: [CountsByHu; 2],
+}
 
-impl CountsByHu {
-    fn of(volume: &Volume, slices: impl Iterator<Item = usize>) -> CountsByHu {
-        let mut counts = vec![0; usize::from(MOST_HU.abs_diff(LEAST_HU)) + 1];
-        for z in slices {
-            for hu in (0..volume.size[1]).flat_map(|y| volume.row(y, z)) {
-                counts[usize::from((*hu).clamp(LEAST_HU, MOST_HU).abs_diff(LEAST_HU))] += 1;
-            }
-        }
-        CountsByHu(counts)
+impl ScaleCounts {
+    fn add_slice(&mut self, volume: &Volume, z: usize) {
+        let rows = (0..volume.size[1]).map(|y| volume.row(y, z));
+        rows.clone().flatten().for_each(|hu| self.all.add(*hu));
+        let [front, back] = &mut self.sides;
+        let [mut from_front, mut from_back] = [(); 2].map(|()| FollowedColumns::new(volume.size[0]));
+        rows.clone().for_each(|row| from_front.add(row, front));
+        rows.rev().for_each(|row| from_back.add(row, back));
     }
 
+    fn with(mut self, other: ScaleCounts) -> ScaleCounts {
+        self.all.merge(&other.all);
+        self.sides.iter_mut().zip(&other.sides).for_each(|(side, other)| side.merge(other));
+        self
+    }
+
+    /// The median of the air before and behind the patient, on the side where it is lower: on the other one, a table
+    /// can be in between. `None` if there is too little air, or if more than half of it has the least CT number and so
+    /// may have any.
+    fn outside_air(&self) -> Option<i16> {
+        let least = (OUTSIDE_SHARE_LEAST * self.all.total() as f64) as u64;
+        let medians = self.sides.iter().filter(|air| air.total() > least).map(CountsByHu::median);
+        medians.min().filter(|hu| *hu > LEAST_HU)
+    }
+}
+
+/// The number of voxels with each CT number from [`LEAST_HU`] on; those beyond either end are counted there. No volume
+/// has 2³² voxels.
+struct CountsByHu(Vec<u32>);
+
+impl Default for CountsByHu {
+    fn default() -> CountsByHu {
+        CountsByHu(vec![0; usize::from(MOST_HU.abs_diff(LEAST_HU)) + 1])
+    }
+}
+
+impl CountsByHu {
     fn hu(index: usize) -> i16 {
         LEAST_HU + index as i16
     }
 
+    fn add(&mut self, hu: i16) {
+        self.0[usize::from(hu.clamp(LEAST_HU, MOST_HU).abs_diff(LEAST_HU))] += 1;
+    }
+
+    /// Counts the voxels of a word.
+    fn add_some(&mut self, voxels: &[i16], mut word: u64) {
+        if word == u64::MAX {
+            return voxels.iter().for_each(|hu| self.add(*hu));
+        }
+        while word != 0 {
+            self.add(voxels[word.trailing_zeros() as usize]);
+            word &= word - 1;
+        }
+    }
+
+    fn merge(&mut self, other: &CountsByHu) {
+        self.0.iter_mut().zip(&other.0).for_each(|(count, other)| *count += other);
+    }
+
+    fn total(&self) -> u64 {
+        self.0.iter().map(|count| u64::from(*count)).sum()
+    }
+
+    /// The CT number of the voxel in the middle, or of the later of two.
+    fn median(&self) -> i16 {
+        let (middle, mut before) = (self.total() / 2, 0);
+        let index = self.0.iter().position(|count| {
+            before += u64::from(*count);
+            before > middle
+        });
+        index.map_or(LEAST_HU, CountsByHu::hu)
+    }
+
     fn floor(&self) -> Option<i16> {
         let lowest = 1 + self.0[1..].iter().position(|count| *count > 0)?;
-        let above: u64 = self.0[lowest..].iter().take(FLOOR_HU).sum();
-        let is_end = self.0[lowest] as f64 >= FLOOR_SHARE_LEAST * above as f64;
+        let above: u64 = self.0[lowest..].iter().take(FLOOR_HU).map(|count| u64::from(*count)).sum();
+        let is_end = f64::from(self.0[lowest]) >= FLOOR_SHARE_LEAST * above as f64;
         Some(CountsByHu::hu(lowest)).filter(|hu| is_end && *hu > FLOOR_HU_MOST)
     }
 
@@ -94,69 +169,55 @@ impl CountsByHu {
     fn tissue_peak(&self) -> Option<i16> {
         let bin = |hu: i16| {
             let middle = usize::from(hu.abs_diff(LEAST_HU));
-            self.0[middle - PEAK_HU..=middle + PEAK_HU].iter().sum::<u64>()
+            self.0[middle - PEAK_HU..=middle + PEAK_HU].iter().map(|count| u64::from(*count)).sum::<u64>()
         };
         let (most, peak) = TISSUE_HU.map(|hu| (bin(hu), hu)).max_by_key(|(count, hu)| (*count, -hu))?;
-        let all: u64 = self.0.iter().sum();
         let is_peak = most > bin(TISSUE_HU.start) && most > bin(TISSUE_HU.end - 1);
-        (is_peak && most as f64 >= TISSUE_SHARE_LEAST * all as f64).then_some(peak)
+        (is_peak && most as f64 >= TISSUE_SHARE_LEAST * self.total() as f64).then_some(peak)
     }
 }
 
-/// The median of the air before and behind the patient, on the side where it is lower: on the other one, a table can
-/// be in between. Each column is followed from the border of the image as far as there is air. `None` if there is too
-/// little air, or if more than half of it has the least CT number and so may have any.
-fn outside_air(volume: &Volume, slices: impl Iterator<Item = usize>) -> Option<f64> {
-    let [columns, rows, _] = volume.size;
-    let mut sides = [Vec::new(), Vec::new()];
-    let mut voxels = 0;
-    for z in slices {
-        voxels += columns * rows;
-        let ways: [Vec<usize>; 2] = [(0..rows).collect(), (0..rows).rev().collect()];
-        for (air, way) in sides.iter_mut().zip(ways) {
-            let mut follow = FollowedColumns::new(columns);
-            for y in way {
-                follow.add(volume.row(y, z), air);
-            }
-        }
-    }
-    let least = (OUTSIDE_SHARE_LEAST * voxels as f64) as usize;
-    let medians = sides.into_iter().filter(|air| air.len() > least).map(|mut air| {
-        let middle = air.len() / 2;
-        *air.select_nth_unstable(middle).1
-    });
-    medians.min().filter(|hu| *hu > LEAST_HU).map(f64::from)
-}
-
-/// Columns that are followed from the border of an image into the patient, row by row.
+/// Columns that are followed from the border of an image into the patient, row by row, as far as there is air; a word
+/// of columns at a time, as most words are all air or have ended.
 struct FollowedColumns {
-    /// The padding that each column began with, as long as nothing else came.
-    padding: Vec<Option<i16>>,
-    ended: Vec<bool>,
-    begun: bool,
+    /// The first row.
+    first: Vec<i16>,
+    /// The columns that began with padding, as long as nothing else came.
+    padded: Vec<u64>,
+    /// The columns that have not met the patient.
+    open: Vec<u64>,
 }
 
 impl FollowedColumns {
     fn new(columns: usize) -> FollowedColumns {
-        FollowedColumns { padding: vec![None; columns], ended: vec![false; columns], begun: false }
+        let words = columns.div_ceil(WORD);
+        FollowedColumns { first: Vec::new(), padded: vec![u64::MAX; words], open: vec![u64::MAX; words] }
     }
 
-    fn add(&mut self, row: &[i16], air: &mut Vec<i16>) {
-        for (x, hu) in row.iter().enumerate() {
-            if self.ended[x] {
-                continue;
+    fn add(&mut self, row: &[i16], air: &mut CountsByHu) {
+        if self.first.is_empty() {
+            self.first.extend_from_slice(row);
+            for (padded, voxels) in self.padded.iter_mut().zip(row.chunks(WORD)) {
+                *padded = some_below(voxels, LEAST_HU + 1);
             }
-            if !self.begun && *hu <= LEAST_HU {
-                self.padding[x] = Some(*hu);
-            }
-            if self.padding[x] == Some(*hu) {
-                continue;
-            }
-            self.padding[x] = None;
-            if *hu < OUTSIDE_HU { air.push(*hu) } else { self.ended[x] = true }
         }
-        self.begun = true;
+        let words = self.open.iter_mut().zip(&mut self.padded);
+        let rows = row.chunks(WORD).zip(self.first.chunks(WORD));
+        for ((open, padded), (voxels, first)) in words.zip(rows).filter(|((open, _), _)| **open != 0) {
+            if *padded != 0 {
+                *padded &= some_equal(voxels, first);
+            }
+            let outside = *open & !*padded & some_below(voxels, OUTSIDE_HU);
+            air.add_some(voxels, outside);
+            *open &= outside | *padded;
+        }
     }
+}
+
+/// The voxels of at most 64 that are equal to others, as a word.
+fn some_equal(voxels: &[i16], others: &[i16]) -> u64 {
+    let equal = voxels.iter().zip(others).map(|(voxel, other)| u64::from(voxel == other));
+    equal.rev().fold(0, |word, bit| word << 1 | bit)
 }
 
 #[cfg(test)]
@@ -219,10 +280,11 @@ mod tests {
     #[test]
     fn padding_beside_the_field_of_view_is_no_air() {
         let mut follow = FollowedColumns::new(4);
-        let mut air = Vec::new();
+        let mut air = CountsByHu::default();
         for row in [[-2000, -1024, -990, 40], [-2000, -1024, -1024, -990], [-990, -1024, 50, -990]] {
             follow.add(&row, &mut air);
         }
-        assert_eq!(air, [-990, -1024, -990]);
+        let counted: Vec<(i16, u32)> = (LEAST_HU..).zip(air.0).filter(|(_, count)| *count > 0).collect();
+        assert_eq!(counted, [(-1024, 1), (-990, 2)]);
     }
 }

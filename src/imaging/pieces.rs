@@ -9,7 +9,7 @@
 use rayon::prelude::*;
 
 use super::Volume;
-use super::bits::{VoxelBall, VoxelBounds, VoxelSet};
+use super::bits::{VoxelBall, VoxelBounds, VoxelSet, WORD};
 use super::body::BodyInside;
 use super::coarse::CoarseGrid;
 use super::components::VoxelComponents;
@@ -201,7 +201,26 @@ impl AirPieces {
 
     /// The coarse cells of a kind.
     pub fn cells_of(&self, grid: &CoarseGrid, kind: PieceKind) -> VoxelSet {
-        grid.set(|cell| self.kind_at(cell) == Some(kind))
+        self.cells_where(grid, |piece| self.kinds[piece] == kind)
+    }
+
+    /// The coarse cells of the pieces that a rule accepts. Most cells have no piece, so they are looked at by words.
+    fn cells_where(&self, grid: &CoarseGrid, accepts: impl Fn(usize) -> bool) -> VoxelSet {
+        let accepted: Vec<bool> = (0..self.kinds.len()).map(accepts).collect();
+        let bit = |label: &u32| u64::from(accepted.get(*label as usize) == Some(&true));
+        let mut cells = VoxelSet::empty(grid.size);
+        let words_per_row = cells.words_per_row();
+        let labels: Vec<&[u32]> = self.labels.chunks(grid.size[0] * grid.size[1]).collect();
+        cells.slices_mut().for_each(|(z, slice)| {
+            let rows = slice.chunks_exact_mut(words_per_row).zip(labels[z].chunks_exact(grid.size[0]));
+            let words = rows.flat_map(|(words, labels)| words.iter_mut().zip(labels.chunks(WORD)));
+            for (word, labels) in
+                words.filter(|(_, labels)| labels.iter().any(|label| *label != AirPieces::NONE))
+            {
+                *word = labels.iter().rev().fold(0, |word, label| word << 1 | bit(label));
+            }
+        });
+        cells
     }
 
     fn cells(&self, grid: &CoarseGrid, body: &BodyInside) -> Vec<PieceCells> {
@@ -295,9 +314,7 @@ impl AirPieces {
         if small.is_empty() {
             return;
         }
-        let mut is_large = vec![false; self.kinds.len()];
-        large.into_iter().for_each(|piece| is_large[piece] = true);
-        let lung = grid.set(|cell| is_large.get(self.labels[cell] as usize) == Some(&true));
+        let lung = self.cells_where(grid, |piece| large.contains(&piece));
         let is_between = |[x, y, z]: &[usize; 3]| {
             let near = (*x as f64 - spine).abs() * grid.spacing[0] <= SPINE_MM;
             let beside = [lung.columns(*y, *z).next(), lung.columns(*y, *z).last()];
