@@ -83,9 +83,12 @@ impl RequestPlacement {
         }
     }
 
-    /// Whether the connection under which a request was given away is the current one.
+    /// Whether the connection under which a request was given away is the current one, or a later one is lost and the
+    /// process may still come back with the request.
     pub fn is_there(&self, place: &RemotePlace) -> bool {
-        self.remote.generation(place.process) == Some(place.generation)
+        let is_connected = || self.remote.peers().iter().any(|peer| peer.process == place.process);
+        let generation = self.remote.generation(place.process);
+        generation.is_some_and(|generation| generation == place.generation || !is_connected())
     }
 
     /// Whether the process of a request has it still, under a new connection.

@@ -94,11 +94,12 @@ fn connections_that_carry_less_than_all_notes_bring_them_further() {
     let scene = ClusterScene::new(2, 8, ["true", "WAIT"], "");
     let text = fs::read_to_string(scene.place.path("two.yaml")).unwrap();
     let go = scene.place.path("log/go");
-    let wait =
-        format!("while [ ! -e {} ]; do sleep 0.02; done; head -c 6000 /dev/zero > out/large", go.display());
+    // Small files are in the notes themselves.
+    let files = "for part in 1 2 3; do head -c 400$part /dev/zero > out/$part; done";
+    let wait = format!("while [ ! -e {} ]; do sleep 0.02; done; {files}", go.display());
     fs::write(scene.place.path("two.yaml"), text.replace("WAIT", &wait)).unwrap();
-    // The handshake and one note of some 7 kB get through. Process 1 has four when process 0 is there again.
-    let cuts = put_between(&scene, WireHarm::Cut { after: 16_000 });
+    // The handshake and one note of some 13 kB get through. Process 1 has four when process 0 is there again.
+    let cuts = put_between(&scene, WireHarm::Cut { after: 24_000 });
     let first = scene.start(0, &[]);
     scene.until_said(0, "waiting up to");
     let second = scene.start(1, &["--hosts", "hosts-1"]);
@@ -112,7 +113,9 @@ fn connections_that_carry_less_than_all_notes_bring_them_further() {
     let mut first = scene.start(0, &[]);
     assert_eq!(first.ended(), 0, "{}", scene.said(0));
     scene.account();
-    assert!(cuts.load(Ordering::Relaxed) > before + 1, "several connections ended on the way");
+    // Without progress there are some hundred, until process 0 runs the requests again.
+    let cuts = cuts.load(Ordering::Relaxed) - before;
+    assert!(cuts <= 20, "each connection brings a note further: {cuts}");
     // It may have been without a connection when process 0 ended, and wait for it.
     drop(second);
 }
