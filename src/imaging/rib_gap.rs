@@ -1,21 +1,28 @@
-//! Dense tissue between the lung and the ribs: fluid, consolidated lung or a mass behind or beside the lung.
+//! Dense tissue between the lung and the ribs: fluid, consolidated lung or a mass behind, beside or before the lung.
 //!
 //! Rays leave the middle of a lung in each slice to the side and to the back. A healthy lung reaches to the ribs;
 //! between them, a ray ends at the shoulder blade or nowhere, so the nearest bone within a rib's distance
-//! along the body counts.
+//! along the body counts. Before the lung there are cartilage and, on the left, the heart: rays to the front have a
+//! limit of their own, and tell of a lobe without air.
+
+use std::ops::RangeInclusive;
 
 use super::bits::VoxelSet;
 use super::coarse::CoarseGrid;
 use super::{Lungs, Volume};
+use crate::step::{StepReservation, StepReservations};
 
 /// The mean of a cell with bone in it.
 const BONE_HU: i16 = 150;
 /// Below this, a ray has left the body. Lung with so little air that it was not taken for lung is above.
 const OUTSIDE_HU: i16 = -600;
 /// Directions in degrees from the side to the back.
-const FIRST_DEGREES: i32 = -20;
-const LAST_DEGREES: i32 = 80;
+const TO_THE_BACK: RangeInclusive<i32> = -20..=80;
+/// Directions to the front, on the lung's own side of the breastbone.
+const TO_THE_FRONT: RangeInclusive<i32> = -60..=-25;
 const STEP_DEGREES: usize = 5;
+/// The share of directions to the front in which dense tissue lies before a lung.
+const FRONT_PERCENT_MOST: f64 = 15.0;
 /// Ribs repeat within this distance along the body.
 const RIB_MM: f64 = 32.0;
 /// More tissue than this between lung and rib is not pleura and muscle.
@@ -27,19 +34,42 @@ const RAYS_LEAST: usize = 60;
 
 /// The percentage of rays with more than [`GAP_MM`] of tissue between lung and rib: right, left.
 pub fn rib_gap_percent(volume: &Volume, lungs: &Lungs) -> [Option<f64>; 2] {
+    gap_percent(volume, lungs, TO_THE_BACK)
+}
+
+/// Reservations for lungs with dense tissue before them. `known` are those of the scan: a lung of which they say as much
+/// is not named again.
+pub fn front_gaps(volume: &Volume, lungs: &Lungs, known: &StepReservations) -> Vec<StepReservation> {
+    let reservation = |side: &str, percent: f64| {
+        let text = format!(
+            "dense tissue over {GAP_MM:.0} mm thick lies before the {side} lung, up to the ribs, in {percent:.0} % of directions to the front, more than {FRONT_PERCENT_MOST:.0} %: a lobe may contain no air, or fluid or a mass may be left out of the lung"
+        );
+        StepReservation { code: "dense_tissue".to_owned(), text }
+    };
+    let is_known = |side: &str| {
+        let words = format!("between the {side} lung and the ribs");
+        known.0.iter().any(|one| one.code == "dense_tissue" && one.text.contains(&words))
+    };
+    let sides = ["right", "left"].into_iter().zip(gap_percent(volume, lungs, TO_THE_FRONT));
+    let wide = sides
+        .filter_map(|(side, percent)| Some((side, percent.filter(|share| *share > FRONT_PERCENT_MOST)?)));
+    wide.filter(|(side, _)| !is_known(side)).map(|(side, percent)| reservation(side, percent)).collect()
+}
+
+fn gap_percent(volume: &Volume, lungs: &Lungs, degrees: RangeInclusive<i32>) -> [Option<f64>; 2] {
     match volume.has_rows_sideways() {
-        true => sideways_percent(volume, lungs),
-        false => sideways_percent(&volume.transposed(), &lungs.clone().transposed()),
+        true => sideways_percent(volume, lungs, degrees),
+        false => sideways_percent(&volume.transposed(), &lungs.clone().transposed(), degrees),
     }
 }
 
 /// The percentages in a volume whose rows run from side to side.
-fn sideways_percent(volume: &Volume, lungs: &Lungs) -> [Option<f64>; 2] {
+fn sideways_percent(volume: &Volume, lungs: &Lungs, degrees: RangeInclusive<i32>) -> [Option<f64>; 2] {
     let grid = &volume.coarse();
     let back = if volume.axes[1][1] >= 0.0 { 1.0 } else { -1.0 };
     let left = if volume.axes[0][0] >= 0.0 { 1.0 } else { -1.0 };
     [(&lungs.right, -left), (&lungs.left, left)].map(|(lung, side)| {
-        let rays = LungRays { grid, lung: grid.cells_of(lung), side, back };
+        let rays = LungRays { grid, lung: grid.cells_of(lung), side, back, degrees: degrees.clone() };
         rays.percent()
     })
 }
@@ -50,6 +80,7 @@ struct LungRays<'a> {
     /// The directions of the grid to the lung's side and to the back.
     side: f64,
     back: f64,
+    degrees: RangeInclusive<i32>,
 }
 
 impl LungRays<'_> {
@@ -72,7 +103,7 @@ impl LungRays<'_> {
 
     /// The tissue between lung and bone in each direction of a slice, in mm.
     fn gaps(&self, z: usize) -> Vec<Option<f64>> {
-        let degrees = (FIRST_DEGREES..=LAST_DEGREES).step_by(STEP_DEGREES);
+        let degrees = self.degrees.clone().step_by(STEP_DEGREES);
         let Some(middle) = self.middle(z) else { return degrees.map(|_| None).collect() };
         let ray = |degrees: i32| {
             let angle = f64::from(degrees).to_radians();
@@ -103,5 +134,49 @@ impl LungRays<'_> {
         let mut beyond = beyond.map(|at| self.grid.mean(*at)).take_while(|hu| *hu >= OUTSIDE_HU);
         let steps = beyond.position(|hu| hu >= BONE_HU)?;
         Some(steps as f64 * step_mm)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two lungs of 120 × 160 mm in a ring of ribs; the front part of the left one is dense over some mm.
+    fn reserved(dense_mm: f64, known: &StepReservations) -> Vec<StepReservation> {
+        let size = [100, 60, 30];
+        let mm = |index: usize| [index % 100, index / 100 % 60].map(|at| 4.0 * at as f64 + 2.0);
+        let is_lung = |index: usize, low: f64| {
+            let [x, y] = mm(index);
+            (low..low + 120.0).contains(&x) && (40.0..200.0).contains(&y)
+        };
+        let right = VoxelSet::of(size, |index| is_lung(index, 40.0));
+        let left = VoxelSet::of(size, |index| is_lung(index, 240.0) && mm(index)[1] >= 40.0 + dense_mm);
+        let hu = |index: usize| {
+            let [x, y] = mm(index);
+            let (is_chest, is_cage) = ((16.0..384.0).contains(&x), (32.0..368.0).contains(&x));
+            let at = [index % 100, index / 100 % 60, index / 6000];
+            match y {
+                _ if right.contains(at) || left.contains(at) => -860,
+                32.0..208.0 if is_cage && !(36.0..204.0).contains(&y) => 400,
+                32.0..208.0 if is_cage && !(36.0..364.0).contains(&x) => 400,
+                16.0..224.0 if is_chest => 40,
+                _ => -1000,
+            }
+        };
+        let axes = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+        let voxels = (0..size.iter().product()).map(hu).collect();
+        let volume = Volume { voxels, size, spacing: [4.0; 3], origin: [0.0; 3], axes };
+        front_gaps(&volume, &Lungs::of(right.clone(), left.clone()), known)
+    }
+
+    #[test]
+    fn a_lobe_without_air_is_named_once() {
+        assert_eq!(reserved(0.0, &StepReservations::default()), []);
+        let said = reserved(80.0, &StepReservations::default());
+        let [only] = &said[..] else { panic!("one reservation: {said:?}") };
+        assert!(only.text.contains("before the left lung"), "{}", only.text);
+        let mut known = StepReservations::default();
+        known.say("dense_tissue", "dense tissue lies between the left lung and the ribs");
+        assert_eq!(reserved(80.0, &known), []);
     }
 }

@@ -6,7 +6,7 @@ use crate::imaging::ct_scale::CtScale;
 use crate::imaging::kernels::is_sharp;
 use crate::imaging::lung_shape::{enclosed_percent, trachea_solidity};
 use crate::imaging::noise::{airway_air, tissue_noise_hu};
-use crate::imaging::rib_gap::rib_gap_percent;
+use crate::imaging::rib_gap::{front_gaps, rib_gap_percent};
 use crate::imaging::{
     InstanceHeader, LungDensities, LungRegion, Lungs, NoisePlace, RegionDensity, ScanQuality, SortedSeries,
     Volume,
@@ -107,7 +107,7 @@ fn mixed_versions(request: &Request, series: &SortedSeries) -> Option<StepReserv
 fn step() -> Step {
     Step::new(
         "assess-quality",
-        5,
+        6,
         "Measures noise, resolution and lung shape, and says what limits the results.",
     )
     .takes::<Request>("request")
@@ -122,6 +122,10 @@ fn step() -> Step {
         let quality = measure_quality(series, call.input("volume"), lungs, call.input("densities"));
         let mut reservations = lungs.reservations.clone();
         reservations.0.extend(caveats(&quality, manufacturer(series)).0);
+        if quality.scale_ceiling_hu.is_none() {
+            let front = front_gaps(call.input("volume"), lungs, &reservations);
+            reservations.0.extend(front);
+        }
         reservations.0.extend(small_for_body(call.input("volume"), lungs, quality.lung_ml));
         reservations.0.extend(series.reservations.iter().cloned());
         reservations.0.extend(mixed_versions(call.input("request"), series));
