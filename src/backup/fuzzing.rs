@@ -16,7 +16,7 @@ pub fn manifest(folder: &Path, bytes: &[u8]) -> bool {
     let refused = stored.verify().err().map(|error| error.to_string());
     assert!(refused.is_some_and(|why| !why.is_empty()), "there is no journal");
     let state = folder.join("state");
-    assert!(stored.restore(&state).is_err() && !state.exists(), "there is no journal");
+    assert!(stored.restore(&state).is_err() && !state.exists(), "a state without a journal is none");
     let names =
         fs::read_dir(folder).expect("the folder is there").map(|entry| entry.expect("as above").file_name());
     let strange: Vec<_> = names.filter(|name| name != "backup" && name != ".state.restoring").collect();

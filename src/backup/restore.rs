@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::journal::StateMove;
+use crate::journal::{Journal, StateMove};
 
 use super::check::{CheckedRequests, check};
 use super::copied_file;
@@ -56,6 +56,7 @@ impl StoredBackup {
     /// # Errors
     /// If a file is missing or differs, or the journal is damaged.
     pub fn verify(&self) -> Result<VerifiedBackup, BackupError> {
+        self.has_journal()?;
         for file in &self.manifest.files {
             let path = self.place(file);
             let found = copied_file::digest(&path).map_err(BackupError::at("read", &path))?;
@@ -79,6 +80,7 @@ impl StoredBackup {
     /// # Errors
     /// If the folder is there and not empty, a file differs from the manifest, or something cannot be written.
     pub fn restore(&self, state: &Path) -> Result<VerifiedBackup, BackupError> {
+        self.has_journal()?;
         let to = absolute(state)?;
         let is_occupied = fs::read_dir(&to).is_ok_and(|mut entries| entries.next().is_some());
         let (Some(above), Some(name), false) = (to.parent(), to.file_name(), is_occupied) else {
@@ -106,6 +108,12 @@ impl StoredBackup {
         fs::rename(&draft, &to).map_err(BackupError::at("name", &to))?;
         sync_folder(above)?;
         Ok(self.verified(requests, moved))
+    }
+
+    /// A state folder without a journal would be taken for a new one, in which nothing was ever accepted.
+    fn has_journal(&self) -> Result<(), BackupError> {
+        let has_journal = self.manifest.files.iter().any(|file| file.path == Journal::FILE);
+        has_journal.then_some(()).ok_or_else(|| BackupError::NoState(self.folder.clone()))
     }
 
     fn copy(&self, file: &BackupFile, state: &Path) -> Result<(), BackupError> {
