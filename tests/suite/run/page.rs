@@ -164,7 +164,7 @@ fn a_request_that_is_cancelled_on_the_page_is_shown_as_cancelled() {
     page.act(1, "cancel");
     let shown = page.until("/api/requests?state=answered", "\"cancelled\":true");
     assert!(shown.contains("\"failed\":true"), "{shown}");
-    assert_eq!(flow.end(), 0);
+    assert_eq!(flow.end(), 1, "it has an error response");
 }
 
 #[test]
