@@ -1,7 +1,5 @@
 //! What fuzzing looked for and found, gone through in every `cargo test`: seeds are good, and finds do no harm.
 
-// All of the file is for tests, and no code of flow.
-#[cfg(test)]
 use std::fs;
 use std::path::Path;
 

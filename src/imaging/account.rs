@@ -335,7 +335,7 @@ impl AirAccount {
         let pockets_ml = pockets.inside.count() as f64 * volume.voxel_ml();
         all.add(&pockets.inside);
         let mut low = all.clone();
-        low.keep_below(volume, bounds, LOW_DENSITY_HU);
+        low.keep_below(|y, z| volume.row(y, z), bounds, LOW_DENSITY_HU);
         let (ml, percent) =
             (all.count() as f64 * volume.voxel_ml(), 100.0 * low.count() as f64 / all.count() as f64);
         self.reserve("gas_in_lungs", format!(

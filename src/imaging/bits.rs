@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-use super::{NumberBlock, Volume};
+use super::NumberBlock;
 
 pub use ball::VoxelBall;
 pub use bounds::{VoxelBounds, WORD};
@@ -74,23 +74,28 @@ impl VoxelSet {
         bits
     }
 
-    /// The voxels strictly below a CT number.
-    pub fn below(volume: &Volume, hu: i16) -> VoxelSet {
-        let mut bits = VoxelSet::unset(volume.size);
-        let rows = volume.voxels.par_chunks_exact(volume.size[0]);
+    /// The voxels strictly below a CT number, of an array of a size.
+    pub fn below(voxels: &[i16], size: [usize; 3], hu: i16) -> VoxelSet {
+        let mut bits = VoxelSet::unset(size);
+        let rows = voxels.par_chunks_exact(size[0]);
         let words_per_row = bits.words_per_row;
         let words = bits.words_mut().par_chunks_exact_mut(words_per_row);
         words.zip(rows).with_min_len(512).for_each(|(words, voxels)| row_below(voxels, hu, words));
         bits
     }
 
-    /// Keeps the voxels strictly below a CT number. The set lies in a box of the volume whose `low[0]` is a
-    /// multiple of 64; only voxels of the set are read.
-    pub fn keep_below(&mut self, volume: &Volume, bounds: &VoxelBounds, hu: i16) {
+    /// Keeps the voxels strictly below a CT number. The set lies in a box of an array whose `low[0]` is a multiple of 64;
+    /// `row_of` gives a row of the array by `y` and `z`, and only voxels of the set are read.
+    pub fn keep_below<'a>(
+        &mut self,
+        row_of: impl Fn(usize, usize) -> &'a [i16] + Sync,
+        bounds: &VoxelBounds,
+        hu: i16,
+    ) {
         let (columns, words_per_row) = (self.size[0], self.words_per_row);
         self.slices_mut().for_each(|(z, slice)| {
             for (y, words) in slice.chunks_exact_mut(words_per_row).enumerate() {
-                let row = volume.row(y + bounds.low[1], z + bounds.low[2]);
+                let row = row_of(y + bounds.low[1], z + bounds.low[2]);
                 let row = &row[bounds.low[0]..bounds.low[0] + columns];
                 for (word, voxels) in words.iter_mut().zip(row.chunks(WORD)).filter(|(word, _)| **word != 0) {
                     *word &= some_below(voxels, hu);
@@ -304,12 +309,6 @@ fn row_below(voxels: &[i16], hu: i16, words: &mut [u64]) {
 mod tests {
     use super::*;
 
-    fn volume(size: [usize; 3], hu: impl Fn(usize) -> i16) -> Volume {
-        let voxels: Vec<i16> = (0..size.iter().product()).map(hu).collect();
-        let axes = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
-        Volume { voxels: voxels.into(), size, spacing: [1.0; 3], origin: [0.0; 3], axes }
-    }
-
     fn voxels(bits: &VoxelSet) -> Vec<[usize; 3]> {
         let [columns, rows, slices] = bits.size;
         let all = (0..slices).flat_map(|z| (0..rows).flat_map(move |y| (0..columns).map(move |x| [x, y, z])));
@@ -320,7 +319,8 @@ mod tests {
     fn below_is_strict_in_every_column() {
         let size = [75, 3, 2];
         let hu = |index: usize| ((index * 7919) % 2000) as i16 - 1000;
-        let bits = VoxelSet::below(&volume(size, hu), -400);
+        let array: Vec<i16> = (0..450).map(hu).collect();
+        let bits = VoxelSet::below(&array, size, -400);
         for (index, [x, y, z]) in (0..450).map(|i| (i, [i % 75, i / 75 % 3, i / 225])) {
             assert_eq!(bits.contains([x, y, z]), hu(index) < -400, "{x} {y} {z}");
         }

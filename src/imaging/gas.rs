@@ -83,7 +83,7 @@ pub fn gas_pockets(
     }
     let reached = components.select(&large).dilate(&VoxelBall::new(1.8, [1.0; 3]));
     let mut voxels = grid.refine(&reached, bounds);
-    voxels.keep_below(volume, bounds, POCKET_HU);
+    voxels.keep_below(|y, z| volume.row(y, z), bounds, POCKET_HU);
     voxels.keep(lungs);
     voxels.remove(airways);
     Some(voxels)

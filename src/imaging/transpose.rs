@@ -82,7 +82,7 @@ mod tests {
         assert!(!volume.has_rows_sideways() && turned.has_rows_sideways());
         assert_eq!((turned.size, turned.hu([2, 3, 1])), ([3, 4, 2], volume.hu([3, 2, 1])));
         assert!(turned.transposed() == volume);
-        let set = VoxelSet::below(&volume, 7);
+        let set = VoxelSet::below(&volume.voxels, volume.size, 7);
         assert!(set.transposed().contains([1, 2, 0]) && set.transposed().transposed() == set);
     }
 }

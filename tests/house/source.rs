@@ -38,9 +38,9 @@ impl Source {
 
     /// The code: without comments, and without the unit tests at the end of the file or in one of their own.
     pub fn code(&self) -> impl Iterator<Item = Line<'_>> {
-        let is_code = !self.path.ends_with("/tests.rs");
-        let lines = self.text.lines().enumerate().take_while(move |_| is_code);
-        let code = lines.take_while(|(_, line)| !line.starts_with("#[cfg(test)]"));
+        let is_code = !self.path.ends_with("/tests.rs") && self.path != "src/fuzzed.rs";
+        let end = self.text.find("#[cfg(test)]\nmod tests").unwrap_or(self.text.len());
+        let code = self.text[..end].lines().enumerate().take_while(move |_| is_code);
         code.map(|(index, line)| Line {
             number: index + 1,
             text: line.split("//").next().unwrap_or_default(),

@@ -94,7 +94,7 @@ inventory::submit! { BuiltIn(step) }
 /// The air inside the body: components below the threshold that do not touch the sides of the image, the
 /// largest and, if it has more than a share of the largest, the second.
 pub fn plain_lungs(volume: &Volume, threshold_hu: i16, second_share: f64) -> VoxelSet {
-    let components = VoxelComponents::of(&VoxelSet::below(volume, threshold_hu));
+    let components = VoxelComponents::of(&VoxelSet::below(&volume.voxels, volume.size, threshold_hu));
     let inside = components.largest_two(second_share, |region| !region.touches_sides(volume.size));
     components.select(&inside)
 }
@@ -121,7 +121,7 @@ fn find_sideways(volume: &Volume, settings: &LungSettings, token: &CancelToken) 
         |bounds: &VoxelBounds, size| bounds.widened(settings.closing_radius_mm, volume.spacing, size);
     let bounds = around(&grid.voxels_of(&cells), volume.size);
     let mut air = grid.refine(&body.region, &bounds);
-    air.keep_below(volume, &bounds, settings.threshold_hu);
+    air.keep_below(|y, z| volume.row(y, z), &bounds, settings.threshold_hu);
     let pieces = AirPieces::judge(volume, grid, &body, &air, &bounds);
     check_volume(&pieces, settings)?;
     token.check()?;

@@ -230,7 +230,7 @@ fn check_air(
     file: &ResponseFile,
     reservations: &mut StepReservations,
 ) -> Result<(), Fault> {
-    let air = VoxelSet::below(volume, AIR_HU);
+    let air = VoxelSet::below(&volume.voxels, volume.size, AIR_HU);
     for (side, lung) in [("right", right), ("left", left)].into_iter().filter(|(_, lung)| !lung.is_empty()) {
         let mut inside = lung.clone();
         inside.keep(&air);
