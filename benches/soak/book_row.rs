@@ -53,8 +53,9 @@ impl BookRow {
         let mut faults = Vec::new();
         let expected: BTreeSet<String> =
             self.books.barcodes().map(|barcode| format!("{barcode}.json")).collect();
+        faults.extend(expected.difference(&done).map(|name| format!("{name} is not done")));
         faults.extend(
-            expected.symmetric_difference(&done).map(|name| format!("{name} is done, or is not, and should")),
+            done.difference(&expected).map(|name| format!("{name} is done, and nobody asked for it")),
         );
         let stored = names(&root.join("done_bucket"));
         let archives: BTreeSet<String> =
