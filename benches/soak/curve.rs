@@ -15,6 +15,9 @@ const TITLE: f64 = 34.0;
 /// Okabe and Ito's colours, which people with any colour vision tell apart.
 const COLOURS: [&str; 3] = ["#0072b2", "#d55e00", "#009e73"];
 
+/// A name, and a value for each sample.
+type NamedLine<'a> = (&'a str, Vec<f64>);
+
 /// How things stood at one time.
 pub struct SoakSample {
     pub at: Duration,
@@ -70,7 +73,7 @@ impl SoakCurve {
         });
         let answers =
             vec![("all four systems", self.samples.iter().map(|sample| sample.answers as f64).collect())];
-        let panels: [(&str, Vec<(&str, Vec<f64>)>); 3] = [
+        let panels: [(&str, Vec<NamedLine>); 3] = [
             ("Resident memory of the processes, MiB", memory.collect()),
             ("State folders, MiB", state.collect()),
             ("Answers", answers),
@@ -105,7 +108,7 @@ impl SoakCurve {
     fn panel(
         &self,
         svg: &mut String,
-        (title, lines): (&str, &[(&str, Vec<f64>)]),
+        (title, lines): (&str, &[NamedLine]),
         top: f64,
         across: &dyn Fn(Duration) -> f64,
     ) {

@@ -96,7 +96,7 @@ impl Conversation {
     }
 
     fn say(&mut self, number: u64) {
-        let kind = if (self.number + number) % MODEL_EVERY == 0 { "ask" } else { "note" };
+        let kind = if (self.number + number).is_multiple_of(MODEL_EVERY) { "ask" } else { "note" };
         let content = json!({ "text": "How long do I have to wait until the doctor has time for me?" });
         let id = format!("{kind}-{number}");
         let message = json!({ "id": id, "conversation": self.name, "type": kind, "content": content });

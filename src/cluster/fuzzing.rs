@@ -50,10 +50,8 @@ fn taken<T: Serialize + DeserializeOwned>(bytes: &[u8], used: impl Fn(&T, &[u8])
 fn order(order: &OrderFrame, mut content: &[u8]) {
     match order {
         OrderFrame::Run(order) => drop(runs_of(order.runs.clone(), &mut content)),
-        OrderFrame::Step(order) => {
-            if content.split_off(..order.input_bytes).is_some() {
-                drop(runs_of(order.runs.clone(), &mut content));
-            }
+        OrderFrame::Step(order) if content.split_off(..order.input_bytes).is_some() => {
+            drop(runs_of(order.runs.clone(), &mut content));
         }
         OrderFrame::Chunk(reply) => chunk(reply, content),
         _ => {}

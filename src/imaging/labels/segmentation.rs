@@ -372,7 +372,7 @@ mod tests {
             column,
             spacing: [1.0, 1.0],
         };
-        let few_digits = plane([0.7071, 0.7071, 0.0], [-0.707, 0.707, 0.0]);
+        let few_digits = plane([0.866, 0.5, 0.0], [-0.5, 0.866, 0.0]);
         assert!(few_digits.has_directions());
         assert!(
             (few_digits.along() - 7.0).abs() < 1e-9,

@@ -14,6 +14,7 @@ use flow::dicom::{
 };
 
 use crate::support::peers::{DEADLINE, tool};
+use crate::support::ports::free_port;
 use crate::support::slices::{Slice, data_set};
 
 use super::{DICOMWEB, MULTIPART, ORTHANC, Orthanc, Serving, files, objects, parts, slices, store, stored};
@@ -319,8 +320,9 @@ fn a_service_that_says_nothing_is_not_waited_for_for_ever() {
         let error = store(&node, &objects(&slices)).1.unwrap_err();
         assert!(matches!(error.cause, PeerErrorCause::Silent), "{error}");
     }
-    drop(listener);
-    let error = store(&node, &objects(&slices("1.2.3", 1..2))).1.unwrap_err();
+    // A port that the kernel gives to no other test meanwhile.
+    let nobody: WebNode = format!("http://127.0.0.1:{}", free_port()).parse().unwrap();
+    let error = store(&nobody, &objects(&slices("1.2.3", 1..2))).1.unwrap_err();
     assert!(matches!(error.cause, PeerErrorCause::Unconnected(_)), "{error}");
 }
 
