@@ -98,13 +98,15 @@ pub fn finish_tokens(
     if finished.is_empty() {
         return Ok(Vec::new());
     }
+    // A sync of the file system tells of what went wrong since the folder was opened.
+    let own = File::open(place.folder()).map_err(TokenError::of("open", place.folder()))?;
     let mut drafts = Vec::with_capacity(finished.len());
     for mut token in finished {
         let to = where_to(place, &token);
         let draft = write_draft(place, &mut token, &to)?;
         drafts.push((token, to, draft));
     }
-    sync_drafts(place, &drafts, data)?;
+    sync_drafts(place, &own, &drafts, data)?;
     let record = |(token, to, (path, _)): DraftedToken| {
         let own = place.folder().join(token.claimed.name.as_str());
         fs::rename(&path, &own).map_err(TokenError::of("record", &own))?;
@@ -159,20 +161,26 @@ fn write_draft(
 
 type DraftedToken = (FinishedToken, TokenPlace, (PathBuf, File));
 
-fn sync_drafts(place: &WorkPlace, drafts: &[DraftedToken], data: &[PathBuf]) -> Result<(), TokenError> {
+fn sync_drafts(
+    place: &WorkPlace,
+    own: &File,
+    drafts: &[DraftedToken],
+    data: &[PathBuf],
+) -> Result<(), TokenError> {
     let failed = TokenError::of("sync", place.folder());
     let mut synced = BTreeSet::new();
-    let own_folder = (drafts.len() >= TOGETHER_MIN).then(|| place.folder());
-    for folder in data.iter().map(PathBuf::as_path).chain(own_folder) {
+    for folder in data {
         let failed = TokenError::of("sync", folder);
         let Ok(file) = File::open(folder) else { continue };
         if synced.insert(device(&file).map_err(&failed)?) {
             rustix::fs::syncfs(&file).map_err(|error| failed(error.into()))?;
         }
     }
-    let own = File::open(place.folder()).and_then(|own| device(&own)).map_err(&failed)?;
-    if synced.contains(&own) {
+    if synced.contains(&device(own).map_err(&failed)?) {
         return Ok(());
+    }
+    if drafts.len() >= TOGETHER_MIN {
+        return rustix::fs::syncfs(own).map_err(|error| failed(error.into()));
     }
     // All are on their way to the disk before the first is waited for; those that are waited for at the same time
     // share its commits.
