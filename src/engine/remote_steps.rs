@@ -130,10 +130,11 @@ impl RemoteSteps {
         token: &CancelToken,
         store: &Store,
     ) -> Result<StepReply, StepLoss> {
-        let process = self.place(label, &step.key).ok_or(StepLoss::NoProcess)?;
         let (reply, replies) = channel();
         // Open before it is given: its end may come before this thread goes on.
-        let (request, ticket) = (step.request.id, self.open(process, &step.request, reply.clone()));
+        let request = step.request.id;
+        let (process, ticket) =
+            self.open(label, step.key, &step.request, reply.clone()).ok_or(StepLoss::NoProcess)?;
         let remote = Arc::clone(&self.remote);
         token.on_cancel(move || {
             // Before a further attempt is given: the process would go on with this one.
@@ -226,16 +227,38 @@ impl RemoteSteps {
         })
     }
 
-    /// The process with this label that runs the step already, else the one with the fewest steps for its threads.
-    fn place(&self, label: &ProcessLabel, key: &RemoteStepKey) -> Option<usize> {
+    /// Opens a ticket on the process with this label that runs the step already, else on the one with the fewest steps
+    /// for its threads. Gives the process and the ticket.
+    fn open(
+        &self,
+        label: &ProcessLabel,
+        key: RemoteStepKey,
+        request: &Arc<Request>,
+        reply: Sender<StepMessage>,
+    ) -> Option<(usize, u64)> {
         let peers = self.remote.labelled(label);
-        let holder = self.remote.step_holder(key);
-        if let Some(holder) = holder.filter(|holder| peers.iter().any(|peer| peer.process == *holder)) {
-            return Some(holder);
-        }
-        let state = self.lock();
+        let holder = self.remote.step_holder(&key);
+        let holder = holder.filter(|holder| peers.iter().any(|peer| peer.process == *holder));
+        // Chosen and opened under one lock: steps that begin together do not all choose the same process.
+        let mut state = self.lock();
+        let process = holder.or_else(|| state.least_loaded(&peers))?;
+        state.tickets += 1;
+        let ticket = state.tickets;
+        let request = Arc::clone(request);
+        state.open.insert(ticket, OpenStep { process, generation: None, request, reply });
+        Some((process, ticket))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, StepsState> {
+        self.state.lock().expect("nothing panics while it holds the lock")
+    }
+}
+
+impl StepsState {
+    /// The process with the fewest open steps for its threads.
+    fn least_loaded(&self, peers: &[RemotePeer]) -> Option<usize> {
         let load =
-            |peer: &RemotePeer| state.open.values().filter(|open| open.process == peer.process).count() + 1;
+            |peer: &RemotePeer| self.open.values().filter(|open| open.process == peer.process).count() + 1;
         // Fractions are compared by their cross products.
         let least = peers.iter().min_by(|peer, than| {
             (load(peer) * than.workers)
@@ -243,19 +266,6 @@ impl RemoteSteps {
                 .then(peer.process.cmp(&than.process))
         });
         least.map(|peer| peer.process)
-    }
-
-    fn open(&self, process: usize, request: &Arc<Request>, reply: Sender<StepMessage>) -> u64 {
-        let mut state = self.lock();
-        state.tickets += 1;
-        let ticket = state.tickets;
-        let request = Arc::clone(request);
-        state.open.insert(ticket, OpenStep { process, generation: None, request, reply });
-        ticket
-    }
-
-    fn lock(&self) -> MutexGuard<'_, StepsState> {
-        self.state.lock().expect("nothing panics while it holds the lock")
     }
 }
 
@@ -267,5 +277,76 @@ impl Drop for WaitingPlace {
             waiting_of.entry(number).and_modify(|count| *count -= 1);
             waiting_of.retain(|of, count| *of != number || *count > 0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use crate::engine::remote_request::RemoteRequestKey;
+
+    use super::*;
+
+    /// Two processes with every label.
+    struct TwoProcesses;
+
+    impl StepProcesses for TwoProcesses {
+        fn generation(&self, _: usize) -> Option<u64> {
+            Some(1)
+        }
+
+        fn has_label(&self, _: &ProcessLabel) -> bool {
+            false
+        }
+
+        fn labelled(&self, _: &ProcessLabel) -> Vec<RemotePeer> {
+            [1, 2].map(|process| RemotePeer { process, workers: 2 }).into()
+        }
+
+        fn step_holder(&self, _: &RemoteStepKey) -> Option<usize> {
+            None
+        }
+
+        fn run_step(&self, _: usize, _: &RemoteStep) -> Option<u64> {
+            Some(1)
+        }
+
+        fn cancel_step(&self, _: usize, _: u64) {}
+
+        fn shares_store(&self, _: usize) -> bool {
+            true
+        }
+
+        fn fetch(&self, _: usize, _: u64, _: Digest) -> Option<Vec<u8>> {
+            None
+        }
+
+        fn step_ended(&self, _: usize, _: u64) {}
+    }
+
+    #[test]
+    fn steps_that_begin_together_run_in_different_processes() {
+        const PAIRS: usize = 2_000;
+        let request = Arc::new(Request::new("request", Default::default(), Vec::new()));
+        let of = RemoteRequestKey { number: 1, request: request.id, version: request.id };
+        let key = RemoteStepKey { request: of, node: 0, item: None, run: request.id };
+        let label: ProcessLabel = "big-memory".parse().unwrap();
+        let steps: Vec<RemoteSteps> = (0..PAIRS).map(|_| RemoteSteps::new(Arc::new(TwoProcesses))).collect();
+        let together = Barrier::new(2);
+        let open_in_each = || -> Vec<usize> {
+            let open = |steps: &RemoteSteps| {
+                together.wait();
+                steps.open(&label, key, &request, channel().0).unwrap().0
+            };
+            steps.iter().map(open).collect()
+        };
+        thread::scope(|scope| {
+            let other = scope.spawn(open_in_each);
+            let (one, other) = (open_in_each(), other.join().unwrap());
+            let together = one.iter().zip(&other).filter(|(one, other)| one == other).count();
+            assert_eq!(together, 0, "of {PAIRS} pairs");
+        });
     }
 }
