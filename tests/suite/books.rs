@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::mem::MaybeUninit;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -49,10 +50,14 @@ impl RowScene {
         names(&self.path(folder))
     }
 
-    fn start(&self, arguments: &[&str]) -> Child {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.place.flow(&["run", "./row.yaml", "--lease", "2"]);
         command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null());
-        command.spawn().unwrap()
+        command
+    }
+
+    fn start(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).spawn().unwrap()
     }
 
     fn assert_all_done(&self) {
@@ -272,20 +277,21 @@ fn the_backlog_that_is_kept_is_that_of_a_recount_also_after_a_kill() {
     assert_eq!((numbers(), &kept["stored"], &kept["backlog"]), (kept.clone(), &15.into(), &0.into()));
 }
 
-/// Runs a row one directory of which is taken away when some tokens have gone through. `held` acts once a token of the
-/// stage before it has its work recorded and cannot go on.
-fn with_a_directory_that_is_gone(held: impl FnOnce(&mut Child)) {
+/// Runs a row one directory of which is of no use for a time, once some tokens have gone through. `take` takes the
+/// directory away, `give` gives it back. `held` acts once a token of the stage before it has its work recorded and cannot
+/// go on.
+fn with_a_lost_directory(
+    start: fn(&RowScene) -> Child,
+    [take, give]: [fn(&RowScene); 2],
+    held: impl FnOnce(&mut Child),
+) {
     let scene = RowScene::new(SampleBooks { count: 40, bytes: 2_000 }, BookTroubles::default());
-    let mut process = scene.start(&["--end", "signal"]);
+    let mut process = start(&scene);
     let end = Instant::now() + DEADLINE;
     while scene.names("07_done").len() < 3 {
         look_again(end, "nothing comes of it");
     }
-    // A file takes the place of the directory, and later gives it back, in one step: flow makes a directory that it lacks.
-    let (directory, aside) = (scene.path("05_modified"), scene.path(".aside"));
-    fs::write(&aside, "no directory").unwrap();
-    let exchange = || renameat_with(CWD, &aside, CWD, &directory, RenameFlags::EXCHANGE).unwrap();
-    exchange();
+    take(&scene);
     let is_held = |place: &String| {
         let tokens = scene.names(&format!("04_extracted.work/{place}"));
         tokens.iter().filter(|name| !name.starts_with('.')).any(|name| {
@@ -298,7 +304,7 @@ fn with_a_directory_that_is_gone(held: impl FnOnce(&mut Child)) {
         look_again(end, "no token is held up");
     }
     held(&mut process);
-    exchange();
+    give(&scene);
     if process.try_wait().unwrap().is_none() {
         while scene.names("07_done").len() < 40 {
             look_again(end, "not all are done");
@@ -311,16 +317,55 @@ fn with_a_directory_that_is_gone(held: impl FnOnce(&mut Child)) {
     scene.assert_all_done();
 }
 
+/// A file takes the place of the directory, or gives it back, in one step: flow makes a directory that it lacks.
+fn exchange(scene: &RowScene) {
+    let (directory, aside) = (scene.path("05_modified"), scene.path(".aside"));
+    if !aside.exists() {
+        fs::write(&aside, "no directory").unwrap();
+    }
+    renameat_with(CWD, &aside, CWD, &directory, RenameFlags::EXCHANGE).unwrap();
+}
+
+fn until_a_signal(scene: &RowScene) -> Child {
+    scene.start(&["--end", "signal"])
+}
+
+/// Starts flow without the right to pass over permissions, where this user has it.
+fn under_permissions(scene: &RowScene) -> Child {
+    let flow = scene.command(&["--end", "signal"]);
+    if !rustix::process::geteuid().is_root() {
+        return until_a_signal(scene);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set", "-dac_override,-dac_read_search"]).arg(flow.get_program());
+    command.args(flow.get_args()).current_dir(flow.get_current_dir().unwrap());
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn permit(scene: &RowScene, mode: u32) {
+    fs::set_permissions(scene.path("05_modified"), fs::Permissions::from_mode(mode)).unwrap();
+}
+
 #[test]
 fn tokens_whose_directory_is_no_directory_wait_for_it() {
-    with_a_directory_that_is_gone(|process| assert!(process.try_wait().unwrap().is_none()));
+    with_a_lost_directory(until_a_signal, [exchange; 2], |process| {
+        assert!(process.try_wait().unwrap().is_none());
+    });
 }
 
 #[test]
 fn a_row_that_cannot_move_its_tokens_ends_when_it_is_told_to() {
-    with_a_directory_that_is_gone(|process| {
+    with_a_lost_directory(until_a_signal, [exchange; 2], |process| {
         terminate(process);
         process.wait().unwrap();
+    });
+}
+
+#[test]
+fn tokens_whose_directory_may_not_be_written_wait_for_it() {
+    let permissions: [fn(&RowScene); 2] = [|scene| permit(scene, 0o500), |scene| permit(scene, 0o700)];
+    with_a_lost_directory(under_permissions, permissions, |process| {
+        assert!(process.try_wait().unwrap().is_none());
     });
 }
 
