@@ -51,7 +51,8 @@ fn script(folder: &Path, count: u64) -> f64 {
     fs::write(folder.join("barcodes"), barcodes).expect("a file");
     let began = Instant::now();
     let mut all = Command::new("xargs");
-    all.args(["-a", "barcodes", "-P", "2", "-I", "{}", "sh", "-c", SCRIPT, "sh", "{}", &server.url()]);
+    all.args(["-a", "barcodes", "-P", "2", "-I", "BARCODE"]);
+    all.args(["sh", "-c", SCRIPT, "sh", "BARCODE", &server.url()]);
     let status = all.current_dir(folder).status().expect("xargs is there");
     let stored = fs::read_dir(folder.join("store")).expect("the store").count() as u64;
     assert!(status.success() && stored == count, "{stored} of {count} books are stored: {status}");

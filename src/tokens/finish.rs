@@ -1,8 +1,8 @@
 //! Tokens on their way out of a worker's place: the result is recorded in the token before it moves.
 //!
-//! Many tokens share the syncs. For each: the new text under a temporary name; then all texts to disk; then each over
-//! the claimed file, which is still in the worker's place; then the place to disk; then each to where it goes; then the
-//! directories to disk.
+//! Many tokens share the syncs. For each: the new text under a temporary name; then all texts to disk; then each changes
+//! names with the claimed file, which is still in the worker's place; then the place to disk; then each to where it goes;
+//! then the directories to disk.
 //! A crash leaves a token in exactly one place: its own, with or without the record of its work, or the next one.
 
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ use crate::store::begin_writing;
 use super::claim::ClaimedToken;
 use super::entry::TOKEN_BYTES_MAX;
 use super::name::TokenName;
-use super::rename::{rename_new, write_new};
+use super::rename::{rename_new, rename_over};
 use super::stage_folder::{TokenError, TokenPlace, sync_folder};
 use super::token::{StageToken, TokenEntry, TokenEvent};
 use super::work_place::WorkPlace;
@@ -101,20 +101,27 @@ pub fn finish_tokens(
     // A sync of the file system tells of what went wrong since the folder was opened.
     let own = File::open(place.folder()).map_err(TokenError::of("open", place.folder()))?;
     let mut drafts = Vec::with_capacity(finished.len());
-    for mut token in finished {
-        let to = where_to(place, &token);
-        let draft = write_draft(place, &mut token, &to)?;
-        drafts.push((token, to, draft));
+    let written = finished.into_iter().try_for_each(|token| {
+        drafts.push(write_draft(place, token)?);
+        Ok(())
+    });
+    if let Err(error) = written.and_then(|()| sync_drafts(place, &own, &drafts, data)) {
+        place.drafts().keep(drafts.into_iter().map(|draft| draft.path));
+        return Err(error);
     }
-    sync_drafts(place, &own, &drafts, data)?;
-    let record = |(token, to, (path, _)): DraftedToken| {
-        let own = place.folder().join(token.claimed.name.as_str());
-        fs::rename(&path, &own).map_err(TokenError::of("record", &own))?;
-        Ok((own, token.claimed.name, to))
+    let mut old = Vec::with_capacity(drafts.len());
+    let record = |DraftedToken { name, to, path, .. }| {
+        let own = place.folder().join(name.as_str());
+        if rename_over(&path, &own).map_err(TokenError::of("record", &own))? {
+            old.push(path);
+        }
+        Ok((own, name, to))
     };
     let recorded: Vec<Result<_, TokenError>> = drafts.into_iter().map(record).collect();
     // Not every file system keeps the order of renames in two directories.
     sync_folder(place.folder())?;
+    // Before, a power failure could have given a token the file of its old text again.
+    place.drafts().keep(old);
     let moved = recorded.into_iter().map(|recorded| {
         let (own, name, to) = recorded?;
         move_token(place, &own, name, to)
@@ -143,23 +150,24 @@ fn where_to(place: &WorkPlace, token: &FinishedToken) -> TokenPlace {
     }
 }
 
-fn write_draft(
-    place: &WorkPlace,
-    token: &mut FinishedToken,
-    to: &TokenPlace,
-) -> Result<(PathBuf, File), TokenError> {
-    let name = &token.claimed.name;
-    let mut entry = token.entry.clone();
-    place.owner().clone_into(&mut entry.by);
-    entry.to = Some(place.stage().relative(to, name));
-    token.claimed.token.log.push(entry);
-    let path = place.folder().join(format!(".{name}.new"));
-    let bytes = token.claimed.token.to_bytes();
-    let file = write_new(&path, &bytes).map_err(TokenError::of("write", &path))?;
-    Ok((path, file))
+/// A token whose new text is written, and not its own yet.
+struct DraftedToken {
+    name: TokenName,
+    to: TokenPlace,
+    path: PathBuf,
+    file: File,
 }
 
-type DraftedToken = (FinishedToken, TokenPlace, (PathBuf, File));
+fn write_draft(place: &WorkPlace, token: FinishedToken) -> Result<DraftedToken, TokenError> {
+    let to = where_to(place, &token);
+    let FinishedToken { claimed: ClaimedToken { name, mut token }, mut entry, .. } = token;
+    place.owner().clone_into(&mut entry.by);
+    entry.to = Some(place.stage().relative(&to, &name));
+    token.log.push(entry);
+    let written = place.drafts().write(&token.to_bytes());
+    let (path, file) = written.map_err(TokenError::of("write", &place.folder().join(name.as_str())))?;
+    Ok(DraftedToken { name, to, path, file })
+}
 
 fn sync_drafts(
     place: &WorkPlace,
@@ -184,9 +192,9 @@ fn sync_drafts(
     }
     // All are on their way to the disk before the first is waited for; those that are waited for at the same time
     // share its commits.
-    drafts.iter().for_each(|(_, _, (_, file))| begin_writing(file, 0, TOKEN_BYTES_MAX));
+    drafts.iter().for_each(|draft| begin_writing(&draft.file, 0, TOKEN_BYTES_MAX));
     let share = drafts.len().div_ceil(SYNC_THREADS).max(SINGLE_MAX);
-    let sync = |part: &[DraftedToken]| part.iter().try_for_each(|(_, _, (_, file))| file.sync_data());
+    let sync = |part: &[DraftedToken]| part.iter().try_for_each(|draft| draft.file.sync_data());
     let ends = std::thread::scope(|scope| {
         let (first, rest) = drafts.split_at(share.min(drafts.len()));
         let threads: Vec<_> = rest.chunks(share).map(|part| scope.spawn(move || sync(part))).collect();

@@ -29,6 +29,7 @@
 
 mod claim;
 mod count;
+mod draft_files;
 mod entry;
 mod finish;
 #[cfg(any(test, fuzzing))]

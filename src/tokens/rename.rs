@@ -1,4 +1,4 @@
-//! Moving a file to a name that is free: nothing is ever replaced.
+//! Moving a file to a name that is free, so that nothing is replaced; and a new text to the name of the old one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -21,7 +21,21 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// The same in two steps, for file systems that know no better. If it ends between them, the file has two names, and
+/// Gives a file the name of another, which gets the first one's name: `true`. Where the file system cannot, or nothing has
+/// that name, the file just takes it: `false`.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] if there is no such file.
+pub fn rename_over(from: &Path, to: &Path) -> io::Result<bool> {
+    match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE) {
+        Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            fs::rename(from, to).map(|()| false)
+        }
+        renamed => Ok(renamed.map(|()| true)?),
+    }
+}
+
+/// [`rename_new`] in two steps, for file systems that know no better. If it ends between them, the file has two names, and
 /// nobody else can move it until the next try has removed the old one.
 fn link_new(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
@@ -85,6 +99,19 @@ mod tests {
             assert_eq!(fs::read_to_string(path("c")).unwrap(), "a");
             assert_eq!(rename(&path("a"), &path("d")).unwrap_err().kind(), ErrorKind::NotFound);
         }
+    }
+
+    #[test]
+    fn a_file_takes_a_name_and_gives_its_own_to_what_had_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("new"), "new").unwrap();
+        assert!(!rename_over(&path("new"), &path("own")).unwrap());
+        fs::write(path("newer"), "newer").unwrap();
+        assert!(rename_over(&path("newer"), &path("own")).unwrap());
+        assert_eq!(fs::read_to_string(path("own")).unwrap(), "newer");
+        assert_eq!(fs::read_to_string(path("newer")).unwrap(), "new");
+        assert_eq!(rename_over(&path("gone"), &path("own")).unwrap_err().kind(), ErrorKind::NotFound);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use rustix::fs::FlockOperation;
 
 use crate::step::Digest;
 
+use super::draft_files::DraftFiles;
 use super::rename::write_new;
 use super::stage_folder::{StageFolder, TokenError, names, sync_folder};
 
@@ -33,6 +34,7 @@ pub struct WorkPlace {
     owner: String,
     lease: File,
     beats: AtomicU64,
+    drafts: DraftFiles,
 }
 
 impl WorkPlace {
@@ -51,7 +53,7 @@ impl WorkPlace {
         let lease = locked_lease(&draft.join(LEASE)).map_err(&failed)?;
         fs::rename(&draft, &folder).map_err(&failed)?;
         sync_folder(&stage.work())?;
-        Ok(WorkPlace { stage: stage.clone(), folder, owner, lease, beats: AtomicU64::new(0) })
+        WorkPlace::with(stage, folder, owner, lease)
     }
 
     /// The place of another owner, renamed to be this process's; `None` if somebody else was faster.
@@ -71,7 +73,17 @@ impl WorkPlace {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             lease => lease.map_err(&failed)?,
         };
-        Ok(Some(WorkPlace { stage: stage.clone(), folder, owner, lease, beats: AtomicU64::new(0) }))
+        WorkPlace::with(stage, folder, owner, lease).map(Some)
+    }
+
+    fn with(
+        stage: &StageFolder,
+        folder: PathBuf,
+        owner: String,
+        lease: File,
+    ) -> Result<WorkPlace, TokenError> {
+        let drafts = DraftFiles::new(&folder, &lease).map_err(TokenError::of("use", &folder))?;
+        Ok(WorkPlace { stage: stage.clone(), folder, owner, lease, beats: AtomicU64::new(0), drafts })
     }
 
     pub fn stage(&self) -> &StageFolder {
@@ -85,6 +97,10 @@ impl WorkPlace {
 
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    pub(super) fn drafts(&self) -> &DraftFiles {
+        &self.drafts
     }
 
     /// Renews the lease.
@@ -105,6 +121,7 @@ impl Drop for WorkPlace {
         let is_empty = names(&self.folder).is_ok_and(|mut names| names.next().is_none());
         if is_empty {
             // What somebody has taken over meanwhile is not there any more.
+            self.drafts.clear();
             let _ = fs::remove_file(self.folder.join(LEASE));
             let _ = fs::remove_dir(&self.folder);
         }
