@@ -10,6 +10,8 @@ use std::fs::{self, ReadDir};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
+use rustix::fs::Access;
+
 use crate::step::Digest;
 
 use super::entry::{EntryFault, read_entry};
@@ -149,7 +151,10 @@ impl TokenClaims {
     }
 
     fn stick(&mut self, entry: &OsString, error: &io::Error) -> Result<ClaimOutcome, TokenError> {
-        let stays = matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::InvalidInput);
+        let is_refused = matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::InvalidInput);
+        // A directory that may not be written to for a time holds up all of its tokens: it is tried again.
+        let stays =
+            is_refused && [self.stage.waiting(), self.stage.failed()].iter().all(|folder| is_open(folder));
         if !stays || self.stuck.len() >= STUCK_MAX {
             let path = self.stage.waiting().join(entry);
             let source = io::Error::new(error.kind(), error.to_string());
@@ -158,6 +163,12 @@ impl TokenClaims {
         self.stuck.insert(entry.clone());
         Ok(ClaimOutcome::Stuck { name: parkable(entry), fault: error.to_string() })
     }
+}
+
+/// Whether entries of a directory may be moved, or it is not there.
+fn is_open(folder: &Path) -> bool {
+    let allowed = rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK);
+    !allowed.is_err_and(|error| error == rustix::io::Errno::ACCESS)
 }
 
 fn refusal(fault: NameFault) -> EntryFault {
