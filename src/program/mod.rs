@@ -30,6 +30,7 @@ mod piped;
 mod plain_item;
 mod pool;
 mod process;
+mod program_root;
 mod reservations;
 mod run_program;
 mod sandbox;

@@ -353,6 +353,7 @@ fn order(source: &ProgramSource) -> ProcessOrder {
             lists,
             writes: source.writes.clone(),
             network: if source.network { NetworkAccess::All } else { NetworkAccess::None },
+            root: None,
         },
         limits: ProgramLimits { memory_bytes: source.memory, file_bytes: source.output },
         helper,

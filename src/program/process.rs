@@ -182,9 +182,10 @@ fn command(order: &ProcessOrder, folders: &CallFolders) -> io::Result<Command> {
 }
 
 fn sandbox(order: &ProcessOrder, folders: &CallFolders) -> io::Result<Sandbox> {
-    let ProgramGrants { reads, lists, writes, network } = &order.grants;
+    let ProgramGrants { reads, lists, writes, network, root } = &order.grants;
     let reads = reads.iter().cloned().chain([folders.inputs().to_owned()]).collect();
-    let grants = ProgramGrants { reads, lists: lists.clone(), writes: writes.clone(), network: *network };
+    let (lists, writes, root) = (lists.clone(), writes.clone(), root.clone());
+    let grants = ProgramGrants { reads, lists, writes, network: *network, root };
     Sandbox::new(&order.program, folders.work(), &grants)
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::step::{
 use super::child::{self, ProgramEnd, ProgramOrder};
 use super::folder::{ProgramFolder, ProgramFolderError, last_words};
 use super::folder_plan;
+use super::program_root::{self, ProgramRootError};
 use super::reservations::{self, ProgramReservationError, RESERVATIONS_FILE};
 use super::sandbox_grants::{NetworkAccess, ProgramGrants};
 
@@ -59,6 +60,10 @@ fn step() -> Step {
             "Absolute paths outside its folder that it may read; those among `arguments` are granted, too.",
         ))
         .parameter(Parameter::texts("writes").about("Absolute paths outside its folder that it may write."))
+        .parameter(Parameter::text("root", "", &[]).about(
+            "The folder of an unpacked container image: the program sees its files instead of the system's, and its \
+             own folder as /tmp.",
+        ))
         .parameter(Parameter::flag("network", false).about("Whether it may use the network."))
         .parameter(number("grace_s", 5.0, 0.0, 600.0, "s").about("Time between SIGTERM and SIGKILL."))
         .runs(|call| {
@@ -71,17 +76,21 @@ fn step() -> Step {
 inventory::submit! { BuiltIn(step) }
 
 fn run(call: &Call) -> Result<ResponseFiles, Fault> {
+    let root = root(call)?;
     let folder = ProgramFolder::new().map_err(fault)?;
     lay_out(&folder, call)?;
     let output_bytes = bytes(call.number("output_mib"));
     let order = ProgramOrder {
         program: call.text("program"),
         arguments: call.texts("arguments"),
-        environment: folder_plan::environment(call.json("environment"), folder.path()),
+        environment: folder_plan::environment(
+            call.json("environment"),
+            root.as_ref().map_or(folder.path(), |_| Path::new(program_root::FOLDER)),
+        ),
         folder: folder.path(),
         stdout: folder.stdout(),
         stderr: folder.stderr(),
-        grants: grants(call),
+        grants: grants(call, root),
         memory_bytes: bytes(call.number("memory_mib")),
         file_bytes: output_bytes,
         grace: Duration::from_secs_f64(call.number("grace_s")),
@@ -93,16 +102,40 @@ fn run(call: &Call) -> Result<ResponseFiles, Fault> {
     }
 }
 
-fn grants(call: &Call) -> ProgramGrants {
+/// The root of the program, if it has one of its own.
+fn root(call: &Call) -> Result<Option<PathBuf>, Fault> {
+    let broken = |reason: String, remedy: &str| Fault::of(FaultKind::Broken, reason, remedy);
+    let Some(root) = Some(call.text("root")).filter(|root| !root.is_empty()).map(PathBuf::from) else {
+        return Ok(None);
+    };
+    if let Some(outside) = call.texts("reads").iter().chain(call.texts("writes")).next() {
+        let reason = format!("the program has a root of its own, and {outside:?} is outside of it");
+        return Err(broken(reason, "Put what it needs below `root`, and remove `reads` and `writes`."));
+    }
+    program_root::check_root(&root).map(|()| Some(root)).map_err(|error| {
+        let remedy = match error {
+            ProgramRootError::Relative(_) => "Give the absolute path of the unpacked image.",
+            ProgramRootError::Lacks(_) => "Unpack the image there, with folders proc, dev and tmp in it.",
+            ProgramRootError::NoNamespaces => {
+                "Allow them (`sysctl user.max_user_namespaces`), or run flow as root."
+            }
+        };
+        broken(error.to_string(), remedy)
+    })
+}
+
+fn grants(call: &Call, root: Option<PathBuf>) -> ProgramGrants {
     let absolute = |name: &str| {
         let paths = call.texts(name).iter().map(PathBuf::from);
         paths.filter(|path| path.is_absolute()).collect::<Vec<PathBuf>>()
     };
     ProgramGrants {
-        reads: [absolute("reads"), absolute("arguments")].concat(),
+        // Under a root of its own, they are paths below that.
+        reads: if root.is_some() { Vec::new() } else { [absolute("reads"), absolute("arguments")].concat() },
         lists: Vec::new(),
         writes: absolute("writes"),
         network: if call.flag("network") { NetworkAccess::All } else { NetworkAccess::None },
+        root,
     }
 }
 
@@ -140,7 +173,10 @@ fn not_started(order: &ProgramOrder, error: &io::Error) -> Fault {
         io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Fault::of(
             FaultKind::Broken,
             reason,
-            "Install it where flow runs, or give its absolute path in the dataflow file.",
+            match order.grants.root {
+                Some(_) => "Give its path below `root`, as the image has it.",
+                None => "Install it where flow runs, or give its absolute path in the dataflow file.",
+            },
         ),
         _ => Fault::transient(reason, "Send the request again when the machine has less to do."),
     }

@@ -1,5 +1,5 @@
 //! Restrictions that a program cannot lift: it sees its folder, the system's programs and libraries, its own
-//! files and what the dataflow grants, it has no network, and no privileges though flow may run as root.
+//! files and what the dataflow grants, or the files of an unpacked image alone; it has no network, and no privileges though flow may run as root.
 //!
 //! Files are withheld by Landlock (Linux 5.13 and later). The network is withheld by a seccomp filter
 //! ([`super::syscall_filter`]), and by Landlock (TCP, Linux 6.7 and later) and an empty network namespace where the
@@ -20,6 +20,7 @@ use rustix::thread::{
 
 use super::confinement;
 use super::namespaces::NamespacePlan;
+use super::program_root::ProgramRoot;
 use super::sandbox_grants::{NetworkAccess, ProgramGrants};
 use super::syscall_filter::SyscallFilter;
 
@@ -31,6 +32,8 @@ pub struct Sandbox {
     network: NetworkAccess,
     /// The namespaces that the program gets.
     namespaces: Option<NamespacePlan>,
+    /// The root of the program, not of the first process of its namespaces.
+    root: Option<ProgramRoot>,
 }
 
 /// Programs, libraries and what they usually read: nothing of it is secret. Of `/etc` only these files.
@@ -86,7 +89,12 @@ impl Sandbox {
             let rules = path_beneath_rules([PROCESSES], AccessFs::from_read(FILES));
             ruleset = ruleset.add_rules(rules).map_err(|error: RulesetError| io::Error::other(error))?;
         }
-        Ok(Sandbox { ruleset: ruleset.into(), filter: SyscallFilter::new(network), network, namespaces })
+        let root = grants.root.as_deref().map(|root| ProgramRoot::new(root, folder)).transpose()?;
+        if root.is_some() && namespaces.is_none() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let (ruleset, filter) = (ruleset.into(), SyscallFilter::new(network));
+        Ok(Sandbox { ruleset, filter, network, namespaces, root })
     }
 
     /// The namespaces that the program is started in.
@@ -94,11 +102,16 @@ impl Sandbox {
         self.namespaces
     }
 
-    /// Restricts this process, between fork and exec. Makes system calls only.
+    /// Gives this process its root, and restricts it, between fork and exec. Makes system calls only.
     ///
     /// # Errors
-    /// The kernel has Landlock or filters and does not restrict the process.
+    /// The kernel does not know the mounts, or has Landlock or filters and does not restrict the process.
     pub fn enter(&self) -> io::Result<()> {
+        self.root.as_ref().map_or(Ok(()), ProgramRoot::enter)?;
+        self.restrict()
+    }
+
+    fn restrict(&self) -> io::Result<()> {
         if self.namespaces.is_none() && self.network == NetworkAccess::None {
             // SAFETY: a process that has just been forked shares no network namespace with its own threads.
             // Without the right to make a namespace, the filter and Landlock have to do.
@@ -125,7 +138,7 @@ impl Sandbox {
         {
             grant_processes(ruleset)?;
         }
-        self.enter()
+        self.restrict()
     }
 }
 
@@ -160,11 +173,15 @@ fn ruleset(program: &str, folder: &Path, grants: &ProgramGrants) -> Result<Rules
     if grants.network == NetworkAccess::None {
         ruleset = ruleset.handle_access(AccessNet::from_all(NETWORK))?.scope(Scope::AbstractUnixSocket)?;
     }
-    ruleset
-        .create()?
-        .add_rules(path_beneath_rules(SYSTEM, read))?
+    let created = ruleset.create()?;
+    let created = match &grants.root {
+        Some(root) => created.add_rules(path_beneath_rules([root], read))?,
+        None => created
+            .add_rules(path_beneath_rules(SYSTEM, read))?
+            .add_rules(path_beneath_rules(own_files(program), read))?,
+    };
+    created
         .add_rules(path_beneath_rules(DEVICES, write))?
-        .add_rules(path_beneath_rules(own_files(program), read))?
         .add_rules(path_beneath_rules(&grants.reads, read))?
         .add_rules(path_beneath_rules(&grants.lists, AccessFs::ReadDir))?
         .add_rules(path_beneath_rules(&grants.writes, write))?

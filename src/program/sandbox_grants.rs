@@ -11,6 +11,8 @@ pub struct ProgramGrants {
     /// Files and folders that it may also write.
     pub writes: Vec<PathBuf>,
     pub network: NetworkAccess,
+    /// The folder whose files it sees instead of the system's.
+    pub root: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

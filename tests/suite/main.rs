@@ -32,6 +32,7 @@ mod pixels;
 mod program;
 mod program_confinement;
 mod program_modules;
+mod program_root;
 mod program_steps;
 mod program_streams;
 mod rates;

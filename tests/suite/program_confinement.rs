@@ -31,12 +31,12 @@ const WITHOUT_NAMESPACES: [&str; 6] = [
 ];
 
 /// A way to start flow.
-struct FlowUser {
-    name: &'static str,
+pub struct FlowUser {
+    pub name: &'static str,
     /// The command before that of flow.
     before: Vec<&'static str>,
     /// Whether flow can make namespaces, so that the kernel ends a program with all its descendants.
-    has_namespaces: bool,
+    pub has_namespaces: bool,
 }
 
 impl FlowUser {
@@ -55,7 +55,12 @@ impl FlowUser {
         Some(FlowUser { name, before, has_namespaces })
     }
 
-    fn all() -> Vec<FlowUser> {
+    /// The user of the tests.
+    pub fn this() -> FlowUser {
+        FlowUser::new("this user", Vec::new()).expect("the tests can start flow")
+    }
+
+    pub fn all() -> Vec<FlowUser> {
         let nobody = if rustix::process::geteuid().is_root() { NOBODY.to_vec() } else { Vec::new() };
         let bare = [&nobody[..], &WITHOUT_NAMESPACES, &["sh"]].concat();
         let all = [("this user", Vec::new()), ("nobody", nobody), ("one without namespaces", bare)];
@@ -64,7 +69,6 @@ impl FlowUser {
 
     /// `flow run` with a dataflow of one program in Python.
     fn flow(&self, place: &Place, script: &str, arguments: &str, settings: &str) -> Command {
-        fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o777)).unwrap();
         fs::write(place.path("script.py"), script).unwrap();
         fs::write(place.path("item"), "text").unwrap();
         let program = format!("program: {PYTHON}, arguments: [{:?}, {arguments}]", place.path("script.py"));
@@ -73,8 +77,13 @@ impl FlowUser {
              tried: {{step: run-program, needs: {{}}, with: {{{program}{settings}}}}}\nresponse: [tried]\n"
         );
         fs::write(place.path("tried.yaml"), text).unwrap();
-        let run = [FLOW, "run", "tried.yaml", "--files", "item"];
-        let mut command = start(&[&self.before[..], &run].concat());
+        self.command(place, &["run", "tried.yaml", "--files", "item"])
+    }
+
+    /// The program in a folder that every user may use.
+    pub fn command(&self, place: &Place, arguments: &[&str]) -> Command {
+        fs::set_permissions(place.path(""), fs::Permissions::from_mode(0o777)).unwrap();
+        let mut command = start(&[&self.before[..], &[FLOW], arguments].concat());
         command.current_dir(place.path("")).env("XDG_STATE_HOME", place.path("user-state"));
         command.env_remove("RUST_LOG").env("SECRET_KEY", "topsecret").stdin(Stdio::null());
         command
