@@ -10,7 +10,8 @@ use std::fs::{self, ReadDir};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use rustix::fs::Access;
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
 
 use crate::step::Digest;
 
@@ -131,13 +132,28 @@ impl TokenClaims {
                 let fault = "duplicate: the same token is in work";
                 return self.refuse(&from, entry, fault).map(Some);
             }
-            Err(error) => return self.stick(entry, &error).map(Some),
+            Err(error) => {
+                // A directory that may not be written to for a time holds up all of its tokens: it is tried again.
+                let waiting = self.stage.waiting();
+                let closed = [&*waiting, place.folder()].into_iter().find(|folder| is_closed(folder));
+                return match closed {
+                    Some(folder) => Err(TokenError::of("write to", folder)(error)),
+                    None => self.stick(entry, &error).map(Some),
+                };
+            }
         }
         // A disk that cannot read it now may not read it later either.
         let read = read_entry(&to, &name).unwrap_or_else(|error| Err(format!("unreadable: {error}")));
         match read {
             Ok(token) => Ok(Some(ClaimOutcome::Token(Box::new(ClaimedToken { name, token })))),
-            Err(fault) => self.refuse(&to, entry, &fault).map(Some),
+            Err(fault) => {
+                let refused = self.refuse(&to, entry, &fault);
+                if !matches!(refused, Ok(ClaimOutcome::Parked { .. })) {
+                    // It cannot be parked, and nothing else looks at it here.
+                    let _ = rename_new(&to, &from);
+                }
+                refused.map(Some)
+            }
         }
     }
 
@@ -151,10 +167,7 @@ impl TokenClaims {
     }
 
     fn stick(&mut self, entry: &OsString, error: &io::Error) -> Result<ClaimOutcome, TokenError> {
-        let is_refused = matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::InvalidInput);
-        // A directory that may not be written to for a time holds up all of its tokens: it is tried again.
-        let stays =
-            is_refused && [self.stage.waiting(), self.stage.failed()].iter().all(|folder| is_open(folder));
+        let stays = matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::InvalidInput);
         if !stays || self.stuck.len() >= STUCK_MAX {
             let path = self.stage.waiting().join(entry);
             let source = io::Error::new(error.kind(), error.to_string());
@@ -165,10 +178,10 @@ impl TokenClaims {
     }
 }
 
-/// Whether entries of a directory may be moved, or it is not there.
-fn is_open(folder: &Path) -> bool {
-    let allowed = rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK);
-    !allowed.is_err_and(|error| error == rustix::io::Errno::ACCESS)
+/// Whether this process may not write to a directory that is there.
+fn is_closed(folder: &Path) -> bool {
+    let rights = Access::WRITE_OK | Access::EXEC_OK;
+    accessat(CWD, folder, rights, AtFlags::EACCESS) == Err(Errno::ACCESS)
 }
 
 fn refusal(fault: NameFault) -> EntryFault {

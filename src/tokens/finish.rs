@@ -16,9 +16,10 @@ use crate::step::Digest;
 use crate::store::begin_writing;
 
 use super::claim::ClaimedToken;
+use super::draft_files::remove;
 use super::entry::TOKEN_BYTES_MAX;
 use super::name::TokenName;
-use super::rename::{rename_new, rename_over};
+use super::rename::{exchange_or_rename, rename_new};
 use super::stage_folder::{TokenError, TokenPlace, sync_folder};
 use super::token::{StageToken, TokenEntry, TokenEvent};
 use super::work_place::WorkPlace;
@@ -106,22 +107,29 @@ pub fn finish_tokens(
         Ok(())
     });
     if let Err(error) = written.and_then(|()| sync_drafts(place, &own, &drafts, data)) {
-        place.drafts().keep(drafts.into_iter().map(|draft| draft.path));
+        remove(drafts.into_iter().map(|draft| draft.path));
         return Err(error);
     }
     let mut old = Vec::with_capacity(drafts.len());
     let record = |DraftedToken { name, to, path, .. }| {
         let own = place.folder().join(name.as_str());
-        if rename_over(&path, &own).map_err(TokenError::of("record", &own))? {
-            old.push(path);
+        match exchange_or_rename(&path, &own) {
+            Ok(true) => old.push(path),
+            Ok(false) => {}
+            Err(error) => {
+                remove([path]);
+                return Err(TokenError::of("record", &own)(error));
+            }
         }
         Ok((own, name, to))
     };
     let recorded: Vec<Result<_, TokenError>> = drafts.into_iter().map(record).collect();
     // Not every file system keeps the order of renames in two directories.
-    sync_folder(place.folder())?;
-    // Before, a power failure could have given a token the file of its old text again.
-    place.drafts().keep(old);
+    if let Err(error) = sync_folder(place.folder()) {
+        place.drafts().put_unsynced(old);
+        return Err(error);
+    }
+    place.drafts().put_synced(old);
     let moved = recorded.into_iter().map(|recorded| {
         let (own, name, to) = recorded?;
         move_token(place, &own, name, to)

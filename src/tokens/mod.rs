@@ -2,8 +2,7 @@
 //! processes.
 //!
 //! The directories are the whole truth. A token is one file that moves by rename and never exists twice: a worker
-//! claims it by moving it into a place of its own, writes the result of its work over it there, and moves it on from
-//! there. Beside the directory of a stage lie those that belong to it:
+//! claims it by moving it into a place of its own, exchanges it there with its new text, and moves it on from there. Beside the directory of a stage lie those that belong to it:
 //!
 //! ```text
 //! 02_decrypted/B1.json                           a token that waits for the next stage
@@ -16,7 +15,8 @@
 //! |---|---|
 //! | `token`, `name` | a token and its log; names of files that are tokens |
 //! | `stage_folder`, `entry` | the directories of a stage; what an entry is, however hostile |
-//! | `rename` | moving a file without replacing another |
+//! | `rename` | moving a file without replacing another; exchanging two |
+//! | `draft_files` | the files into which new texts are written |
 //! | `work_place`, `takeover` | the place of a worker with its lease; taking over that of a lost worker |
 //! | `claim` | the next token of a directory, at a cost that does not depend on how many there are |
 //! | `finish` | tokens on their way out, with one sync for many |
@@ -25,7 +25,8 @@
 //!
 //! Assumed of a file system: rename is atomic, and a rename of a directory takes its files with it. One that knows
 //! `RENAME_NOREPLACE` (ext4, XFS, Btrfs, tmpfs) moves a token in one step; elsewhere (NFS) it has both names for a
-//! moment, and a crash then leaves a second name of the same file, which the takeover removes.
+//! moment, and a crash then leaves a second name of the same file, which the takeover removes. One that knows no
+//! `RENAME_EXCHANGE` (NFS) gives the new text the name of the old one, whose file goes.
 
 mod claim;
 mod count;

@@ -21,12 +21,12 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Gives a file the name of another, which gets the first one's name: `true`. Where the file system cannot, or nothing has
-/// that name, the file just takes it: `false`.
+/// Exchanges the names of two files: `true`. Where the file system cannot, or nothing has the second name, the first file
+/// just takes it: `false`.
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`] if there is no such file.
-pub fn rename_over(from: &Path, to: &Path) -> io::Result<bool> {
+pub fn exchange_or_rename(from: &Path, to: &Path) -> io::Result<bool> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE) {
         Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
             fs::rename(from, to).map(|()| false)
@@ -106,12 +106,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         fs::write(path("new"), "new").unwrap();
-        assert!(!rename_over(&path("new"), &path("own")).unwrap());
+        assert!(!exchange_or_rename(&path("new"), &path("own")).unwrap());
         fs::write(path("newer"), "newer").unwrap();
-        assert!(rename_over(&path("newer"), &path("own")).unwrap());
+        assert!(exchange_or_rename(&path("newer"), &path("own")).unwrap());
         assert_eq!(fs::read_to_string(path("own")).unwrap(), "newer");
         assert_eq!(fs::read_to_string(path("newer")).unwrap(), "new");
-        assert_eq!(rename_over(&path("gone"), &path("own")).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(exchange_or_rename(&path("gone"), &path("own")).unwrap_err().kind(), ErrorKind::NotFound);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::name::TokenName;
 use super::rename::{is_same_file, open_plain, rename_new};
 use super::stage_folder::{StageFolder, TokenError, names};
 use super::token::{StageToken, TokenEntry, TokenEvent};
-use super::work_place::{LEASE, WorkPlace, boot};
+use super::work_place::{LEASE, WorkPlace, boot, remove_drafts};
 
 /// What an observer knows about the leases beside a stage.
 pub struct LeaseWatch {
@@ -132,6 +132,8 @@ fn settle(place: WorkPlace) -> Result<TakenOver, TokenError> {
         }
     }
     taken.back += back.len();
+    // Those of the lost worker, which may still write into them.
+    remove_drafts(place.folder())?;
     put_back(&place, back)?;
     remove_drafts(place.folder())?;
     Ok(taken)
@@ -179,20 +181,10 @@ fn put_back(place: &WorkPlace, claimed: Vec<ClaimedToken>) -> Result<(), TokenEr
     finish_tokens(place, finished.collect(), &[])?.into_iter().try_for_each(|placed| placed.map(drop))
 }
 
-/// Removes files that were being written.
-fn remove_drafts(folder: &Path) -> Result<(), TokenError> {
-    let failed = TokenError::of("tidy", folder);
-    for entry in fs::read_dir(folder).map_err(&failed)? {
-        let entry = entry.map_err(&failed)?;
-        if entry.file_name() != LEASE {
-            fs::remove_file(entry.path()).map_err(&failed)?;
-        }
-    }
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(&failed)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt;
+
     use super::super::{ClaimOutcome, StageCount, TokenClaims};
     use super::*;
 
@@ -234,6 +226,25 @@ mod tests {
         let count = StageCount::of(&stage).unwrap();
         assert_eq!((count.waiting, count.in_work), (3, 0));
         assert!(!root.path().join("02_decrypted").exists());
+    }
+
+    #[test]
+    fn what_a_slow_worker_still_has_open_is_no_tokens_file_afterwards() {
+        let root = tempfile::tempdir().unwrap();
+        let stage = stage(root.path());
+        let slow = WorkPlace::new(&stage).unwrap();
+        let claimed = [claim(&stage, &slow), claim(&stage, &slow)];
+        let open: Vec<File> = (0..3).map(|_| slow.drafts().write(b"half").unwrap().1).collect();
+        let (other, start) = (WorkPlace::new(&stage).unwrap(), Instant::now());
+        let mut watch = LeaseWatch::new(&stage, LAPSE);
+        watch.look(&other, start).unwrap();
+        assert_eq!(watch.look(&other, start + LAPSE).unwrap(), TakenOver { back: 2, forward: 0 });
+        open.iter().for_each(|file| file.write_all_at(&[b'x'; 4_000], 0).unwrap());
+        for ClaimedToken { name, token } in claimed {
+            let text = fs::read(stage.waiting().join(name.as_str())).unwrap();
+            let now: StageToken = serde_json::from_slice(&text).unwrap();
+            assert_eq!(now.barcode, token.barcode);
+        }
     }
 
     #[test]

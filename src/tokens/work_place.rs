@@ -19,7 +19,7 @@ use crate::step::Digest;
 
 use super::draft_files::DraftFiles;
 use super::rename::write_new;
-use super::stage_folder::{StageFolder, TokenError, names, sync_folder};
+use super::stage_folder::{StageFolder, TokenError, is_hidden, names, sync_folder};
 
 /// The lease's file in a place.
 pub(super) const LEASE: &str = ".lease";
@@ -53,7 +53,7 @@ impl WorkPlace {
         let lease = locked_lease(&draft.join(LEASE)).map_err(&failed)?;
         fs::rename(&draft, &folder).map_err(&failed)?;
         sync_folder(&stage.work())?;
-        WorkPlace::with(stage, folder, owner, lease)
+        WorkPlace::with_lease(stage, folder, owner, lease)
     }
 
     /// The place of another owner, renamed to be this process's; `None` if somebody else was faster.
@@ -73,10 +73,10 @@ impl WorkPlace {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             lease => lease.map_err(&failed)?,
         };
-        WorkPlace::with(stage, folder, owner, lease).map(Some)
+        WorkPlace::with_lease(stage, folder, owner, lease).map(Some)
     }
 
-    fn with(
+    fn with_lease(
         stage: &StageFolder,
         folder: PathBuf,
         owner: String,
@@ -121,11 +121,25 @@ impl Drop for WorkPlace {
         let is_empty = names(&self.folder).is_ok_and(|mut names| names.next().is_none());
         if is_empty {
             // What somebody has taken over meanwhile is not there any more.
-            self.drafts.clear();
+            let _ = remove_drafts(&self.folder);
             let _ = fs::remove_file(self.folder.join(LEASE));
             let _ = fs::remove_dir(&self.folder);
         }
     }
+}
+
+/// Removes what is no token from a place: files that were being written, or are kept for that.
+pub(super) fn remove_drafts(folder: &Path) -> Result<(), TokenError> {
+    let failed = TokenError::of("tidy", folder);
+    // A power failure must not give a token back a file that is removed now.
+    sync_folder(folder)?;
+    for entry in fs::read_dir(folder).map_err(&failed)? {
+        let entry = entry.map_err(&failed)?;
+        if is_hidden(&entry.file_name()) && entry.file_name() != LEASE {
+            fs::remove_file(entry.path()).map_err(&failed)?;
+        }
+    }
+    sync_folder(folder)
 }
 
 /// The kernel that a lease was written under: only there does its lock mean something.

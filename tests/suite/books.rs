@@ -285,10 +285,12 @@ fn with_a_lost_directory(
     [take, give]: [fn(&RowScene); 2],
     held: impl FnOnce(&mut Child),
 ) {
-    let scene = RowScene::new(SampleBooks { count: 40, bytes: 2_000 }, BookTroubles::default());
-    let mut process = start(&scene);
+    const BOOKS: usize = 120;
+    let scene = RowScene::new(SampleBooks { count: BOOKS as u64, bytes: 2_000 }, BookTroubles::default());
+    let mut process = RowProcess(start(&scene));
     let end = Instant::now() + DEADLINE;
     while scene.names("07_done").len() < 3 {
+        assert_eq!(process.0.try_wait().unwrap(), None, "it has ended");
         look_again(end, "nothing comes of it");
     }
     take(&scene);
@@ -303,15 +305,14 @@ fn with_a_lost_directory(
     while !scene.names("04_extracted.work").iter().any(is_held) {
         look_again(end, "no token is held up");
     }
-    held(&mut process);
+    held(&mut process.0);
     give(&scene);
-    if process.try_wait().unwrap().is_none() {
-        while scene.names("07_done").len() < 40 {
+    if process.0.try_wait().unwrap().is_none() {
+        while scene.names("07_done").len() < BOOKS {
             look_again(end, "not all are done");
         }
-        process.kill().unwrap();
-        process.wait().unwrap();
     }
+    drop(process);
     let ended = scene.place.run(&["run", "./row.yaml"]);
     assert_eq!(ended.code, 0, "{}\n{}", ended.out, ended.err);
     scene.assert_all_done();
@@ -339,11 +340,30 @@ fn under_permissions(scene: &RowScene) -> Child {
     let mut command = Command::new("setpriv");
     command.args(["--bounding-set", "-dac_override,-dac_read_search"]).arg(flow.get_program());
     command.args(flow.get_args()).current_dir(flow.get_current_dir().unwrap());
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    for (name, value) in flow.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 fn permit(scene: &RowScene, mode: u32) {
     fs::set_permissions(scene.path("05_modified"), fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Closes the directory at a moment at which a token waits in it, if one is found soon.
+fn close(scene: &RowScene) {
+    for _ in 0..2_000 {
+        permit(scene, 0o500);
+        if scene.names("05_modified").iter().any(|name| name.ends_with(".json")) {
+            return;
+        }
+        permit(scene, 0o700);
+        std::thread::yield_now();
+    }
+    permit(scene, 0o500);
 }
 
 #[test]
@@ -363,7 +383,7 @@ fn a_row_that_cannot_move_its_tokens_ends_when_it_is_told_to() {
 
 #[test]
 fn tokens_whose_directory_may_not_be_written_wait_for_it() {
-    let permissions: [fn(&RowScene); 2] = [|scene| permit(scene, 0o500), |scene| permit(scene, 0o700)];
+    let permissions: [fn(&RowScene); 2] = [close, |scene| permit(scene, 0o700)];
     with_a_lost_directory(under_permissions, permissions, |process| {
         assert!(process.try_wait().unwrap().is_none());
     });
