@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::admission::StopSignal;
 use crate::engine::{PendingDelivery, ResponseSink, UndeliveredResponse};
@@ -39,6 +39,8 @@ struct StageFinish {
 #[derive(Default)]
 struct FinishState {
     pending: Vec<PendingDelivery>,
+    /// When a passing fault was said last.
+    told: Option<Instant>,
     in_work: usize,
     is_closed: bool,
 }
@@ -48,6 +50,9 @@ const GROUP_MAX: usize = 1024;
 
 /// The time before a disk that took nothing is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// The time between two passing faults that are said; each is in the log of its token.
+const TELLING: Duration = Duration::from_secs(10);
 
 /// A token that a passing fault has held up for so many times in a row is parked.
 const WAITS_MAX: u32 = 12;
@@ -246,6 +251,7 @@ impl StageFinish {
                 if claimed.token.waits < WAITS_MAX =>
             {
                 let wait = (WAIT_FIRST_S << claimed.token.waits.min(16)).min(WAIT_MAX_S);
+                self.tell(&fault.reason);
                 self.postponed(claimed, &text, wait)
             }
             FaultKind::Transient
@@ -257,6 +263,15 @@ impl StageFinish {
                 let end = TokenEnd::Park(reason_slug(&fault.reason));
                 FinishedToken { claimed: claimed.waiting(0), entry, end }
             }
+        }
+    }
+
+    /// Says why tokens wait; not for each of many.
+    fn tell(&self, reason: &str) {
+        let mut state = self.lock();
+        if state.told.is_none_or(|told| told.elapsed() >= TELLING) {
+            tracing::warn!("{}: {reason}; tokens wait, and are tried again", self.work.stage.name);
+            state.told = Some(Instant::now());
         }
     }
 

@@ -148,10 +148,17 @@ impl RowUpkeep {
     /// Puts postponed tokens back; gives whether nothing is under way up to the last stage of this process.
     fn round(&self) -> Result<bool, TokenError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let mut failed = None;
         for work in &self.works {
-            if release_due(&work.stage.from, now)? > 0 {
-                work.wake();
+            match release_due(&work.stage.from, now) {
+                Ok(0) => {}
+                Ok(_) => work.wake(),
+                // It holds up no other stage.
+                Err(error) => failed = failed.or(Some(error)),
             }
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         if self.options.end != RowEnd::Empty {
             return Ok(false);

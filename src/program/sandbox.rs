@@ -173,14 +173,12 @@ fn ruleset(program: &str, folder: &Path, grants: &ProgramGrants) -> Result<Rules
     if grants.network == NetworkAccess::None {
         ruleset = ruleset.handle_access(AccessNet::from_all(NETWORK))?.scope(Scope::AbstractUnixSocket)?;
     }
-    let created = ruleset.create()?;
-    let created = match &grants.root {
-        Some(root) => created.add_rules(path_beneath_rules([root], read))?,
-        None => created
-            .add_rules(path_beneath_rules(SYSTEM, read))?
-            .add_rules(path_beneath_rules(own_files(program), read))?,
-    };
-    created
+    // Under a root of its own, the program does not find the system's files; the first process of its namespaces uses them.
+    let own = grants.root.as_ref().map_or_else(|| own_files(program), |root| vec![root.clone()]);
+    ruleset
+        .create()?
+        .add_rules(path_beneath_rules(SYSTEM, read))?
+        .add_rules(path_beneath_rules(own, read))?
         .add_rules(path_beneath_rules(DEVICES, write))?
         .add_rules(path_beneath_rules(&grants.reads, read))?
         .add_rules(path_beneath_rules(&grants.lists, AccessFs::ReadDir))?

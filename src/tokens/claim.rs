@@ -162,6 +162,9 @@ impl TokenClaims {
     fn refuse(&mut self, from: &Path, entry: &OsString, fault: &str) -> Result<ClaimOutcome, TokenError> {
         match park_raw(&self.stage, from, entry, fault) {
             Ok(name) => Ok(ClaimOutcome::Parked { name, fault: fault.to_owned() }),
+            Err(error) if is_closed(&self.stage.failed()) => {
+                Err(TokenError::of("write to", &self.stage.failed())(error))
+            }
             Err(error) => self.stick(entry, &error),
         }
     }
@@ -181,7 +184,7 @@ impl TokenClaims {
 /// Whether this process may not write to a directory that is there.
 fn is_closed(folder: &Path) -> bool {
     let rights = Access::WRITE_OK | Access::EXEC_OK;
-    accessat(CWD, folder, rights, AtFlags::EACCESS) == Err(Errno::ACCESS)
+    matches!(accessat(CWD, folder, rights, AtFlags::EACCESS), Err(Errno::ACCESS | Errno::PERM))
 }
 
 fn refusal(fault: NameFault) -> EntryFault {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -19,7 +19,7 @@ use super::claim::ClaimedToken;
 use super::draft_files::remove;
 use super::entry::TOKEN_BYTES_MAX;
 use super::name::TokenName;
-use super::rename::{exchange_or_rename, rename_new};
+use super::rename::{exchange_or_replace, rename_new};
 use super::stage_folder::{TokenError, TokenPlace, sync_folder};
 use super::token::{StageToken, TokenEntry, TokenEvent};
 use super::work_place::WorkPlace;
@@ -96,6 +96,18 @@ pub fn finish_tokens(
     finished: Vec<FinishedToken>,
     data: &[PathBuf],
 ) -> Result<Vec<Result<PlacedToken, TokenError>>, TokenError> {
+    place_tokens(place, finished, data, exchange_or_replace)
+}
+
+/// Gives a draft the name of its token, and says whether the file of the old text has the draft's name now.
+type DraftNaming = fn(&Path, &Path) -> io::Result<bool>;
+
+fn place_tokens(
+    place: &WorkPlace,
+    finished: Vec<FinishedToken>,
+    data: &[PathBuf],
+    give_name: DraftNaming,
+) -> Result<Vec<Result<PlacedToken, TokenError>>, TokenError> {
     if finished.is_empty() {
         return Ok(Vec::new());
     }
@@ -113,7 +125,7 @@ pub fn finish_tokens(
     let mut old = Vec::with_capacity(drafts.len());
     let record = |DraftedToken { name, to, path, .. }| {
         let own = place.folder().join(name.as_str());
-        match exchange_or_rename(&path, &own) {
+        match give_name(&path, &own) {
             Ok(true) => old.push(path),
             Ok(false) => {}
             Err(error) => {
@@ -143,7 +155,8 @@ pub fn finish_tokens(
     for error in folders.iter().filter_map(|folder| sync_folder(folder).err()) {
         // The tokens have moved, and must not be moved once more. Until the disk has synced by itself, a power failure
         // may put them back into this place, where the record of their work is found.
-        tracing::error!(%error, "tokens have moved, but the disk does not confirm it");
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        tracing::error!("tokens have moved, but the disk does not confirm it: {error}: {cause}");
     }
     Ok(moved)
 }
@@ -272,7 +285,9 @@ impl WorkPlace {
             let entry = TokenEntry::new("choose", TokenEvent::Chosen, "", "");
             Some(FinishedToken { claimed: ClaimedToken { name, token }, entry, end: TokenEnd::Back })
         });
-        let placed = finish_tokens(self, made.collect(), &[])?;
+        // They have no file yet.
+        let give_name: DraftNaming = |draft, own| fs::rename(draft, own).map(|()| false);
+        let placed = place_tokens(self, made.collect(), &[], give_name)?;
         let stage = TokenPlace::Waiting(self.stage().name().to_owned());
         let is_new = |placed: &&PlacedToken| placed.place == stage;
         Ok(placed.iter().flatten().filter(is_new).count())

@@ -21,14 +21,15 @@ pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Exchanges the names of two files: `true`. Where the file system cannot, or nothing has the second name, the first file
-/// just takes it: `false`.
+/// Exchanges the names of two files: `true`. Where the file system cannot, the first file takes the name of the second:
+/// `false`.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] if there is no such file.
-pub fn exchange_or_rename(from: &Path, to: &Path) -> io::Result<bool> {
+/// [`ErrorKind::NotFound`] if one of them is not there.
+pub fn exchange_or_replace(from: &Path, to: &Path) -> io::Result<bool> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE) {
-        Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            fs::symlink_metadata(to)?;
             fs::rename(from, to).map(|()| false)
         }
         renamed => Ok(renamed.map(|()| true)?),
@@ -106,12 +107,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         fs::write(path("new"), "new").unwrap();
-        assert!(!exchange_or_rename(&path("new"), &path("own")).unwrap());
-        fs::write(path("newer"), "newer").unwrap();
-        assert!(exchange_or_rename(&path("newer"), &path("own")).unwrap());
-        assert_eq!(fs::read_to_string(path("own")).unwrap(), "newer");
-        assert_eq!(fs::read_to_string(path("newer")).unwrap(), "new");
-        assert_eq!(exchange_or_rename(&path("gone"), &path("own")).unwrap_err().kind(), ErrorKind::NotFound);
+        // Somebody has moved it away.
+        assert_eq!(exchange_or_replace(&path("new"), &path("own")).unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(!path("own").exists());
+        fs::write(path("own"), "old").unwrap();
+        assert!(exchange_or_replace(&path("new"), &path("own")).unwrap());
+        assert_eq!(fs::read_to_string(path("own")).unwrap(), "new");
+        assert_eq!(fs::read_to_string(path("new")).unwrap(), "old");
+        assert_eq!(exchange_or_replace(&path("gone"), &path("own")).unwrap_err().kind(), ErrorKind::NotFound);
     }
 
     #[test]

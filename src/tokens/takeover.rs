@@ -248,6 +248,21 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_was_moved_away_by_hand_is_not_there_twice() {
+        let root = tempfile::tempdir().unwrap();
+        let stage = stage(root.path());
+        let place = WorkPlace::new(&stage).unwrap();
+        let (moved, kept) = (claim(&stage, &place), claim(&stage, &place));
+        fs::rename(place.folder().join(moved.name.as_str()), root.path().join("by-hand")).unwrap();
+        let name = kept.name.clone();
+        let ends = finish_tokens(&place, vec![done(moved), done(kept)], &[]).unwrap();
+        assert_eq!(ends[0].as_ref().unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(ends[1].as_ref().unwrap().name, name);
+        let behind = names(&root.path().join("02_decrypted")).unwrap();
+        assert_eq!(behind.collect::<Vec<_>>(), [name.as_str()]);
+    }
+
+    #[test]
     fn the_place_of_a_process_that_has_ended_is_taken_over_at_once() {
         let root = tempfile::tempdir().unwrap();
         let stage = stage(root.path());
