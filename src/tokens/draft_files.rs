@@ -12,14 +12,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::OFlags;
 
-use super::work_place::TAKEN;
-
 /// Files that are kept to be written over, at most.
 const SPARE_MAX: usize = 1_024;
 
 /// The drafts in a place.
 pub(super) struct DraftFiles {
     folder: PathBuf,
+    /// The holder of the place.
+    holder: String,
     /// What the files of this process look like: others are not written over.
     kind: FileKind,
     state: Mutex<DraftState>,
@@ -47,13 +47,14 @@ fn kind_of(file: &File) -> io::Result<(FileKind, u64)> {
 }
 
 impl DraftFiles {
-    /// The drafts in a folder. `example` is a file that this process has made there.
+    /// The drafts of a holder of a folder. `example` is a file that this process has made there.
     ///
     /// # Errors
     /// If the example cannot be looked at.
-    pub fn new(folder: &Path, example: &File) -> io::Result<DraftFiles> {
+    pub fn new(folder: &Path, holder: &str, example: &File) -> io::Result<DraftFiles> {
         let (kind, _) = kind_of(example)?;
-        Ok(DraftFiles { folder: folder.to_owned(), kind, state: Mutex::default() })
+        let (folder, holder) = (folder.to_owned(), holder.to_owned());
+        Ok(DraftFiles { folder, holder, kind, state: Mutex::default() })
     }
 
     /// Writes a text into a file with a hidden name.
@@ -108,9 +109,7 @@ impl DraftFiles {
     fn new_path(&self) -> PathBuf {
         let mut state = self.lock();
         state.made += 1;
-        let holder = self.folder.file_name().unwrap_or_default().to_string_lossy();
-        let holder = holder.rsplit(TAKEN).next().unwrap_or_default();
-        self.folder.join(format!(".{holder}.{}", state.made))
+        self.folder.join(format!(".{}.{}", self.holder, state.made))
     }
 
     fn lock(&self) -> MutexGuard<'_, DraftState> {
@@ -132,7 +131,7 @@ mod tests {
 
     fn drafts(folder: &Path) -> DraftFiles {
         let example = write_new(&folder.join(".lease"), b"").unwrap();
-        DraftFiles::new(folder, &example).unwrap()
+        DraftFiles::new(folder, "holder", &example).unwrap()
     }
 
     fn inode(path: &Path) -> u64 {

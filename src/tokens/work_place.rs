@@ -82,7 +82,9 @@ impl WorkPlace {
         owner: String,
         lease: File,
     ) -> Result<WorkPlace, TokenError> {
-        let drafts = DraftFiles::new(&folder, &lease).map_err(TokenError::of("use", &folder))?;
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let holder = name.rsplit(TAKEN).next().unwrap_or_default();
+        let drafts = DraftFiles::new(&folder, holder, &lease).map_err(TokenError::of("use", &folder))?;
         Ok(WorkPlace { stage: stage.clone(), folder, owner, lease, beats: AtomicU64::new(0), drafts })
     }
 
