@@ -114,8 +114,10 @@ fn root(call: &Call) -> Result<Option<PathBuf>, Fault> {
     }
     program_root::check_root(&root).map(|()| Some(root)).map_err(|error| {
         let remedy = match error {
-            ProgramRootError::Relative(_) => "Give the absolute path of the unpacked image.",
-            ProgramRootError::Lacks(_) => "Unpack the image there, with folders proc, dev and tmp in it.",
+            ProgramRootError::Place(_) => "Give the absolute path of the unpacked image.",
+            ProgramRootError::Folder { .. } => {
+                "Unpack the image there, with folders proc, dev and tmp in it."
+            }
             ProgramRootError::NoNamespaces => {
                 "Allow them (`sysctl user.max_user_namespaces`), or run flow as root."
             }

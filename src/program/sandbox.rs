@@ -6,13 +6,14 @@
 //! kernel and the rights of flow's user allow. A program in namespaces ([`super::namespaces`]) has a `/proc` of its
 //! own. What a kernel does not have is said once in the log; the program runs all the same.
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError,
-    Scope, path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, BitFlags, Ruleset, RulesetAttr, RulesetCreated, RulesetCreatedAttr,
+    RulesetError, Scope, path_beneath_rules,
 };
 use rustix::thread::{
     CapabilitySet, CapabilitySets, UnshareFlags, set_capabilities, set_no_new_privs, unshare_unsafe,
@@ -20,7 +21,7 @@ use rustix::thread::{
 
 use super::confinement;
 use super::namespaces::NamespacePlan;
-use super::program_root::ProgramRoot;
+use super::program_root::{self, ProgramRoot};
 use super::sandbox_grants::{NetworkAccess, ProgramGrants};
 use super::syscall_filter::SyscallFilter;
 
@@ -107,7 +108,16 @@ impl Sandbox {
     /// # Errors
     /// The kernel does not know the mounts, or has Landlock or filters and does not restrict the process.
     pub fn enter(&self) -> io::Result<()> {
-        self.root.as_ref().map_or(Ok(()), ProgramRoot::enter)?;
+        if let Some(root) = &self.root {
+            root.enter()?;
+            let grant =
+                |ruleset| grant_folder(ruleset, program_root::SHARED_MEMORY, AccessFs::from_all(FILES));
+            self.ruleset.as_ref().map_or(Ok(()), grant)?;
+        }
+        // What whoever started flow has left open is not the program's. Old kernels do not know this.
+        let flags = libc::CLOSE_RANGE_CLOEXEC as usize;
+        // SAFETY: the files stay open for this process until it becomes the program.
+        unsafe { libc::syscall(libc::SYS_close_range, 3_usize, libc::c_uint::MAX, flags) };
         self.restrict()
     }
 
@@ -136,14 +146,14 @@ impl Sandbox {
         if let (Some(ruleset), Some(NamespacePlan { has_own_proc: true, .. })) =
             (&self.ruleset, self.namespaces)
         {
-            grant_processes(ruleset)?;
+            grant_folder(ruleset, c"/proc", AccessFs::from_read(FILES))?;
         }
         self.restrict()
     }
 }
 
-/// Adds the rule for `/proc` as this process sees it. Makes system calls only.
-fn grant_processes(ruleset: &OwnedFd) -> io::Result<()> {
+/// Adds a rule for a folder as this process sees it. Makes system calls only.
+fn grant_folder(ruleset: &OwnedFd, folder: &CStr, access: BitFlags<AccessFs>) -> io::Result<()> {
     /// `struct landlock_path_beneath_attr`.
     #[repr(C, packed)]
     struct PathRule {
@@ -153,11 +163,11 @@ fn grant_processes(ruleset: &OwnedFd) -> io::Result<()> {
     const PATH_BENEATH: libc::c_int = 1;
     // SAFETY: the path ends with a zero, and the number that comes back is that of a file of our own.
     let folder = unsafe {
-        let number = libc::open(c"/proc".as_ptr(), libc::O_PATH | libc::O_CLOEXEC);
+        let number = libc::open(folder.as_ptr(), libc::O_PATH | libc::O_CLOEXEC);
         called(number.into())?;
         OwnedFd::from_raw_fd(number)
     };
-    let rule = PathRule { access: AccessFs::from_read(FILES).bits(), folder: folder.as_raw_fd() };
+    let rule = PathRule { access: access.bits(), folder: folder.as_raw_fd() };
     let (call, ruleset) = (libc::SYS_landlock_add_rule, ruleset.as_raw_fd());
     // SAFETY: the kernel only reads the rule.
     called(unsafe { libc::syscall(call, ruleset, PATH_BENEATH, &raw const rule, 0_usize) })

@@ -4,11 +4,12 @@
 //! many tokens there are. Each worker takes the names of a group in an order of its own, so that two seldom try the
 //! same one; the one that comes second finds it gone.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::{self, ReadDir};
 use std::io::{self, ErrorKind};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use rustix::io::Errno;
@@ -25,8 +26,11 @@ use super::work_place::WorkPlace;
 /// Names that are read at a time.
 const GROUP: usize = 512;
 
-/// Entries that cannot be claimed and are remembered, so that they are tried and told once.
+/// Entries that cannot be claimed and are remembered, so that they are tried and told once in a while.
 const STUCK_MAX: usize = 10_000;
+
+/// The time before such an entry is tried again.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// A token that a worker has claimed: it lies in the worker's place.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,7 +48,7 @@ pub enum ClaimOutcome {
         name: String,
         fault: String,
     },
-    /// An entry that cannot be moved: it stays, and is not tried again by this process.
+    /// An entry that cannot be moved: it stays, and is tried again after a minute.
     Stuck {
         name: String,
         fault: String,
@@ -59,13 +63,14 @@ pub struct TokenClaims {
     entries: Option<ReadDir>,
     group: Vec<OsString>,
     seed: String,
-    stuck: HashSet<OsString>,
+    /// When they were tried last.
+    stuck: HashMap<OsString, Instant>,
 }
 
 impl TokenClaims {
     pub fn new(stage: &StageFolder, owner: &str) -> TokenClaims {
         let (stage, seed) = (stage.clone(), owner.to_owned());
-        TokenClaims { stage, entries: None, group: Vec::new(), seed, stuck: HashSet::new() }
+        TokenClaims { stage, entries: None, group: Vec::new(), seed, stuck: HashMap::new() }
     }
 
     /// Claims the next token. `Nothing` means that one whole round found none.
@@ -101,7 +106,8 @@ impl TokenClaims {
         for entry in entries.by_ref().take(GROUP) {
             has_more = true;
             let name = entry.map_err(&failed)?.file_name();
-            if !is_hidden(&name) && !self.stuck.contains(&name) {
+            let is_stuck = self.stuck.get(&name).is_some_and(|tried| tried.elapsed() < AGAIN);
+            if !is_hidden(&name) && !is_stuck {
                 self.group.push(name);
             }
         }
@@ -176,7 +182,7 @@ impl TokenClaims {
             let source = io::Error::new(error.kind(), error.to_string());
             return Err(TokenError { what: "claim", path, source });
         }
-        self.stuck.insert(entry.clone());
+        self.stuck.insert(entry.clone(), Instant::now());
         Ok(ClaimOutcome::Stuck { name: parkable(entry), fault: error.to_string() })
     }
 }

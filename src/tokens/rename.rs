@@ -73,12 +73,14 @@ pub fn open_plain(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)
 }
 
-/// Makes a new file that others cannot see whole before it is moved, with these bytes.
+/// Makes a new file that others cannot see whole before it is moved, with these bytes. What has the name is removed, and
+/// never written into or waited for: it may be a link or a pipe.
 ///
 /// # Errors
 /// If it cannot be written.
 pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<File> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    let _ = fs::remove_file(path);
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     io::Write::write_all(&mut file, bytes)?;
     Ok(file)
 }

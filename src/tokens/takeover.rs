@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,9 @@ struct SeenLease {
     /// When it was seen to have changed, on this process's clock that never jumps.
     since: Instant,
 }
+
+/// Leases are shorter.
+const LEASE_BYTES_MAX: u64 = 4_096;
 
 /// A token that was in work when this many workers in a row were lost is parked: it may be the cause.
 const LOST_MAX: usize = 10;
@@ -75,7 +78,7 @@ impl LeaseWatch {
 
     fn lapse(&mut self, name: &OsString, place: &Path, now: Instant) -> Option<LapsedLease> {
         let lease = place.join(LEASE);
-        let bytes = fs::read(&lease).unwrap_or_default();
+        let bytes = read_lease(&lease).unwrap_or_default();
         let is_here = !boot().is_empty() && String::from_utf8_lossy(&bytes).contains(boot());
         if let Some(lock) = is_here.then(|| lock(&lease)).flatten() {
             return Some(LapsedLease { _lock: Some(lock) });
@@ -88,6 +91,13 @@ impl LeaseWatch {
         let has_lapsed = now.saturating_duration_since(seen.since) >= self.lapse;
         has_lapsed.then_some(LapsedLease { _lock: None })
     }
+}
+
+/// The beginning of a lease, whatever somebody has put into its place.
+fn read_lease(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_plain(path)?.take(LEASE_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// A lease that has lapsed, locked if its owner has ended on this machine.
@@ -245,6 +255,29 @@ mod tests {
             let now: StageToken = serde_json::from_slice(&text).unwrap();
             assert_eq!(now.barcode, token.barcode);
         }
+    }
+
+    #[test]
+    fn what_others_put_into_a_lost_place_holds_up_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let stage = stage(root.path());
+        let lost = WorkPlace::new(&stage).unwrap();
+        let claimed = claim(&stage, &lost);
+        let (folder, outside) = (lost.folder().to_owned(), root.path().join("outside"));
+        drop(lost);
+        fs::write(&outside, "not flow's").unwrap();
+        std::os::unix::fs::symlink(&outside, folder.join(".lease.new")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", folder.join(".link")).unwrap();
+        fs::create_dir(folder.join(".folder")).unwrap();
+        let pipe = stage.work().join("another");
+        fs::create_dir(&pipe).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, pipe.join(LEASE), rustix::fs::Mode::RWXU).unwrap();
+        let own = WorkPlace::new(&stage).unwrap();
+        let (mut watch, now) = (LeaseWatch::new(&stage, LAPSE), Instant::now());
+        assert_eq!(watch.look(&own, now).unwrap(), TakenOver { back: 1, forward: 0 });
+        watch.look(&own, now + LAPSE).unwrap();
+        assert!(stage.waiting().join(claimed.name.as_str()).exists());
+        assert_eq!(fs::read_to_string(&outside).unwrap(), "not flow's");
     }
 
     #[test]

@@ -40,7 +40,8 @@ pub struct FlowUser {
 }
 
 impl FlowUser {
-    fn new(name: &'static str, before: Vec<&'static str>) -> Option<FlowUser> {
+    /// A way that works here.
+    pub fn new(name: &'static str, before: Vec<&'static str>) -> Option<FlowUser> {
         let works = |command: &[&str]| {
             let command = [&before, command].concat();
             let mut command = start(&command);

@@ -18,15 +18,19 @@ cat items/00001 > out/item
 cat /proc/1/comm > out/first
 echo x > /dev/null && echo taken > out/null
 echo x 2>/dev/null > /of-image || echo refused > out/written
-ls HOST >/dev/null 2>&1 || echo unseen > out/host
+ls HOST /proc/1/root/HOST >/dev/null 2>&1 || echo unseen > out/host
+chmod 777 /of-image 2>/dev/null || chmod 777 /dev/null 2>/dev/null || echo refused > out/mode
+ls /dev > out/devices
+echo shared > /dev/shm/own && cat /dev/shm/own > out/shared
+ls /proc/self/fd/9/ >/dev/null 2>&1 || echo closed > out/handle
 ";
 
-/// An image of a shell and two programs with their libraries, and a file of its own.
+/// An image of a shell and a few programs with their libraries, and a file of its own.
 fn unpack_image(root: &Path) {
     for folder in ["proc", "dev", "tmp"] {
         fs::create_dir_all(root.join(folder)).unwrap();
     }
-    for program in ["/bin/sh", "/bin/cat", "/bin/ls"] {
+    for program in ["/bin/sh", "/bin/cat", "/bin/ls", "/bin/chmod"] {
         let needed = Command::new("ldd").arg(program).output().unwrap();
         let needed = String::from_utf8(needed.stdout).unwrap();
         let libraries = needed.split_whitespace().filter(|word| word.starts_with('/'));
@@ -56,7 +60,10 @@ fn run(user: &FlowUser, place: &Place, script: &str, more: &str) -> (PathBuf, Op
 
 #[test]
 fn a_program_sees_the_files_of_its_image_alone() {
-    for user in FlowUser::all() {
+    // Who starts flow has a handle open that leads out.
+    let open = ["sh", "-c", "exec 9</ && exec \"$@\"", "sh"];
+    let careless = FlowUser::new("one with an open handle", open.to_vec());
+    for user in FlowUser::all().into_iter().chain(careless) {
         let place = Place::new();
         unpack_image(&place.path("image"));
         let script = LOOKS.replace("HOST", &place.path("item").display().to_string());
@@ -80,11 +87,17 @@ fn a_program_sees_the_files_of_its_image_alone() {
         assert_eq!(said("folder"), "/tmp /tmp\n", "{}", user.name);
         assert_eq!(said("item"), "the item\n", "{}", user.name);
         assert_eq!(said("first"), "cat\n", "{}: its own processes", user.name);
-        let ends = [said("null"), said("written"), said("host")];
-        assert_eq!(ends, ["taken\n", "refused\n", "unseen\n"], "{}", user.name);
+        let ends =
+            [said("null"), said("written"), said("host"), said("mode"), said("shared"), said("handle")];
+        let wanted = ["taken\n", "refused\n", "unseen\n", "refused\n", "shared\n", "closed\n"];
+        assert_eq!(ends, wanted, "{}", user.name);
+        let devices = ["fd", "full", "null", "random", "shm", "stderr", "stdin", "stdout", "urandom", "zero"];
+        assert_eq!(said("devices").lines().collect::<Vec<_>>(), devices, "{}", user.name);
         let image = fs::read_to_string(place.path("image/of-image")).unwrap();
         assert_eq!(image, "of the image\n");
-        assert_eq!(fs::read_dir(place.path("image/tmp")).unwrap().count(), 0, "nothing is left in it");
+        for covered in ["tmp", "dev"] {
+            assert_eq!(fs::read_dir(place.path("image").join(covered)).unwrap().count(), 0, "{covered}");
+        }
     }
 }
 
@@ -102,12 +115,17 @@ fn what_cannot_be_a_root_is_refused_with_the_reason() {
         let (_, fault) = run(&user, &place, script, more);
         assert!(fault.as_ref().is_some_and(|fault| fault.contains(reason)), "{fault:?}: {reason}");
     };
-    refused(|image| fs::remove_dir(image.join("tmp")).unwrap(), "true", "", "the root has no folder");
+    refused(|image| fs::remove_dir(image.join("tmp")).unwrap(), "true", "", "cannot be used");
     let link = |image: &Path| {
         fs::remove_dir(image.join("tmp")).unwrap();
         std::os::unix::fs::symlink("/etc", image.join("tmp")).unwrap();
     };
-    refused(link, "true", "", "the root has no folder");
+    refused(link, "true", "", "cannot be used");
+    let all = |image: &Path| {
+        fs::remove_dir_all(image).unwrap();
+        std::os::unix::fs::symlink("/", image).unwrap();
+    };
+    refused(all, "true", "", "is not the absolute path of a folder below /");
     refused(|_| {}, "true", ", reads: [/srv/models]", "\"/srv/models\" is outside of it");
     refused(|_| {}, "exit 3", "", "exit code 3");
     refused(|image| fs::remove_file(image.join("bin/sh")).unwrap(), "true", "", "could not be started");
