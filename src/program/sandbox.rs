@@ -1,5 +1,6 @@
 //! Restrictions that a program cannot lift: it sees its folder, the system's programs and libraries, its own
-//! files and what the dataflow grants, or the files of an unpacked image alone; it has no network, and no privileges though flow may run as root.
+//! files and what the dataflow grants, or the files of an unpacked image alone; it has no network, and no privileges
+//! though flow may run as root.
 //!
 //! Files are withheld by Landlock (Linux 5.13 and later). The network is withheld by a seccomp filter
 //! ([`super::syscall_filter`]), and by Landlock (TCP, Linux 6.7 and later) and an empty network namespace where the
