@@ -44,10 +44,16 @@ fn works(plan: NamespacePlan) -> bool {
     matches!(end, Ok(Some((_, status))) if status.exit_status() == Some(0))
 }
 
+/// Whether files can be withheld.
+pub fn has_landlock() -> bool {
+    let strict = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    strict.handle_access(AccessFs::from_all(ABI::V1)).is_ok()
+}
+
 /// Says what is not withheld.
 fn warn(plan: Option<NamespacePlan>) {
     let strict = || Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
-    if strict().handle_access(AccessFs::from_all(ABI::V1)).is_err() {
+    if !has_landlock() {
         tracing::warn!("no Landlock in this kernel: programs of steps read and write what flow's user can");
     }
     let filters = SyscallFilter::new(NetworkAccess::None).is_some();

@@ -1,8 +1,11 @@
 //! The files of an unpacked container image as all that a program sees: its root.
 //!
-//! The mounts are those of the program's own namespace, so that nothing of them is seen outside, and they end with it. The
-//! image is mounted read-only, without its devices and the rights of its setuid programs; what was mounted before is
-//! detached. `/dev` has a few devices and an empty `/dev/shm`. The program's folder is `/tmp`, which every image has.
+//! The mounts are in a namespace of the program alone: nothing of them is seen outside, nor by the first process of its
+//! other namespaces, which still has the system's files, and they end with it. The image is mounted read-only, without its
+//! devices and the rights of its setuid programs; what was mounted before is detached. `/dev` has a few devices and an
+//! empty `/dev/shm`. The program's folder is `/tmp`, which every image has.
+//!
+//! Landlock keeps the program from the first process, through which it could reach the system's files.
 
 use std::ffi::{CStr, CString};
 use std::fs;
@@ -13,6 +16,8 @@ use std::path::{Path, PathBuf};
 use libc::{
     MNT_DETACH, MS_BIND, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_REC, MS_REMOUNT, c_int, c_ulong,
 };
+
+use rustix::fs::StatVfsMountFlags;
 
 use super::confinement;
 
@@ -43,6 +48,9 @@ pub struct ProgramRoot {
     dev: CString,
     tmp: CString,
     shared_memory: CString,
+    /// What the mounts of the root and of the folder withhold, which theirs withhold, too.
+    root_flags: c_ulong,
+    folder_flags: c_ulong,
     /// Devices outside, and their files in the root.
     devices: Vec<(CString, CString)>,
     /// What links lead to, and the links.
@@ -58,6 +66,8 @@ pub enum ProgramRootError {
     Folder { folder: PathBuf, source: io::Error },
     #[error("flow's user can make no namespaces here, which a root needs")]
     NoNamespaces,
+    #[error("this kernel has no Landlock, which a root needs")]
+    NoLandlock,
 }
 
 /// Checks that a folder can be the root of a program.
@@ -78,13 +88,16 @@ pub fn check_root(root: &Path) -> Result<(), ProgramRootError> {
         });
         found.map_err(|source| ProgramRootError::Folder { folder, source })?;
     }
+    if !confinement::has_landlock() {
+        return Err(ProgramRootError::NoLandlock);
+    }
     let plan = confinement::namespaces().filter(|plan| plan.has_own_proc);
     plan.map(drop).ok_or(ProgramRootError::NoNamespaces)
 }
 
 impl ProgramRoot {
     /// # Errors
-    /// A path has a zero byte.
+    /// A path has a zero byte, or its mount cannot be looked at.
     pub fn new(root: &Path, folder: &Path) -> io::Result<ProgramRoot> {
         let text = |path: &Path| Ok::<_, io::Error>(CString::new(path.as_os_str().as_bytes())?);
         let dev = root.join("dev");
@@ -97,22 +110,27 @@ impl ProgramRoot {
             proc: text(&root.join("proc"))?,
             tmp: text(&root.join("tmp"))?,
             shared_memory: text(&dev.join("shm"))?,
+            root_flags: withheld(root)?,
+            folder_flags: withheld(folder)?,
             dev: text(&dev)?,
             devices: devices.collect::<io::Result<_>>()?,
             links: links.collect::<io::Result<_>>()?,
         })
     }
 
-    /// Makes it the root of this process, and of all others in its mount namespace, and its folder the working directory.
-    /// Makes system calls only.
+    /// Makes it the root of this process, in a mount namespace of its own, and its folder the working directory. Makes
+    /// system calls only.
     ///
     /// # Errors
     /// Those of the system calls.
     pub fn enter(&self) -> io::Result<()> {
-        bind(&self.root, &self.root, MS_RDONLY | MS_NOSUID | MS_NODEV)?;
+        // SAFETY: a process that has just been forked has one thread.
+        called(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+        // With what is mounted below the image.
+        bind(&self.root, &self.root, MS_REC, MS_RDONLY | MS_NOSUID | MS_NODEV | self.root_flags)?;
         self.fill_dev()?;
-        mount(Some(c"/proc"), &self.proc, None, MS_BIND | MS_REC, None)?;
-        bind(&self.folder, &self.tmp, MS_NOSUID | MS_NODEV)?;
+        bind(c"/proc", &self.proc, 0, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)?;
+        bind(&self.folder, &self.tmp, 0, MS_NOSUID | MS_NODEV | self.folder_flags)?;
         // SAFETY: the strings end with a zero and live through the calls.
         unsafe {
             called(libc::chdir(self.root.as_ptr()))?;
@@ -135,7 +153,7 @@ impl ProgramRoot {
                 libc::close(file);
             }
             // Read-only are its mode and owner, which are the machine's.
-            bind(outside, device, MS_RDONLY | MS_NOSUID | MS_NOEXEC)?;
+            bind(outside, device, 0, MS_RDONLY | MS_NOSUID | MS_NOEXEC)?;
         }
         for (to, link) in &self.links {
             // SAFETY: the strings end with a zero and live through the call.
@@ -148,9 +166,22 @@ impl ProgramRoot {
     }
 }
 
-/// Mounts a file or folder at a second place, with these flags.
-fn bind(from: &CStr, place: &CStr, flags: c_ulong) -> io::Result<()> {
-    mount(Some(from), place, None, MS_BIND, None)?;
+/// The flags of the mount of a path that may not be lifted.
+fn withheld(path: &Path) -> io::Result<c_ulong> {
+    let found = rustix::fs::statvfs(path)?.f_flag;
+    let flags = [
+        (StatVfsMountFlags::RDONLY, MS_RDONLY),
+        (StatVfsMountFlags::NOEXEC, MS_NOEXEC),
+        (StatVfsMountFlags::NODEV, MS_NODEV),
+        (StatVfsMountFlags::NOSUID, MS_NOSUID),
+    ];
+    let found = flags.into_iter().filter(|(flag, _)| found.contains(*flag));
+    Ok(found.fold(0, |all, (_, flag)| all | flag))
+}
+
+/// Mounts a file or folder at a second place, alone or with all that is mounted below it (`MS_REC`), with these flags.
+fn bind(from: &CStr, place: &CStr, below: c_ulong, flags: c_ulong) -> io::Result<()> {
+    mount(Some(from), place, None, MS_BIND | below, None)?;
     mount(None, place, None, MS_BIND | MS_REMOUNT | flags, None)
 }
 

@@ -118,6 +118,7 @@ fn root(call: &Call) -> Result<Option<PathBuf>, Fault> {
             ProgramRootError::Folder { .. } => {
                 "Unpack the image there, with folders proc, dev and tmp in it."
             }
+            ProgramRootError::NoLandlock => "Run flow on Linux 5.13 or later, with Landlock switched on.",
             ProgramRootError::NoNamespaces => {
                 "Allow them (`sysctl user.max_user_namespaces`), or run flow as root."
             }
@@ -179,6 +180,11 @@ fn not_started(order: &ProgramOrder, error: &io::Error) -> Fault {
                 Some(_) => "Give its path below `root`, as the image has it.",
                 None => "Install it where flow runs, or give its absolute path in the dataflow file.",
             },
+        ),
+        _ if order.grants.root.is_some() => Fault::of(
+            FaultKind::Broken,
+            reason,
+            "The files of its `root` could not be mounted: put the image into a plain folder.",
         ),
         _ => Fault::transient(reason, "Send the request again when the machine has less to do."),
     }
