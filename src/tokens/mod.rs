@@ -2,7 +2,8 @@
 //! processes.
 //!
 //! The directories are the whole truth. A token is one file that moves by rename and never exists twice: a worker
-//! claims it by moving it into a place of its own, exchanges it there with its new text, and moves it on from there. Beside the directory of a stage lie those that belong to it:
+//! claims it by moving it into a place of its own, exchanges it there with its new text, and moves it on from there.
+//! Beside the directory of a stage lie those that belong to it:
 //!
 //! ```text
 //! 02_decrypted/B1.json                           a token that waits for the next stage
