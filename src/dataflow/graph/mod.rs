@@ -24,7 +24,7 @@ impl Dataflow {
     /// use flow::step::StepTable;
     ///
     /// let text = Dataflow::built_in("ct-lung").expect("it is built in");
-    /// let text = text.replace("{step: find-lungs,", "{step: find-lungs, on: big-memory,");
+    /// let text = text.replace("step: find-lungs\n", "step: find-lungs\n    on: big-memory\n");
     /// let dataflow = Dataflow::parse("x", &text, &StepTable::built_in())?;
     /// assert!(dataflow.placement().contains("big-memory  lungs\n"));
     /// # Ok::<(), flow::yaml::Problems>(())
