@@ -136,6 +136,7 @@ pub fn main(table: &StepTable) -> ExitCode {
     memory::limit_arenas();
     file_access::restrict(FileReaders::Owner);
     output::escape_panics();
+    signals::survive_file_limit();
     let command = CommandLine::parse().command;
     output::start_log(command.log_format());
     match command.run(table) {

@@ -5,8 +5,10 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 use crate::admission::StopSignal;
@@ -54,6 +56,13 @@ pub fn handle_nothing_to_reload() -> Result<(), CommandError> {
         let text = "nothing to reload: this run ends when its requests are answered; SIGTERM ends it now";
         output::tell_event(&PrintableLines::of(text));
     })
+}
+
+/// Makes a write beyond the limit of a file's size (`ulimit -f`) an error from now on, as on a full disk, instead of the
+/// end of the process. Programs that it starts have the signal's usual effect.
+pub fn survive_file_limit() {
+    // An error leaves the signal as it is.
+    let _ = flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
 /// Whether the process has a controlling terminal, whose end would send it SIGHUP.

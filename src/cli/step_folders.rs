@@ -3,6 +3,8 @@
 use std::path::{Path, absolute};
 use std::{fs, io};
 
+use crate::program::remove_left_folder;
+
 /// Has the private folders of steps made below the state folder from now on, and removes those that this
 /// process of the cluster left there when it was killed. One that cannot be removed stays: a program that
 /// outlived flow may still be writing in it.
@@ -11,9 +13,7 @@ use std::{fs, io};
 /// If the folder cannot be made.
 pub fn keep_step_folders(state: &Path, process: usize) -> io::Result<()> {
     let folder = absolute(state)?.join("steps").join(process.to_string());
-    if let Err(error) = fs::remove_dir_all(&folder)
-        && error.kind() != io::ErrorKind::NotFound
-    {
+    if let Err(error) = remove_left_folder(&folder) {
         tracing::warn!(%error, "folders of steps that were killed stay in {}", folder.display());
     }
     fs::create_dir_all(&folder)?;

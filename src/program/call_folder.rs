@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use crate::step::{ArrayForm, ArrayView, Item, Payload, ResponseFiles, StepDeclaration};
 
 use super::folder::{ProgramFolderError, failed, found, open_below, read_all, whole};
+use super::left_folder::remove_left_folder;
 use super::npy;
 
 pub struct CallFolders {
@@ -170,13 +171,15 @@ impl CallFolders {
     }
 }
 
-fn remove(folder: &Path) -> Result<(), ProgramFolderError> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(failed("remove", "what a call left")(error))
-        }
-        _ => Ok(()),
+impl Drop for CallFolders {
+    fn drop(&mut self) {
+        // What stays is removed with the state's folders of steps, when flow starts again.
+        let _ = remove_left_folder(self.work.path());
     }
+}
+
+fn remove(folder: &Path) -> Result<(), ProgramFolderError> {
+    remove_left_folder(folder).map_err(failed("remove", "what a call left"))
 }
 
 fn shown(path: &Path) -> String {

@@ -133,7 +133,7 @@ impl ProgramProcess {
 ///
 /// # Errors
 /// The program cannot be started.
-pub fn spawn(mut command: Command, sandbox: Sandbox, limits: &ProgramLimits) -> io::Result<ProgramProcess> {
+pub fn spawn(mut command: Command, mut sandbox: Sandbox, limits: &ProgramLimits) -> io::Result<ProgramProcess> {
     command.process_group(0);
     let limits = [
         limit(Resource::As, limits.memory_bytes),
@@ -147,6 +147,7 @@ pub fn spawn(mut command: Command, sandbox: Sandbox, limits: &ProgramLimits) -> 
         set_parent_process_death_signal(Some(Signal::KILL)).map_err(io::Error::from)
     };
     if let Some(plan) = sandbox.namespaces() {
+        let writable = sandbox.take_writable();
         let sandbox = Arc::new(sandbox);
         let first = Arc::clone(&sandbox);
         let restrict_program = move || {
@@ -154,7 +155,7 @@ pub fn spawn(mut command: Command, sandbox: Sandbox, limits: &ProgramLimits) -> 
             prepare(&sandbox)
         };
         let restrict_first = Box::new(move || first.enter_first());
-        let started = namespaces::spawn(command, plan, restrict_first, Box::new(restrict_program))?;
+        let started = namespaces::spawn(command, plan, writable, restrict_first, Box::new(restrict_program))?;
         let descendants = ProgramDescendants::InNamespace(started.init);
         return Ok(ProgramProcess {
             id: started.id,

@@ -10,6 +10,7 @@ use rustix::process::{WaitOptions, geteuid, waitpid};
 use super::namespaces::{self, NamespacePlan};
 use super::sandbox_grants::NetworkAccess;
 use super::syscall_filter::SyscallFilter;
+use super::writable_places::WritablePlaces;
 
 /// The namespaces of programs without a network; `None` if flow can make none.
 pub fn namespaces() -> Option<NamespacePlan> {
@@ -24,18 +25,25 @@ pub fn namespaces() -> Option<NamespacePlan> {
 /// The ways to make namespaces, best first.
 fn plans() -> Vec<NamespacePlan> {
     let users: &[bool] = if geteuid().is_root() { &[false, true] } else { &[true] };
-    let of_proc = |has_own_proc| {
-        let plan = move |has_own_user| NamespacePlan { has_own_user, has_own_proc, has_own_network: true };
+    let of_mounts = |(has_own_proc, has_read_only_files)| {
+        let plan = move |has_own_user| NamespacePlan {
+            has_own_user,
+            has_own_proc,
+            has_read_only_files,
+            has_own_network: true,
+        };
         users.iter().copied().map(plan)
     };
-    of_proc(true).chain(of_proc(false)).collect()
+    [(true, true), (true, false), (false, true), (false, false)].into_iter().flat_map(of_mounts).collect()
 }
 
 /// Whether a program runs in these namespaces and ends well.
 fn works(plan: NamespacePlan) -> bool {
     let mut command = Command::new("cat");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let Ok(program) = namespaces::spawn(command, plan, Box::new(|| Ok(())), Box::new(|| Ok(()))) else {
+    let Ok(writable) = WritablePlaces::new(&tempfile::env::temp_dir(), &[]) else { return false };
+    let no_restriction = || Box::new(|| Ok(()));
+    let Ok(program) = namespaces::spawn(command, plan, writable, no_restriction(), no_restriction()) else {
         return false;
     };
     let end = waitpid(Some(program.id), WaitOptions::empty());
@@ -53,8 +61,15 @@ pub fn has_landlock() -> bool {
 /// Says what is not withheld.
 fn warn(plan: Option<NamespacePlan>) {
     let strict = || Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    let has_read_only_files = plan.is_some_and(|plan| plan.has_read_only_files);
     if !has_landlock() {
-        tracing::warn!("no Landlock in this kernel: programs of steps read and write what flow's user can");
+        let what = if has_read_only_files { "read" } else { "read and write" };
+        tracing::warn!("no Landlock in this kernel: programs of steps {what} what flow's user can");
+    } else if !has_read_only_files {
+        tracing::warn!(
+            "flow cannot mount files read-only for programs of steps: they can change modes and times of files of \
+             flow's user"
+        );
     }
     let filters = SyscallFilter::new(NetworkAccess::None).is_some();
     match plan {

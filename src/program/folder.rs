@@ -22,6 +22,8 @@ use tempfile::TempDir;
 
 use crate::step::{Item, ResponseFile, ResponseFiles};
 
+use super::left_folder::remove_left_folder;
+
 /// A temporary folder. Dropping it removes it with its contents.
 pub struct ProgramFolder {
     folder: TempDir,
@@ -148,6 +150,13 @@ impl ProgramFolder {
             None => item.open().and_then(|content| fs::write(to, content)),
         };
         copied.map_err(failed("copy", &item.name))
+    }
+}
+
+impl Drop for ProgramFolder {
+    fn drop(&mut self) {
+        // What stays is removed with the state's folders of steps, when flow starts again.
+        let _ = remove_left_folder(self.folder.path());
     }
 }
 

@@ -22,6 +22,7 @@ mod folder_plan;
 pub mod fuzzing;
 mod gpg;
 mod hello;
+mod left_folder;
 mod load;
 mod namespaces;
 mod notify;
@@ -39,8 +40,10 @@ mod step_call;
 mod stream_call;
 mod sweep;
 mod syscall_filter;
+mod writable_places;
 
 pub use gpg::{GpgError, GpgFiles};
+pub use left_folder::remove_left_folder;
 pub use notify::run_with_input;
 
 /// The helper for steps in Python, one file without dependencies.

@@ -21,6 +21,8 @@ use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, getegid, geteuid, kill_process, pidfd_open, waitpid,
 };
 
+use super::writable_places::WritablePlaces;
+
 /// The namespaces to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NamespacePlan {
@@ -28,6 +30,8 @@ pub struct NamespacePlan {
     pub has_own_user: bool,
     /// Whether `/proc` shows only the processes of the program.
     pub has_own_proc: bool,
+    /// Whether all files but those of its writable places are read-only, their modes and times included.
+    pub has_read_only_files: bool,
     /// Whether there is an empty network.
     pub has_own_network: bool,
 }
@@ -57,14 +61,15 @@ const INIT_STACK_BYTES: usize = 64 << 10;
 /// The time in which the kernel ends all processes of a namespace. A process that waits for a disk takes longer.
 const END_TIME: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
-/// Starts a program in namespaces. The first process applies `restrict_init` to itself, the program
-/// `restrict_program`.
+/// Starts a program in namespaces, in which these places can be written. The first process applies `restrict_init` to
+/// itself, the program `restrict_program`.
 ///
 /// # Errors
 /// The namespaces cannot be made, or the program cannot be started.
 pub fn spawn(
     mut command: Command,
     plan: NamespacePlan,
+    mut writable: WritablePlaces,
     restrict_init: ProcessRestriction,
     mut restrict_program: ProcessRestriction,
 ) -> io::Result<NamespaceProgram> {
@@ -84,6 +89,9 @@ pub fn spawn(
         // They are open until here.
         let _ = (&lifeline_end, &null);
         unshare(plan, &ids)?;
+        if plan.has_read_only_files {
+            writable.keep()?;
+        }
         let id = start_init(&mut init, &mut stack)?;
         reporter.write_all(&id.to_ne_bytes())?;
         if let Some(error) = init.failure.take() {
@@ -243,7 +251,7 @@ impl InitOrder {
             }
         }
         if self.has_own_proc {
-            let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+            let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
             mount(Some(c"proc"), c"/proc", flags)?;
         }
         (self.restrict)()?;

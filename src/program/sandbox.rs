@@ -2,7 +2,8 @@
 //! files and what the dataflow grants, or the files of an unpacked image alone; it has no network, and no privileges
 //! though flow may run as root.
 //!
-//! Files are withheld by Landlock (Linux 5.13 and later). The network is withheld by a seccomp filter
+//! Files are withheld by Landlock (Linux 5.13 and later), their modes and times by read-only mounts in the program's
+//! namespace ([`super::writable_places`]). The network is withheld by a seccomp filter
 //! ([`super::syscall_filter`]), and by Landlock (TCP, Linux 6.7 and later) and an empty network namespace where the
 //! kernel and the rights of flow's user allow. A program in namespaces ([`super::namespaces`]) has a `/proc` of its
 //! own. What a kernel does not have is said once in the log; the program runs all the same.
@@ -25,6 +26,7 @@ use super::namespaces::NamespacePlan;
 use super::program_root::{self, ProgramRoot};
 use super::sandbox_grants::{NetworkAccess, ProgramGrants};
 use super::syscall_filter::SyscallFilter;
+use super::writable_places::WritablePlaces;
 
 /// Restrictions, ready to be applied in the child.
 pub struct Sandbox {
@@ -34,6 +36,8 @@ pub struct Sandbox {
     network: NetworkAccess,
     /// The namespaces that the program gets.
     namespaces: Option<NamespacePlan>,
+    /// What it can write in the namespaces.
+    writable: WritablePlaces,
     /// The root of the program, not of the first process of its namespaces.
     root: Option<ProgramRoot>,
 }
@@ -96,12 +100,18 @@ impl Sandbox {
             return Err(io::ErrorKind::Unsupported.into());
         }
         let (ruleset, filter) = (ruleset.into(), SyscallFilter::new(network));
-        Ok(Sandbox { ruleset, filter, network, namespaces, root })
+        let writable = WritablePlaces::new(folder, &grants.writes)?;
+        Ok(Sandbox { ruleset, filter, network, namespaces, writable, root })
     }
 
     /// The namespaces that the program is started in.
     pub fn namespaces(&self) -> Option<NamespacePlan> {
         self.namespaces
+    }
+
+    /// What the program can write in its namespaces.
+    pub fn take_writable(&mut self) -> WritablePlaces {
+        std::mem::take(&mut self.writable)
     }
 
     /// Gives this process its root, and restricts it, between fork and exec. Makes system calls only.

@@ -66,10 +66,11 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// Whether an operator can remove the cause: the disk is full, over its quota or read-only.
+    /// Whether an operator can remove the cause: the disk is full, over its quota or read-only, or a limit of the size of
+    /// files is too low.
     pub fn may_pass(&self) -> bool {
-        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-        matches!(self.source.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        matches!(self.source.kind(), FileTooLarge | StorageFull | QuotaExceeded | ReadOnlyFilesystem)
     }
 }
 

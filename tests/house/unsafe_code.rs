@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::source::{Source, none};
 
 /// The files that may have it, and what for.
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 12] = [
     ("src/cli/memory.rs", "a setting of the allocator"),
     ("src/cli/processor_time.rs", "a clock of the system"),
     ("src/cli/signals.rs", "the present action of a signal"),
@@ -16,6 +16,7 @@ const FILES: [(&str, &str); 11] = [
     ("src/program/program_root.rs", "mounts"),
     ("src/program/sandbox.rs", "rules of Landlock"),
     ("src/program/syscall_filter.rs", "filters of system calls"),
+    ("src/program/writable_places.rs", "mounts"),
     ("src/step/item.rs", "a file that is mapped into memory"),
 ];
 

@@ -283,3 +283,55 @@ fn a_program_reaches_no_socket_unless_the_network_is_granted() {
         assert!(got, "{}", user.name);
     }
 }
+
+/// Tries to change what belongs to flow's user, and writes where it may.
+const CHANGES: &str = r"
+import os, sys
+state, granted = sys.argv[1], sys.argv[2]
+def tries(name, act):
+    try:
+        act()
+        print(name, 'changed')
+    except OSError:
+        print(name, 'refused')
+tries('mode', lambda: os.chmod(state, 0o700))
+tries('times', lambda: os.utime(state, (1, 1)))
+tries('owner', lambda: os.chown(state, -1, os.getgid()))
+tries('attribute', lambda: os.setxattr(state, 'user.flow', b'x'))
+tries('file', lambda: open(state + '/new', 'w'))
+tries('host', lambda: open('/proc/sys/kernel/hostname', 'w').write('other'))
+for folder in ('.', 'out', granted):
+    with open(folder + '/new', 'w') as file:
+        file.write('text')
+    os.chmod(folder + '/new', 0o640)
+    os.utime(folder + '/new', (1, 1))
+    os.rename(folder + '/new', folder + '/newer')
+with open(granted + '/file', 'a') as file:
+    file.write('more')
+with open('/dev/null', 'w') as null:
+    null.write('x')
+";
+
+#[test]
+fn a_program_changes_nothing_outside_its_folder() {
+    if tool(PYTHON).is_none() {
+        return;
+    }
+    for user in FlowUser::all().into_iter().filter(|user| user.has_namespaces) {
+        let place = Place::new();
+        let granted = place.path("granted");
+        fs::create_dir(&granted).unwrap();
+        fs::write(granted.join("file"), "some ").unwrap();
+        for (path, mode) in [(granted.clone(), 0o777), (granted.join("file"), 0o666)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        // The folder of the state, which is that of flow's user.
+        let arguments = format!("{:?}, {granted:?}", place.path("flow-state"));
+        let (said, log) = user.tries(&place, CHANGES, &arguments, &format!(", writes: [{granted:?}]"));
+        let refused = ["mode", "times", "owner", "attribute", "file", "host"];
+        let refused: String = refused.iter().map(|what| format!("{what} refused\n")).collect();
+        assert_eq!(said, refused, "{}: {log}", user.name);
+        assert_eq!(fs::read_to_string(granted.join("file")).unwrap(), "some more");
+        assert_eq!(fs::read_to_string(granted.join("newer")).unwrap(), "text");
+    }
+}
