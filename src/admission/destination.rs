@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 
 use crate::dataflow::Response;
+use crate::printable::with_causes;
 use crate::step::{Artifact, Request};
 use crate::store::Store;
 
@@ -217,18 +218,8 @@ pub enum DeliveryErrorKind {
 
 impl DeliveryTrouble {
     /// A trouble that may have passed at the next try, told with all causes of the error.
-    pub fn passing(error: impl std::error::Error) -> DeliveryTrouble {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            let told = error.to_string();
-            // Some errors say their cause themselves.
-            if !text.ends_with(&told) {
-                text += &format!(": {told}");
-            }
-            cause = error.source();
-        }
-        DeliveryTrouble { text, kind: DeliveryErrorKind::Passing }
+    pub fn passing(error: impl std::error::Error + 'static) -> DeliveryTrouble {
+        DeliveryTrouble { text: with_causes(&error), kind: DeliveryErrorKind::Passing }
     }
 }
 

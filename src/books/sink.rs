@@ -8,13 +8,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::admission::StopSignal;
 use crate::engine::{PendingDelivery, ResponseSink, UndeliveredResponse};
+use crate::printable::with_causes;
 use crate::step::{Fault, FaultKind};
 use crate::tokens::{
     ClaimedToken, FinishedToken, PlacedToken, StageToken, TokenEnd, TokenEntry, TokenError, TokenEvent,
     TokenPlace, WorkPlace, finish_tokens, reason_slug,
 };
 
-use super::source::{STAGE, with_cause};
+use super::source::STAGE;
 use super::steps::list_tokens::TOKENS_FILE;
 use super::steps::upload_book::STORED;
 use super::work::{StageWork, WorkCounts};
@@ -182,17 +183,17 @@ impl StageFinish {
                 Err(error) => error,
             };
             if error.kind() == ErrorKind::NotFound && !place.folder().exists() {
-                tracing::warn!("{}: its tokens were taken over by another worker", with_cause(&error));
+                tracing::warn!("{}: its tokens were taken over by another worker", with_causes(&error));
                 if let Err(error) = self.work.renew(place) {
-                    tracing::error!("{}", with_cause(&error));
+                    tracing::error!("{}", with_causes(&error));
                 }
                 return false;
             }
             if self.stop.is_requested() {
-                tracing::error!("{}; the next start tries again", with_cause(&error));
+                tracing::error!("{}; the next start tries again", with_causes(&error));
                 return false;
             }
-            tracing::error!("{}; trying again", with_cause(&error));
+            tracing::error!("{}; trying again", with_causes(&error));
             self.stop.wait(PAUSE);
         }
     }
@@ -210,7 +211,7 @@ impl StageFinish {
                 tracing::warn!("{name} is parked beside {}: {reason}", self.work.stage.from.name());
             }
             Ok(PlacedToken { place: TokenPlace::Postponed(..), .. }) => counts.postponed = 1,
-            Err(error) => tracing::error!("{}", with_cause(&error)),
+            Err(error) => tracing::error!("{}", with_causes(&error)),
         }
         self.work.count(counts);
     }

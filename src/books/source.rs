@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admission::{Admission, Intake, Source};
+use crate::printable::with_causes;
 use crate::step::{AttributeDeclaration, AttributeValues, BuiltInAttributes, Item, Request, interned};
 use crate::store::free_bytes;
 use crate::tokens::{ClaimOutcome, ClaimedToken, TokenClaims, TokenError};
@@ -96,7 +97,7 @@ impl StageSource {
             }
         }
         if *told != text {
-            admission.say(self.name, &format!("{}; trying again", with_cause(error)));
+            admission.say(self.name, &format!("{}; trying again", with_causes(error)));
             *told = text;
         }
         admission.stop().wait(PAUSE);
@@ -139,10 +140,4 @@ impl Source for StageSource {
         left.iter().for_each(|claimed| canceller.cancel(self.request(claimed).id));
         Intake::Whole
     }
-}
-
-/// An error with its cause.
-pub(super) fn with_cause(error: &TokenError) -> String {
-    let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-    format!("{error}: {cause}")
 }

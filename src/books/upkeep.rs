@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::admission::StopSignal;
+use crate::printable::with_causes;
 use crate::tokens::{LeaseWatch, StageCount, StageFolder, TakenOver, TokenError, release_due};
 
 use super::chooser::{BookChooser, ChooserLook, ChooserTurn};
-use super::source::with_cause;
 use super::stages::StageRow;
 use super::work::StageWork;
 
@@ -87,7 +87,7 @@ impl RowUpkeep {
             match self.round() {
                 Ok(is_empty) if is_empty && is_exhausted => empty += 1,
                 Ok(_) => empty = 0,
-                Err(error) => self.say(&mut told, &with_cause(&error)),
+                Err(error) => self.say(&mut told, &with_causes(&error)),
             }
             if empty >= EMPTY_LOOKS && self.options.end == RowEnd::Empty {
                 self.stop.request();
@@ -102,9 +102,9 @@ impl RowUpkeep {
         for (work, watch) in self.works.iter().zip(watches) {
             let place = work.place();
             if let Err(error) = place.beat() {
-                (self.tell)(&format!("{}: another place is made", with_cause(&error)));
+                (self.tell)(&format!("{}: another place is made", with_causes(&error)));
                 if let Err(error) = work.renew(&place) {
-                    (self.tell)(&with_cause(&error));
+                    (self.tell)(&with_causes(&error));
                 }
             }
             match watch.look(&work.place(), now) {
@@ -117,7 +117,7 @@ impl RowUpkeep {
                     (self.tell)(&text);
                     work.wake();
                 }
-                Err(error) => (self.tell)(&with_cause(&error)),
+                Err(error) => (self.tell)(&with_causes(&error)),
             }
         }
     }
@@ -138,8 +138,7 @@ impl RowUpkeep {
             Ok(ChooserLook::NotItsTurn | ChooserLook::Exhausted) => true,
             Err(_) if self.stop.is_requested() => true,
             Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                self.say(told, &format!("{error}: {cause}"));
+                self.say(told, &with_causes(&error));
                 false
             }
         }

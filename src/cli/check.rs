@@ -1,13 +1,12 @@
 //! `flow check`: the problems of dataflow files.
 
-use std::error::Error;
 use std::io::{self, Write};
 
 use serde::Serialize;
 
 use crate::chat::MessageType;
 use crate::dataflow::{Dataflow, LoadError, ProcessLabel, built_in_names};
-use crate::printable::counted;
+use crate::printable::{counted, with_causes};
 use crate::step::StepTable;
 use crate::yaml::Problem;
 
@@ -209,7 +208,7 @@ impl FileCheck {
                 CheckFinding::Problems { problems: problems.iter().cloned().collect() }
             }
             Err(error) => {
-                CheckFinding::Unreadable { reason: with_cause(&error), hint: error.hint().map(str::to_owned) }
+                CheckFinding::Unreadable { reason: with_causes(&error), hint: error.hint().map(str::to_owned) }
             }
         };
         FileCheck { dataflow: name.to_owned(), found, examples: None }
@@ -269,11 +268,4 @@ fn changes(dataflow: &Dataflow, table: &StepTable) -> Option<Vec<String>> {
     let base = Dataflow::load(&dataflow.overlay()?.base, table);
     // An overlay may mend a base that is not sound by itself: then there is nothing to compare it with.
     Some(base.map(|base| dataflow.differences_from(&base)).unwrap_or_default())
-}
-
-fn with_cause(error: &LoadError) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }

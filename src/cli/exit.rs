@@ -6,7 +6,7 @@ use std::{fmt, io};
 use crate::admission::{ServiceError, StateError};
 use crate::dataflow::LoadError;
 use crate::journal::JournalError;
-use crate::printable::PrintableLines;
+use crate::printable::{PrintableLines, with_causes};
 
 use super::customer::CustomerError;
 use super::sample::SampleError;
@@ -209,14 +209,4 @@ impl From<io::Error> for CommandError {
     fn from(error: io::Error) -> CommandError {
         CommandError::of(CommandErrorKind::InputOutput)(error)
     }
-}
-
-/// An error with all its causes on one line.
-pub fn with_causes<E: std::error::Error + 'static>(error: &E) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| {
-        let cause = cause.to_string();
-        // Some errors already end with their cause.
-        if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
-    })
 }

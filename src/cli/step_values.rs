@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::dicom::folder;
 use crate::files::PlainFiles;
+use crate::printable::with_causes;
 use crate::program::npy;
 use crate::step::{
     ArrayForm, ArrayView, Item, ItemPlace, JsonValue, NumberValue, OutputDeclaration, Parameter,
@@ -70,7 +71,7 @@ fn request(path: &str) -> Result<Request, String> {
 }
 
 fn plain(path: &str) -> Result<Request, String> {
-    let found = PlainFiles::find(&[PathBuf::from(path)]).map_err(|error| super::exit::with_causes(&error))?;
+    let found = PlainFiles::find(&[PathBuf::from(path)]).map_err(|error| with_causes(&error))?;
     found.requests().first().cloned().ok_or_else(|| format!("{path} has no files"))
 }
 

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use crate::dataflow::{Dataflow, names_programs};
 use crate::journal::{JournalReader, RequestHistory, RequestRow};
+use crate::printable::with_causes;
 use crate::replay::{PastRequest, unpack};
 use crate::step::StepTable;
 use crate::store::{Store, free_bytes};
@@ -100,7 +101,7 @@ impl ReplaySubject {
         let opened = File::open(file).map_err(CommandError::of(CommandErrorKind::InputOutput))?;
         let unpacked = unpack(BufReader::new(opened), folder.path(), free_bytes(folder.path()));
         let unpacked = unpacked.map_err(|error| {
-            let why = super::exit::with_causes(&error);
+            let why = with_causes(&error);
             let text = format!("could not use {}: {why}", file.display());
             CommandError::new(CommandErrorKind::InputOutput, text)
                 .hint("`flow replay REQUEST --export FILE` writes such files")

@@ -10,6 +10,7 @@
 //! UAX 9). The escapes are those of JSON (RFC 8259 section 7), so that an escaped JSON text is the same JSON.
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::fmt::{self, Display, Write as _};
 use std::io::{self, Write};
 
@@ -24,6 +25,16 @@ use std::io::{self, Write};
 pub fn counted<N: Copy + Display + From<u8> + PartialEq>(count: N, noun: &str) -> String {
     let ending = if count == N::from(1) { "" } else { "s" };
     format!("{count} {noun}{ending}")
+}
+
+/// An error with all its causes on one line. The text is to be escaped where it is shown.
+pub fn with_causes<E: Error + 'static + ?Sized>(error: &E) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        // Some errors already end with their cause.
+        if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }
 
 /// A text in which nothing is a control character. Line feeds are escaped, too.

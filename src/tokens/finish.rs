@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::audit::timestamp;
+use crate::printable::with_causes;
 use crate::step::Digest;
 use crate::store::begin_writing;
 
@@ -155,8 +156,8 @@ fn place_tokens(
     for error in folders.iter().filter_map(|folder| sync_folder(folder).err()) {
         // The tokens have moved, and must not be moved once more. Until the disk has synced by itself, a power failure
         // may put them back into this place, where the record of their work is found.
-        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-        tracing::error!("tokens have moved, but the disk does not confirm it: {error}: {cause}");
+        let error = with_causes(&error);
+        tracing::error!("tokens have moved, but the disk does not confirm it: {error}");
     }
     Ok(moved)
 }
