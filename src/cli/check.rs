@@ -207,9 +207,10 @@ impl FileCheck {
             Err(LoadError::Problems(problems)) => {
                 CheckFinding::Problems { problems: problems.iter().cloned().collect() }
             }
-            Err(error) => {
-                CheckFinding::Unreadable { reason: with_causes(&error), hint: error.hint().map(str::to_owned) }
-            }
+            Err(error) => CheckFinding::Unreadable {
+                reason: with_causes(&error),
+                hint: error.hint().map(str::to_owned),
+            },
         };
         FileCheck { dataflow: name.to_owned(), found, examples: None }
     }

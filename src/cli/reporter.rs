@@ -1,8 +1,9 @@
 //! Report of `flow run` on each response, and the counts that decide its exit code.
 
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
@@ -24,6 +25,9 @@ pub struct ResponseReporter {
     complete: AtomicUsize,
     reserved: AtomicUsize,
     failed: AtomicUsize,
+    /// The requests that are counted, in a run that ends by itself: one that was in work before a crash is answered as
+    /// it is taken up, and once more as it is given again.
+    counted: Option<Mutex<HashSet<Digest>>>,
 }
 
 /// One line of `--json`.
@@ -40,7 +44,8 @@ struct ResponseLine<'a> {
 }
 
 impl ResponseReporter {
-    pub fn new(progress: &Arc<ProgressDisplay>, json: bool) -> ResponseReporter {
+    /// `is_service`: the run has no end, so that its requests are only counted.
+    pub fn new(progress: &Arc<ProgressDisplay>, json: bool, is_service: bool) -> ResponseReporter {
         ResponseReporter {
             progress: Arc::clone(progress),
             json,
@@ -48,6 +53,7 @@ impl ResponseReporter {
             complete: AtomicUsize::new(0),
             reserved: AtomicUsize::new(0),
             failed: AtomicUsize::new(0),
+            counted: (!is_service).then(Mutex::default),
         }
     }
 
@@ -90,6 +96,25 @@ impl ResponseReporter {
         }
     }
 
+    fn count(&self, request: &Request, verdict: ResponseVerdict) {
+        let count = match verdict {
+            ResponseVerdict::Complete => &self.complete,
+            ResponseVerdict::CompleteWithReservations => &self.reserved,
+            ResponseVerdict::Failed => {
+                self.troubled.store(true, Ordering::Relaxed);
+                &self.failed
+            }
+            // Only the final response counts.
+            ResponseVerdict::Unfinished => return,
+        };
+        let is_new = |counted: &Mutex<HashSet<Digest>>| {
+            counted.lock().unwrap_or_else(PoisonError::into_inner).insert(request.id)
+        };
+        if self.counted.as_ref().is_none_or(is_new) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     fn forwarded(&self, request: &Request, delivery: &DeliveryRecord) {
         if !delivery.complete {
             self.troubled.store(true, Ordering::Relaxed);
@@ -129,16 +154,7 @@ impl ResponseReporter {
         place: Option<&Path>,
         deliveries: &[DeliveryRecord],
     ) {
-        match response.verdict {
-            ResponseVerdict::Complete => _ = self.complete.fetch_add(1, Ordering::Relaxed),
-            ResponseVerdict::CompleteWithReservations => _ = self.reserved.fetch_add(1, Ordering::Relaxed),
-            ResponseVerdict::Failed => {
-                self.failed.fetch_add(1, Ordering::Relaxed);
-                self.troubled.store(true, Ordering::Relaxed);
-            }
-            // Only the final response counts.
-            ResponseVerdict::Unfinished => {}
-        }
+        self.count(request, response.verdict);
         let line = if self.json {
             let (name, verdict) = (request.name.as_str(), response.verdict);
             let reservations = &response.reservations;

@@ -258,7 +258,7 @@ impl Run {
         let auditor = Arc::new(auditor);
         self.handle_signals(table, &service)?;
         let input = self.input(&progress, &service, &links, &auditor)?;
-        let reporter = Arc::new(ResponseReporter::new(&progress, self.json));
+        let reporter = Arc::new(ResponseReporter::new(&progress, self.json, self.is_service()));
         let tell = self.outbox_events(&reporter, &auditor, &monitor);
         let outbox = self.outbox(folder, &service.journal, &links, tell)?;
         monitor.show_local(outbox.local_destinations());

@@ -10,7 +10,6 @@
 //! UAX 9). The escapes are those of JSON (RFC 8259 section 7), so that an escaped JSON text is the same JSON.
 
 use std::borrow::Cow;
-use std::error::Error;
 use std::fmt::{self, Display, Write as _};
 use std::io::{self, Write};
 
@@ -28,7 +27,7 @@ pub fn counted<N: Copy + Display + From<u8> + PartialEq>(count: N, noun: &str) -
 }
 
 /// An error with all its causes on one line. The text is to be escaped where it is shown.
-pub fn with_causes<E: Error + 'static + ?Sized>(error: &E) -> String {
+pub fn with_causes<E: std::error::Error + 'static>(error: &E) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| {
         let cause = cause.to_string();

@@ -133,7 +133,11 @@ impl ProgramProcess {
 ///
 /// # Errors
 /// The program cannot be started.
-pub fn spawn(mut command: Command, mut sandbox: Sandbox, limits: &ProgramLimits) -> io::Result<ProgramProcess> {
+pub fn spawn(
+    mut command: Command,
+    mut sandbox: Sandbox,
+    limits: &ProgramLimits,
+) -> io::Result<ProgramProcess> {
     command.process_group(0);
     let limits = [
         limit(Resource::As, limits.memory_bytes),

@@ -16,6 +16,7 @@ call, or when the module is imported. flow carries this file and runs the steps 
 steps is for editors and tests.
 """
 
+import copy
 import functools
 import inspect
 import json
@@ -129,6 +130,9 @@ def _declaration(function, name, batch):
     outputs = outputs.lstrip("*") if makes else outputs
     outputs = outputs if isinstance(outputs, dict) else {_plain(outputs): outputs}
     gives = {"gives": "many"} if makes else {}
+    kinds = [_plain(kind) for kind in outputs.values()]
+    first = inputs[0] if inputs else {"type": None, "takes": None}
+    is_plain = first["takes"] == "one" and {first["type"], *kinds} <= _IN_LINE and len(kinds) == 1
     return {
         "name": name or function.__name__.replace("_", "-"),
         "about": (inspect.getdoc(function) or "").split("\n")[0],
@@ -136,8 +140,12 @@ def _declaration(function, name, batch):
         "outputs": [{"name": key, "type": _plain(kind), **gives} for key, kind in outputs.items()],
         "parameters": parameters,
         "batch": batch,
+        "grouped": is_plain and not makes and not batch,
     }
 
+
+# The types whose values stand in a line.
+_IN_LINE = {"json", "number", "text"}
 
 _PLAIN = {"str": "text", "float": "number", "int": "number", "dict": "json", "list": "json", "ndarray": "array"}
 
@@ -269,7 +277,18 @@ def _failed(error):
 
 
 def _item(one):
-    return {"fault": _failed(one)} if isinstance(one, Exception) else {"value": one}
+    """An item, or its fault, as JSON. What cannot be sent is a fault of the item."""
+    try:
+        return _json({"fault": _failed(one)} if isinstance(one, Exception) else {"value": one})
+    except (TypeError, ValueError) as error:
+        return _json({"fault": _failed(error)})
+
+
+def _results(results):
+    try:
+        return '{"values": ' + _json(results) + "}"
+    except (TypeError, ValueError):
+        return '{"results": [' + ", ".join(map(_item, results)) + "]}"
 
 
 # A slow step gives what it has after this time, in seconds.
@@ -278,8 +297,7 @@ _PATIENCE = 0.05
 _LINE = 1 << 20
 
 
-def _json(message):
-    return json.dumps(message, default=_number, allow_nan=False)
+_json = json.JSONEncoder(default=_number, allow_nan=False).encode
 
 
 def _items_line(items, more):
@@ -293,7 +311,7 @@ def _make(function, declared, call, lines, send):
         made, length, more, failed, began = [], 0, True, None, time.monotonic()
         try:
             while len(made) < asked and length < _LINE and time.monotonic() - began < _PATIENCE:
-                made.append(_json(_item(next(items))))
+                made.append(_item(next(items)))
                 length += len(made[-1])
         except StopIteration:
             more = False
@@ -321,6 +339,23 @@ def _taken(lines, send):
         yield from message["items"]
 
 
+def _each(function, declared, call):
+    """Calls a function for each of several items. If it is slow, flow asks for the others again."""
+    others = _arguments(function, declared, call)
+    is_shared = all(isinstance(value, (str, int, float, type(None))) for value in others.values())
+    first, results, began = declared["inputs"][0]["name"], [], time.monotonic()
+    for item in call["batch"]:
+        arguments = others if is_shared else copy.deepcopy(others)
+        arguments[first] = item
+        try:
+            results.append(function(**arguments))
+        except Exception as error:
+            results.append(error)
+        if time.monotonic() - began > _PATIENCE:
+            break
+    return _results(results)
+
+
 def _run(call, lines, send):
     function, declared = _steps[call["step"]]
     try:
@@ -332,9 +367,10 @@ def _run(call, lines, send):
             return _answer(function(**arguments), declared)
         if "batch" not in call:
             return _answer(function(**_arguments(function, declared, call)), declared)
+        if declared["grouped"]:
+            return _each(function, declared, call)
         call["inputs"][declared["inputs"][0]["name"]] = {"type": "json", "value": call["batch"]}
-        results = list(function(**_arguments(function, declared, call)))
-        return {"results": [_item(one) for one in results]}
+        return _results(list(function(**_arguments(function, declared, call))))
     except Exception as error:
         return {"fault": _failed(error)}
 

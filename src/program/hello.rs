@@ -41,6 +41,9 @@ struct DeclaredStep {
     parameters: Vec<DeclaredParameter>,
     #[serde(default)]
     batch: bool,
+    /// Whether a call may bring several items, which the step takes one by one.
+    #[serde(default)]
+    grouped: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -102,6 +105,8 @@ pub struct ProgramStep {
 pub enum ProgramForm {
     /// Once for each run.
     Once,
+    /// Once for each run, and with several items of a stream at a time, for each of which its function runs by itself.
+    Grouped,
     /// With a batch of items, and gives one for each.
     Batch,
     /// Once for a stream that it makes.
@@ -181,6 +186,10 @@ impl DeclaredStep {
         let streams = self.inputs.iter().filter(|input| input.takes == DeclaredTake::Stream).count();
         let refused = |why: &str| Err(why.to_owned());
         match (self.batch, makes, streams) {
+            (false, false, 0) if self.grouped && can_batch(step) => Ok(ProgramForm::Grouped),
+            _ if self.grouped => refused(
+                "a step of which items are grouped takes one json, number or text first, and gives one",
+            ),
             (false, false, 0) => Ok(ProgramForm::Once),
             (true, false, 0) if can_batch(step) => Ok(ProgramForm::Batch),
             (true, ..) => {
@@ -315,6 +324,7 @@ mod tests {
                 "a program gives json",
             ),
             (format!(r#"{{"name": "a", "batch": true, {json}}}"#), "takes one json"),
+            (format!(r#"{{"name": "a", "grouped": true, {json}}}"#), "takes one json"),
             (
                 format!(r#"{{"name": "a", {json}, "parameters": [{{"name": "p", "default": null}}]}}"#),
                 "its default is",

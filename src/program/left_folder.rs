@@ -48,7 +48,7 @@ mod tests {
         std::os::unix::fs::symlink(other.path(), left.join("link")).unwrap();
         let mode = fs::metadata(other.path()).unwrap().permissions();
         for folder in [&inner, &left.join("one"), &left] {
-            fs::set_permissions(folder, Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(folder, Permissions::from_mode(0o000)).unwrap();
         }
         // Root needs no rights: what gives them is tried alone.
         allow_removal(&left).unwrap();

@@ -11,6 +11,7 @@ use crate::step::{
     StreamFunction, TextValue, WiredInput,
 };
 
+use super::group_call::group_kernel;
 use super::hello::{ProgramForm, ProgramStep};
 use super::plain_item::PlainItem;
 use super::pool::ProgramPool;
@@ -52,6 +53,11 @@ fn with_function(ProgramStep { mut step, form }: ProgramStep, pool: &Arc<Program
     let (declaration, pool) = (step.declaration.clone(), Arc::clone(pool));
     match form {
         ProgramForm::Once => step.runs(move |call| pool.call(&declaration, call)),
+        ProgramForm::Grouped => {
+            let kernel = group_kernel(&declaration, &pool);
+            let step = step.runs(move |call| pool.call(&declaration, call));
+            step.streams(StreamFunction::Items(kernel))
+        }
         ProgramForm::Batch => batched(step, &pool),
         ProgramForm::Makes => makes(step, &pool),
         ProgramForm::Folds => folds(step, &pool),
@@ -121,8 +127,5 @@ fn run_batch<A: PlainItem, B: PlainItem>(
 ) -> Result<Vec<Result<B, Fault>>, Fault> {
     let batch: Vec<Json> = items.into_iter().map(A::into_json).collect();
     let results = pool.call_batch(declaration, call, &batch)?;
-    let made = |json: Json| {
-        B::of_json(json).ok_or_else(|| wrong(format!("the step gave no {} for an item", B::TYPE)))
-    };
-    Ok(results.into_iter().map(|result| result.and_then(made)).collect())
+    Ok(results.into_iter().map(|result| result.and_then(B::made)).collect())
 }

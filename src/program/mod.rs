@@ -21,6 +21,7 @@ mod folder_plan;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod gpg;
+mod group_call;
 mod hello;
 mod left_folder;
 mod load;

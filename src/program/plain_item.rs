@@ -2,7 +2,9 @@
 
 use serde_json::Value as Json;
 
-use crate::step::{JsonValue, NumberValue, StreamItem, TextValue};
+use crate::step::{Fault, JsonValue, NumberValue, StreamItem, TextValue};
+
+use super::step_call::wrong;
 
 /// A type that travels as JSON, item by item.
 pub trait PlainItem: StreamItem {
@@ -11,6 +13,14 @@ pub trait PlainItem: StreamItem {
 
     /// The value of JSON; `None` if it is of another type.
     fn of_json(json: Json) -> Option<Self>;
+
+    /// What a step gave for an item.
+    ///
+    /// # Errors
+    /// The fault of the step, if it is of another type.
+    fn made(json: Json) -> Result<Self, Fault> {
+        Self::of_json(json).ok_or_else(|| wrong(format!("the step gave no {} for an item", Self::TYPE)))
+    }
 }
 
 impl PlainItem for JsonValue {

@@ -1,6 +1,6 @@
 //! The lines of a call: inputs and parameters to the program, outputs or a fault back.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use crate::step::{
@@ -23,6 +23,9 @@ pub struct StepAnswer {
     fault: Option<AnswerFault>,
     #[serde(default)]
     results: Option<Vec<ItemAnswer>>,
+    /// Results of which none is a fault.
+    #[serde(default)]
+    values: Option<Vec<Json>>,
     /// Items of a stream, and whether there are more.
     #[serde(default)]
     items: Option<Vec<ItemAnswer>>,
@@ -69,12 +72,13 @@ impl StepAnswer {
     /// The reason why the line is no answer.
     pub fn read(line: &[u8]) -> Result<StepAnswer, String> {
         let answer: StepAnswer = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        let single = [answer.outputs.is_some(), answer.fault.is_some()];
+        let several = [answer.results.is_some(), answer.values.is_some()];
         let streams = [answer.items.is_some(), answer.next.is_some()];
-        let said = [answer.outputs.is_some(), answer.fault.is_some(), answer.results.is_some()];
-        let said = said.into_iter().chain(streams);
-        match said.filter(|said| *said).count() {
+        let said = [single, several, streams];
+        match said.iter().flatten().filter(|said| **said).count() {
             1 => Ok(answer),
-            _ => Err("it has not one of outputs, results, items, next and fault".to_owned()),
+            _ => Err("it has not one of outputs, results, values, items, next and fault".to_owned()),
         }
     }
 
@@ -105,17 +109,20 @@ impl StepAnswer {
         }
     }
 
-    /// The results of a batch, one for each item.
+    /// The results of a batch, one for each item. The log is that of the first fault.
     ///
     /// # Errors
     /// The fault of the whole batch.
-    pub fn results(self, log: Vec<u8>) -> Result<Vec<Result<Json, Fault>>, Fault> {
+    pub fn results(self, mut log: Vec<u8>) -> Result<Vec<Result<Json, Fault>>, Fault> {
         if let Some(fault) = self.fault {
             return Err(fault.into_fault(log));
         }
+        if let Some(values) = self.values {
+            return Ok(values.into_iter().map(Ok).collect());
+        }
         self.results
-            .map(|results| results.into_iter().map(ItemAnswer::into_result).collect())
-            .ok_or_else(|| wrong("the step takes batches, and gave no \"results\"".to_owned()))
+            .map(|results| results.into_iter().map(|one| one.into_result(&mut log)).collect())
+            .ok_or_else(|| wrong("the step takes batches, and gave no \"results\" or \"values\"".to_owned()))
     }
 }
 
@@ -124,13 +131,13 @@ impl StepAnswer {
     ///
     /// # Errors
     /// The fault of the whole stream.
-    pub fn items(self, log: Vec<u8>) -> Result<(Vec<Result<Json, Fault>>, bool), Fault> {
+    pub fn items(self, mut log: Vec<u8>) -> Result<(Vec<Result<Json, Fault>>, bool), Fault> {
         if let Some(fault) = self.fault {
             return Err(fault.into_fault(log));
         }
         let items =
             self.items.ok_or_else(|| wrong("the step makes a stream, and gave no \"items\"".to_owned()))?;
-        Ok((items.into_iter().map(ItemAnswer::into_result).collect(), self.more))
+        Ok((items.into_iter().map(|one| one.into_result(&mut log)).collect(), self.more))
     }
 
     /// Whether the step asks for items.
@@ -140,10 +147,11 @@ impl StepAnswer {
 }
 
 impl ItemAnswer {
-    fn into_result(self) -> Result<Json, Fault> {
+    /// The result. A fault takes the log.
+    fn into_result(self, log: &mut Vec<u8>) -> Result<Json, Fault> {
         match (self.value, self.fault) {
             (value, None) => Ok(value.unwrap_or(Json::Null)),
-            (_, Some(fault)) => Err(fault.into_fault(Vec::new())),
+            (_, Some(fault)) => Err(fault.into_fault(std::mem::take(log))),
         }
     }
 }
@@ -232,11 +240,17 @@ pub fn line(
     }
     let parameters: Map<String, Json> =
         call.parameters.iter().map(|(name, setting)| (name.to_owned(), json!(setting))).collect();
-    let mut line = json!({"step": step.name, "inputs": inputs, "parameters": parameters});
-    if let Some(batch) = batch {
-        line["batch"] = Json::from(batch);
-    }
-    Ok(line.to_string().into_bytes())
+    let line = CallLine { step: step.name, inputs, parameters, batch };
+    Ok(serde_json::to_vec(&line).expect("it has only what JSON has"))
+}
+
+#[derive(Serialize)]
+struct CallLine<'a> {
+    step: &'static str,
+    inputs: Map<String, Json>,
+    parameters: Map<String, Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<&'a [Json]>,
 }
 
 fn wired(wired: &WiredInput, name: &str, folders: &CallFolders) -> Result<Json, ProgramFolderError> {

@@ -80,8 +80,7 @@ impl<B: PlainItem> ItemMaker for ProgramMaker<B> {
             let Some(given) = self.given.pop_front() else { break };
             let place = parent.child(self.taken);
             self.taken += 1;
-            let of_type = |json: Json| B::of_json(json).ok_or_else(|| not_of_type(B::TYPE));
-            match given.and_then(of_type) {
+            match given.and_then(B::made) {
                 Ok(item) => {
                     bytes += item.bytes_in_memory();
                     items.push(item);
@@ -179,8 +178,4 @@ impl StreamKernel for ProgramFold {
         }
         self.finish(run.call).map_err(|fault| run.tally.fail_whole(fault)).ok()
     }
-}
-
-fn not_of_type(kind: &str) -> Fault {
-    wrong(format!("the step gave no {kind} for an item"))
 }

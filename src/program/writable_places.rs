@@ -80,7 +80,8 @@ impl WritablePlace {
         let (from, nothing, path) = (mounts.as_raw_fd(), c"".as_ptr(), self.path.as_ptr());
         let flags = MOVE_MOUNT_F_EMPTY_PATH;
         // SAFETY: the strings end with a zero and live through the call.
-        checked(unsafe { libc::syscall(libc::SYS_move_mount, from, nothing, AT_FDCWD, path, flags) }).map(drop)
+        checked(unsafe { libc::syscall(libc::SYS_move_mount, from, nothing, AT_FDCWD, path, flags) })
+            .map(drop)
     }
 }
 

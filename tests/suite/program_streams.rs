@@ -286,3 +286,57 @@ def count(numbers: '*number') -> 'files':
     assert_eq!(response.verdict, ResponseVerdict::Complete, "{:?}", response.steps);
     assert_eq!(String::from_utf8_lossy(&files[0].bytes).trim(), "2");
 }
+
+const GROUPED: &str = "
+import os, time
+
+@step
+def numbers(request: 'request') -> '*number':
+    yield from range(3000)
+
+@step
+def judge(number: 'number', kept: list = Parameter(['a'])) -> 'json':
+    kept.append(number)
+    if number == 5:
+        raise Fault('five is no number')
+    if number == 700:
+        print('a farewell')
+        os._exit(3)
+    if number == 1500:
+        return float('nan')
+    if number % 1000 == 8:
+        time.sleep(0.06)
+    return [number, len(kept)]
+
+@step
+def write(all: '*json') -> 'files':
+    return {'all.json': list(all)}
+";
+
+#[test]
+fn each_item_of_a_group_is_a_call_of_its_own() {
+    if !has_python() {
+        return;
+    }
+    let steps = Steps::python(GROUPED);
+    let text = "dataflow: mine\nprograms: [steps.py]\nsteps:\n  numbers: {step: numbers, needs: {request: request}}\n  \
+                judged: {step: judge, needs: {number: numbers}}\n  all: {step: write, needs: {all: judged}}\n\
+                response: [all]\non_item_failure: complete with reservations\n";
+    fs::write(steps.path("mine.yaml"), text).unwrap();
+    let dataflow = Dataflow::load(steps.path("mine.yaml").to_str().unwrap(), &StepTable::built_in());
+    let (response, files) = dataflow.unwrap_or_else(|error| panic!("{error}")).interpret(&request(&["a"]));
+    assert_eq!(response.verdict, ResponseVerdict::CompleteWithReservations, "{:?}", response.steps);
+    let all: Vec<(f64, usize)> = serde_json::from_slice(&files[0].bytes).unwrap();
+    let wanted = (0..3000).filter(|number| ![5, 700, 1500].contains(number));
+    // What one call does to its parameters is not seen by the next one.
+    assert_eq!(all, wanted.map(|number| (f64::from(number), 2)).collect::<Vec<_>>());
+    let report = response.streams.iter().find(|report| report.step == "judged").unwrap();
+    assert_eq!((report.done, report.failed), (2997, 3));
+    let faults = report.faults.iter().map(|fault| (fault.item.as_str(), fault.fault.reason.as_str()));
+    let faults: Vec<(&str, &str)> = faults.collect();
+    for ((item, reason), (of, says)) in
+        faults.into_iter().zip([("6", "five is no number"), ("701", "ended"), ("1501", "ValueError")])
+    {
+        assert!(item == of && reason.contains(says), "{item}: {reason}");
+    }
+}

@@ -5,6 +5,7 @@ use std::fs;
 use flow::journal::{JournalReader, RequestState};
 
 use super::Place;
+use crate::support::peers::{Background, until};
 
 const DATAFLOW: &str = "
 dataflow: copy
@@ -89,4 +90,42 @@ fn all_that_a_program_said_is_explained_and_the_end_of_it_is_in_the_response() {
     for line in ["      the first cause", "      line 1", "      line 300"] {
         assert!(explained.lines().any(|said| said == line), "{line:?} in {explained}");
     }
+}
+
+/// A step that waits for a file beside it.
+const WAITING: &str = "
+dataflow: waiting
+limits: {memory: {fixed: 1 B}}
+steps:
+  wait:
+    step: run-program
+    needs: {request: request}
+    with:
+      program: sh
+      arguments: [-c, 'until [ -e PLACE/go ]; do sleep 0.02; done; cat items/* > out/copy.txt']
+      writes: [PLACE]
+response: [wait]
+";
+
+#[test]
+fn a_request_that_is_taken_up_and_given_again_counts_once() {
+    const COUNT: usize = 40;
+    let place = Place::new();
+    fs::create_dir(place.path("signal")).unwrap();
+    let text = WAITING.replace("PLACE", place.path("signal").to_str().unwrap());
+    fs::write(place.path("waiting.yaml"), text).unwrap();
+    let names: Vec<String> = (0..COUNT).map(|number| format!("{number:02}.txt")).collect();
+    names.iter().for_each(|name| fs::write(place.path(name), name).unwrap());
+    let run = [&["run", "waiting.yaml", "--files"], &*names.iter().map(String::as_str).collect::<Vec<_>>()]
+        .concat();
+    let mut command = place.flow(&run);
+    let flow = Background::saying_to(&mut command, &place.path("said"));
+    let accepted = || fs::read_to_string(place.path("said")).unwrap_or_default().matches("accepted").count();
+    until("some are accepted", || (accepted() > 4).then_some(()));
+    drop(flow);
+    fs::write(place.path("signal/go"), "").unwrap();
+    let ended = place.run(&run);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(ended.err.contains("taken up"), "{}", ended.err);
+    assert!(ended.err.contains(&format!("{COUNT} answered: {COUNT} complete")), "{}", ended.err);
 }
