@@ -175,7 +175,8 @@ def attack(cluster, network, chance, events, done):
             if cluster.is_over():
                 break
             for index in (1, 2):
-                if cluster.processes[index].poll() is not None:
+                # At the end of the run they may be gone before process 0 is.
+                if cluster.processes[index].poll() not in (None, 0):
                     raise RuntimeError(f"process {index} ended by itself: {cluster.folder}/said-{index}")
             began, before = time.monotonic(), answers.count
             what = event(cluster, network, chance)
