@@ -8,6 +8,7 @@
 //! * `calls`: batches of 100 items, each asked about in 5 ms, 8 at once, beside the time that they take at least;
 //! * `memory`: items of 100 bytes, and the memory at the end;
 //! * `busy`: items that each take a processor 20 µs, in batches on one thread and on two;
+//! * `python`: numbers through four steps in Python, one function for an item and one for a batch of 1 000;
 //! * beside them Bytewax and Celery, where `python3` has them (`pip install bytewax celery`), by the scripts in
 //!   `benches/peers`.
 //!
@@ -56,6 +57,7 @@ fn main() {
     println!(
         "{BUSY_ITEMS} busy items: {one:.1?} on one thread, {two:.1?} on two: {speed_up:.2} times as fast"
     );
+    print_python(items / 20);
     peer("bytewax", "bytewax_items.py", items / 10);
     peer("celery", "celery_items.py", 1_000);
 }
@@ -86,6 +88,31 @@ fn print_rates(items: usize) {
         let [one, two] = [1, 2].map(|threads| loops(threads).unwrap_or_default());
         println!("{name:>8}{:>14.1}{:>14.1}{one:>14}{two:>14}", rate(1), rate(2));
     }
+}
+
+/// Prints how many items a second go through four steps in Python.
+fn print_python(items: usize) {
+    if Command::new("python3").arg("--version").output().is_err() {
+        return println!("steps in Python: there is no python3");
+    }
+    let rate = |ending: &str, batch: &str| {
+        let needs = |step: &str, from: &str| {
+            let input = if batch.is_empty() { "number" } else { "numbers" };
+            format!("  {step}: {{step: {step}{ending}, needs: {{{input}: {from}}}{batch}}}\n")
+        };
+        let steps = [needs("add", "made"), needs("mix", "add"), needs("halve", "mix"), needs("last", "halve")];
+        let text = format!(
+            "dataflow: items\nprograms: [steps.py]\nsteps:\n  made: {{step: numbers, needs: {{request: request}}, \
+             with: {{count: {items}}}}}\n{}  total: {{step: total, needs: {{numbers: last}}}}\nresponse: [total]\n",
+            steps.concat()
+        );
+        let place = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/streams/items.yaml");
+        let dataflow = Arc::new(Dataflow::parse(place, &text, &table()).expect("the dataflow is sound"));
+        let best = (0..ROUNDS).map(|round| run(&dataflow, 1, round)).min().expect("a round");
+        items as f64 / best.as_secs_f64() / 1e6
+    };
+    let (single, batches) = (rate("", ""), rate("-batch", ", batch: {size: 1000}"));
+    println!("steps in Python, one by one {single:.3} M/s; batches of 1000 {batches:.3} M/s");
 }
 
 /// Prints what the script of a peer says, if `python3` has its module.
