@@ -21,8 +21,8 @@ readline.createInterface({ input: process.stdin }).on("line", (line) => {
     const text = fs.readFileSync(call.inputs.item.path, "utf8");
     fs.mkdirSync("out/files", { recursive: true });
     fs.writeFileSync("out/files/lines.txt", `${text.split("\n").length - 1}\n`);
-    send({ outputs: {} });
+    send({ call: call.call, outputs: {} });
   } catch (error) {
-    send({ fault: { reason: error.message, kind: "broken", log: error.stack } });
+    send({ call: call.call, fault: { reason: error.message, kind: "broken", log: error.stack } });
   }
 });

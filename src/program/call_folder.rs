@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::step::{ArrayForm, ArrayView, Item, Payload, ResponseFiles, StepDeclaration};
 
-use super::folder::{ProgramFolderError, failed, found, open_below, read_all, whole};
+use super::folder::{ProgramFolderError, failed, found, log_end, open_below, read_all};
 use super::left_folder::remove_left_folder;
 use super::npy;
 
@@ -57,7 +57,7 @@ impl CallFolders {
 
     /// What was written to standard error since the last call.
     pub fn errors(&self) -> Vec<u8> {
-        whole(&self.stderr).unwrap_or_default()
+        log_end(&self.stderr)
     }
 
     /// Makes `out/` for a call, if the step gives files there. What a call does not need is not made: on a slow disk a

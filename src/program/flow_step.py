@@ -325,15 +325,14 @@ def _make(function, declared, call, lines, send):
         line = next(lines, None)
         if line is None or failed:
             return {"fault": failed} if failed else None
-        asked = json.loads(line).get("next", 1024)
+        asked = line.get("next", 1024)
 
 
 def _taken(lines, send):
     """The items of a stream, asked for as they are used."""
     while True:
         send({"next": True})
-        line = next(lines, None)
-        message = json.loads(line) if line is not None else {"end": True}
+        message = next(lines, {"end": True})
         if "end" in message:
             return
         yield from message["items"]
@@ -370,7 +369,10 @@ def _run(call, lines, send):
         if declared["grouped"]:
             return _each(function, declared, call)
         call["inputs"][declared["inputs"][0]["name"]] = {"type": "json", "value": call["batch"]}
-        return _results(list(function(**_arguments(function, declared, call))))
+        results = function(**_arguments(function, declared, call))
+        if isinstance(results, (dict, str, bytes, set)):
+            raise TypeError(f"a step that takes a batch gives a list of results, not a {type(results).__name__}")
+        return _results(list(results))
     except Exception as error:
         return {"fault": _failed(error)}
 
@@ -394,10 +396,14 @@ def _version():
 
 def serve(path):
     """Declares the steps of a file, and answers calls until there are no more."""
-    # What a step prints must not get among the answers.
+    # What a step prints must not get among the answers, and what it or a program of it reads is not a call.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    calls = os.fdopen(os.dup(0), "rb")
     os.dup2(2, 1)
     sys.stdout = sys.stderr
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     folder = os.path.dirname(os.path.abspath(path))
     sys.path[0] = folder
     sys.modules["flow_step"] = sys.modules["__main__"]
@@ -409,15 +415,27 @@ def serve(path):
     sys.modules[name] = module
     spec.loader.exec_module(module)
 
+    number = None
+
+    def read():
+        nonlocal number
+        for line in calls:
+            call = json.loads(line)
+            number = call.get("call")
+            yield call
+
     def send(message):
-        answers.write((message if isinstance(message, str) else _json(message)) + "\n")
+        text = message if isinstance(message, str) else _json(message)
+        if number is not None:
+            text = '{"call": ' + str(number) + ", " + text[1:]
+        answers.write(text + "\n")
         answers.flush()
 
     declared = [declared for _, declared in _steps.values()]
     send({"flow": PROTOCOL, "version": _version(), "files": _sources(folder), "steps": declared})
-    lines = iter(sys.stdin.buffer)
-    for line in lines:
-        answer = _run(json.loads(line), lines, send)
+    lines = read()
+    for call in lines:
+        answer = _run(call, lines, send)
         try:
             if answer is not None:
                 send(answer)

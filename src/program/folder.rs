@@ -124,10 +124,9 @@ impl ProgramFolder {
         Ok(ResponseFiles(files))
     }
 
-    /// The whole of the standard error. Its length is limited as that of every file that a program writes.
+    /// The standard error, or the end of a long one.
     pub fn errors(&self) -> Vec<u8> {
-        // What cannot be read is treated as empty: the program has failed for another reason.
-        whole(&self.stderr).unwrap_or_default()
+        log_end(&self.stderr)
     }
 
     /// Nothing stands in the place of the folder and files that the program was given: a link may lead
@@ -173,6 +172,26 @@ pub(super) fn whole(file: &File) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX)];
     file.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)
+}
+
+/// The most of what a program has said that is kept, in bytes.
+const LOG_BYTES_MAX: u64 = 4 << 20;
+
+/// What a program has said. Of much, the end is kept, and how much is left out is said before it.
+pub(super) fn log_end(file: &File) -> Vec<u8> {
+    let read = || -> io::Result<Vec<u8>> {
+        let left_out = file.metadata()?.len().saturating_sub(LOG_BYTES_MAX);
+        let mut log = match left_out {
+            0 => Vec::new(),
+            bytes => format!("[the first {bytes} bytes are left out]\n").into_bytes(),
+        };
+        let mut end = vec![0; usize::try_from(file.metadata()?.len() - left_out).unwrap_or(0)];
+        file.read_exact_at(&mut end, left_out)?;
+        log.extend(end);
+        Ok(log)
+    };
+    // What cannot be read is treated as empty: the program has failed for another reason.
+    read().unwrap_or_default()
 }
 
 /// The names of the files below a folder, sorted. Links are refused: they may lead anywhere.
@@ -298,6 +317,17 @@ mod tests {
         let names: Vec<String> = folder.results(10).unwrap().0.into_iter().map(|file| file.name).collect();
         assert_eq!(names, ["a/b/c.txt", "z.txt"]);
         assert!(matches!(folder.results(1), Err(ProgramFolderError::TooLarge(1))));
+    }
+
+    #[test]
+    fn of_a_long_log_the_end_is_kept() {
+        let mut file = tempfile::tempfile().unwrap();
+        io::Write::write_all(&mut file, b"short").unwrap();
+        assert_eq!(log_end(&file), b"short");
+        io::Write::write_all(&mut file, &vec![b'x'; LOG_BYTES_MAX as usize]).unwrap();
+        let log = log_end(&file);
+        assert!(log.starts_with(b"[the first 5 bytes are left out]\nxx"));
+        assert!(log.len() < LOG_BYTES_MAX as usize + 100);
     }
 
     #[test]

@@ -34,7 +34,7 @@ fn declared(line: &[u8]) -> bool {
 }
 
 fn answered(line: &[u8]) -> bool {
-    let read = || StepAnswer::read(line);
+    let read = || StepAnswer::read(line, 1);
     let Ok(answer) = read() else { return false };
     answer.asks();
     let values = [

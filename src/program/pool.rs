@@ -97,12 +97,7 @@ impl ProgramPool {
         read: impl FnOnce(StepAnswer, &StepProcess) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let place = self.take_place(call.token)?;
-        let mut process = match place.idle {
-            Some(process) => process,
-            None => self.start(call.token)?,
-        };
-        let asked = ask(&mut process, step, call, batch);
-        let answer = asked.map_err(|failure| fault::fault(&self.name, failure, process.folders.errors()))?;
+        let (mut process, answer) = self.asked(place.idle, step, call, batch)?;
         let result = read(answer, &process);
         if process.folders.end().is_ok() {
             place.slot.keep(process);
@@ -126,10 +121,32 @@ impl ProgramPool {
             idle
         };
         self.freed.notify_one();
-        let mut process = idle.map_or_else(|| self.start(call.token), Ok)?;
-        let asked = ask(&mut process, step, call, None);
-        let answer = asked.map_err(|failure| fault::fault(&self.name, failure, process.folders.errors()))?;
+        let (process, answer) = self.asked(idle, step, call, None)?;
         Ok((StreamProcess { pool: Arc::clone(self), process: Some(process) }, answer))
+    }
+
+    /// Asks a process, or another one if that has ended while it was idle.
+    fn asked(
+        &self,
+        idle: Option<StepProcess>,
+        step: &StepDeclaration,
+        call: &Call,
+        batch: Option<&[Json]>,
+    ) -> Result<(StepProcess, StepAnswer), Fault> {
+        let failed =
+            |failure, process: &StepProcess| fault::fault(&self.name, failure, process.folders.errors());
+        if let Some(mut process) = idle {
+            match ask(&mut process, step, call, batch) {
+                Ok(answer) => return Ok((process, answer)),
+                Err(ProcessFailure::Ended(_)) => {}
+                Err(failure) => return Err(failed(failure, &process)),
+            }
+        }
+        let mut process = self.start(call.token)?;
+        match ask(&mut process, step, call, batch) {
+            Ok(answer) => Ok((process, answer)),
+            Err(failure) => Err(failed(failure, &process)),
+        }
     }
 
     fn start(&self, token: &CancelToken) -> Result<StepProcess, Fault> {
@@ -179,10 +196,7 @@ impl StreamProcess {
         let Some(process) = &mut self.process else {
             return Err(step_call::wrong("its stream has ended".to_owned()));
         };
-        let asked = process.ask(line.to_string().as_bytes(), token).and_then(|line| {
-            StepAnswer::read(&line).map_err(|reason| ProcessFailure::Garbage { line, reason })
-        });
-        match asked {
+        match process.ask(line.to_string().as_bytes(), token) {
             Ok(answer) => Ok(answer),
             Err(failure) => {
                 let fault = fault::fault(&pool.name, failure, process.folders.errors());
@@ -254,8 +268,7 @@ fn ask(
 ) -> Result<StepAnswer, ProcessFailure> {
     process.folders.begin(step)?;
     let line = step_call::line(step, call, batch, &process.folders)?;
-    let line = process.ask(&line, call.token)?;
-    StepAnswer::read(&line).map_err(|reason| ProcessFailure::Garbage { line, reason })
+    process.ask(&line, call.token)
 }
 
 /// The declaration of a process that was started, and the digest of its code.

@@ -5,6 +5,7 @@
 //! again.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +13,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::step::CancelToken;
@@ -21,6 +23,7 @@ use super::child::{self, PATH, ProgramLimits, ProgramProcess};
 use super::fault::ProcessFailure;
 use super::sandbox::Sandbox;
 use super::sandbox_grants::ProgramGrants;
+use super::step_call::StepAnswer;
 
 /// The program to start, and its limits.
 pub struct ProcessOrder {
@@ -39,6 +42,8 @@ pub struct StepProcess {
     tell: SyncSender<ProcessEvent>,
     killer: Arc<ProcessKiller>,
     keeper: Option<JoinHandle<()>>,
+    /// The number of the last line that it was sent.
+    lines: u64,
 }
 
 enum ProcessEvent {
@@ -78,7 +83,7 @@ impl StepProcess {
         let keeper = keeper.map_err(ProcessFailure::NotStarted)?;
         let begun = starts.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()));
         let (stdin, killer) = begun.map_err(ProcessFailure::NotStarted)?;
-        Ok(StepProcess { folders, stdin: Some(stdin), events, tell, killer, keeper: Some(keeper) })
+        Ok(StepProcess { folders, stdin: Some(stdin), events, tell, killer, keeper: Some(keeper), lines: 0 })
     }
 
     /// The first line, which declares the steps.
@@ -94,11 +99,20 @@ impl StepProcess {
         }
     }
 
-    /// Sends a line and waits for the answer.
+    /// Sends a line, a JSON map, with its number, and waits for the answer.
     ///
     /// # Errors
     /// The process ended or sent garbage, or the token was set. The process cannot be used again.
-    pub fn ask(&mut self, line: &[u8], token: &CancelToken) -> Result<Vec<u8>, ProcessFailure> {
+    pub fn ask(&mut self, line: &[u8], token: &CancelToken) -> Result<StepAnswer, ProcessFailure> {
+        self.lines += 1;
+        let head = format!("{{\"call\":{},", self.lines);
+        let line = [head.as_bytes(), line.strip_prefix(b"{").unwrap_or(line)].concat();
+        let answer = self.exchange(&line, token)?;
+        StepAnswer::read(&answer, self.lines)
+            .map_err(|reason| ProcessFailure::Garbage { line: answer, reason })
+    }
+
+    fn exchange(&mut self, line: &[u8], token: &CancelToken) -> Result<Vec<u8>, ProcessFailure> {
         // A line that nobody asked for.
         if let Ok(event) = self.events.try_recv() {
             let line = line_of(event, token)?;
@@ -220,15 +234,38 @@ fn keep(mut program: ProgramProcess, started: &SyncSender<StartReceipt>, tell: &
     let (stdin, stdout) = (program.stdin.take(), program.stdout.take());
     let (stdin, stdout) = stdin.zip(stdout).expect("both are pipes");
     let _ = started.send(Ok((stdin, Arc::clone(&killer))));
-    read_lines(stdout, tell);
+    read_lines(
+        ProgramOutput { pipe: stdout, process: pidfd_open(killer.id, PidfdFlags::empty()).ok() },
+        tell,
+    );
     wait_for_end(killer.id);
     let status = killer.end(&program);
     // Without a receiver nobody asks any more.
     let _ = tell.send(ProcessEvent::Ended(status));
 }
 
-fn read_lines(stdout: ChildStdout, tell: &SyncSender<ProcessEvent>) {
-    let mut reader = BufReader::new(stdout);
+/// The output of a program. It ends with the program, though a process that the program has started holds the pipe.
+struct ProgramOutput {
+    pipe: ChildStdout,
+    /// Becomes readable when the program has ended; `None` if the kernel has no such file for it.
+    process: Option<OwnedFd>,
+}
+
+impl Read for ProgramOutput {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(process) = &self.process {
+            let mut ready = [PollFd::new(&self.pipe, PollFlags::IN), PollFd::new(process, PollFlags::IN)];
+            while matches!(poll(&mut ready, None), Err(Errno::INTR)) {}
+            if ready[0].revents().is_empty() && !ready[1].revents().is_empty() {
+                return Ok(0);
+            }
+        }
+        self.pipe.read(buffer)
+    }
+}
+
+fn read_lines(output: ProgramOutput, tell: &SyncSender<ProcessEvent>) {
+    let mut reader = BufReader::new(output);
     loop {
         let mut line = Vec::new();
         let read = reader.by_ref().take(LINE_MAX).read_until(b'\n', &mut line);

@@ -1,6 +1,6 @@
 //! The lines of a call: inputs and parameters to the program, outputs or a fault back.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use crate::step::{
@@ -17,6 +17,9 @@ use super::{npy, reservations};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StepAnswer {
+    /// The number of the line that it answers, if the program repeats it.
+    #[serde(default)]
+    call: Option<u64>,
     #[serde(default)]
     outputs: Option<Map<String, Json>>,
     #[serde(default)]
@@ -30,7 +33,7 @@ pub struct StepAnswer {
     #[serde(default)]
     items: Option<Vec<ItemAnswer>>,
     #[serde(default)]
-    more: bool,
+    more: Option<bool>,
     /// Whether the step asks for items of a stream.
     #[serde(default)]
     next: Option<bool>,
@@ -39,10 +42,15 @@ pub struct StepAnswer {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ItemAnswer {
-    #[serde(default)]
+    /// A value that is null is one.
+    #[serde(default, deserialize_with = "present")]
     value: Option<Json>,
     #[serde(default)]
     fault: Option<AnswerFault>,
+}
+
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Json>, D::Error> {
+    Json::deserialize(value).map(Some)
 }
 
 #[derive(Deserialize)]
@@ -68,10 +76,15 @@ enum AnswerFaultKind {
 }
 
 impl StepAnswer {
+    /// The answer to the line with a number.
+    ///
     /// # Errors
-    /// The reason why the line is no answer.
-    pub fn read(line: &[u8]) -> Result<StepAnswer, String> {
+    /// The reason why the line is none.
+    pub fn read(line: &[u8], call: u64) -> Result<StepAnswer, String> {
         let answer: StepAnswer = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        if let Some(other) = answer.call.filter(|answered| *answered != call) {
+            return Err(format!("it answers call {other}, and call {call} was asked"));
+        }
         let single = [answer.outputs.is_some(), answer.fault.is_some()];
         let several = [answer.results.is_some(), answer.values.is_some()];
         let streams = [answer.items.is_some(), answer.next.is_some()];
@@ -137,7 +150,10 @@ impl StepAnswer {
         }
         let items =
             self.items.ok_or_else(|| wrong("the step makes a stream, and gave no \"items\"".to_owned()))?;
-        Ok((items.into_iter().map(|one| one.into_result(&mut log)).collect(), self.more))
+        let more = self
+            .more
+            .ok_or_else(|| wrong("the step gave \"items\", and no \"more\" beside them".to_owned()))?;
+        Ok((items.into_iter().map(|one| one.into_result(&mut log)).collect(), more))
     }
 
     /// Whether the step asks for items.
@@ -150,7 +166,8 @@ impl ItemAnswer {
     /// The result. A fault takes the log.
     fn into_result(self, log: &mut Vec<u8>) -> Result<Json, Fault> {
         match (self.value, self.fault) {
-            (value, None) => Ok(value.unwrap_or(Json::Null)),
+            (Some(value), None) => Ok(value),
+            (None, None) => Err(wrong("the step gave neither a value nor a fault for an item".to_owned())),
             (_, Some(fault)) => Err(fault.into_fault(std::mem::take(log))),
         }
     }

@@ -30,6 +30,7 @@ mod pauses;
 mod phantom;
 mod pixels;
 mod program;
+mod program_calls;
 mod program_confinement;
 mod program_modules;
 mod program_root;

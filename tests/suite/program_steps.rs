@@ -25,7 +25,7 @@ impl Steps {
         Steps::of("steps.py", &format!("from flow_step import *\n{code}"))
     }
 
-    fn of(name: &str, code: &str) -> Steps {
+    pub fn of(name: &str, code: &str) -> Steps {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(name), code).unwrap();
         Steps { folder }
@@ -36,7 +36,7 @@ impl Steps {
     }
 
     /// Loads a dataflow with the program and these steps; the last one gives the response.
-    fn load_with(&self, program: &str, steps: &str) -> Result<Dataflow, LoadError> {
+    pub fn load_with(&self, program: &str, steps: &str) -> Result<Dataflow, LoadError> {
         let last = steps.trim_end().lines().last().and_then(|line| line.split(':').next()).unwrap().trim();
         let text = format!("dataflow: mine\nprograms: [{program}]\nsteps:\n{steps}\nresponse: [{last}]\n");
         fs::write(self.path("mine.yaml"), text).unwrap();
@@ -82,7 +82,7 @@ pub fn log(fault: &Fault) -> String {
     String::from_utf8(fault.log.0.clone().expect("there is a log").to_vec()).unwrap()
 }
 
-const PYTHON: &str = "/usr/bin/python3";
+pub const PYTHON: &str = "/usr/bin/python3";
 
 pub fn has_python() -> bool {
     tool(PYTHON).is_some()
@@ -336,12 +336,13 @@ fn garbage_on_the_pipe_is_a_fault_of_the_step() {
     let lines = "  lines: {step: count-lines, needs: {item: request.items}}";
     for (answer, expected) in [
         ("echo hello", "what is no answer"),
-        ("printf '{}\\n'", "not one of outputs, results, items, next and fault"),
+        ("printf '{}\\n'", "not one of outputs, results, values, items, next and fault"),
         ("printf '{\"outputs\":{\"other\":1}}\\n'", "\"other\", which it did not declare"),
         ("printf unfinished; exit 0", "the line does not end"),
         ("exit 3", "ended with exit code 3"),
     ] {
-        let code = COUNT_SH.replace("  printf '{\"outputs\":{}}\\n'\n", &format!("  {answer}\n"));
+        let code = COUNT_SH
+            .replace("  printf '{\"call\":%s,\"outputs\":{}}\\n' \"$number\"\n", &format!("  {answer}\n"));
         assert_ne!(code, COUNT_SH);
         let steps = Steps::of("count.sh", &code);
         let (step, said) = fault(&steps.load_with("count.sh", lines).unwrap_or_else(|it| panic!("{it}")));

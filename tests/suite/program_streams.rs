@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 
 use flow::dataflow::{Dataflow, ResponseVerdict};
-use flow::step::{NumberValue, Step, StepTable};
+use flow::step::{Item, ItemPlace, NumberValue, Request, Step, StepTable};
 
 use crate::program_steps::{Steps, fault, has_python, log, request, run, text};
 
@@ -338,5 +338,82 @@ fn each_item_of_a_group_is_a_call_of_its_own() {
         faults.into_iter().zip([("6", "five is no number"), ("701", "ended"), ("1501", "ValueError")])
     {
         assert!(item == of && reason.contains(says), "{item}: {reason}");
+    }
+}
+
+#[test]
+fn values_of_other_types_are_no_duplicates_and_a_bound_that_is_not_given_is_none() {
+    if !has_python() {
+        return;
+    }
+    let steps =
+        Steps::python("@step\ndef write(items: '*json') -> 'files':\n    return {'all.json': list(items)}\n");
+    let with = |step: &str, with: &str, lines: &[&str]| {
+        let text = format!(
+            "dataflow: mine\nprograms: [steps.py]\nsteps:\n  lines: {{step: read-json-lines, needs: {{request: request}}}}\n  \
+             chosen: {{step: {step}, needs: {{item: lines}}, with: {{{with}}}}}\n  \
+             all: {{step: write, needs: {{items: chosen}}}}\nresponse: [all]\n"
+        );
+        fs::write(steps.path("mine.yaml"), text).unwrap();
+        let dataflow = Dataflow::load(steps.path("mine.yaml").to_str().unwrap(), &StepTable::built_in());
+        let (response, files) =
+            run(&dataflow.unwrap_or_else(|error| panic!("{error}")), &[&lines.join("\n")]);
+        assert_eq!(response.verdict, ResponseVerdict::Complete, "{:?}", response.steps);
+        serde_json::from_slice::<Vec<serde_json::Value>>(&files[0].bytes).unwrap().len()
+    };
+    let values =
+        ["1", "\"1\"", "true", "\"true\"", "null", "\"null\"", "{\"a\":1}", "\"{\\\"a\\\":1}\"", "1", "null"];
+    let lines = values.map(|value| format!("{{\"id\": {value}}}"));
+    let lines = lines.each_ref().map(String::as_str);
+    assert_eq!(with("distinct-json", "field: /id", &lines), 8);
+    let lines = ["{\"n\": -9223372036854775808}", "{\"n\": 5}", "{\"n\": 9223372036854775807}"];
+    assert_eq!(with("keep-json", "field: /n, least: 5", &lines), 2);
+    assert_eq!(with("keep-json", "field: /n, most: 5", &lines), 2);
+}
+
+#[test]
+fn a_file_that_was_changed_after_it_was_accepted_is_a_fault_of_the_whole_stream() {
+    if !has_python() {
+        return;
+    }
+    let steps =
+        Steps::python("@step\ndef write(items: '*json') -> 'files':\n    return {'all.json': list(items)}\n");
+    let text = "dataflow: mine\nprograms: [steps.py]\nsteps:\n  lines: {step: read-json-lines, needs: {request: request}}\n  \
+                all: {step: write, needs: {items: lines}}\nresponse: [all]\non_item_failure: complete with reservations\n";
+    fs::write(steps.path("mine.yaml"), text).unwrap();
+    let dataflow = Dataflow::load(steps.path("mine.yaml").to_str().unwrap(), &StepTable::built_in());
+    let dataflow = dataflow.unwrap_or_else(|error| panic!("{error}"));
+    let accepted = "\u{feff}{\"a\": 1}\n\nno JSON\n{\"a\": 2}";
+    let path = steps.path("lines.jsonl");
+    let item = Item {
+        place: ItemPlace::File(path.clone()),
+        ..Item::inline("lines.jsonl", accepted.as_bytes().to_vec())
+    };
+    let request = Arc::new(Request::new("lines", Default::default(), vec![item]));
+    fs::write(&path, accepted).unwrap();
+    let (response, files) = dataflow.interpret(&request);
+    assert_eq!(response.verdict, ResponseVerdict::CompleteWithReservations, "{:?}", response.steps);
+    let all: serde_json::Value = serde_json::from_slice(&files[0].bytes).unwrap();
+    assert_eq!(all, serde_json::json!([{"a": 1}, {"a": 2}]));
+    let report = response.streams.iter().find(|report| report.step == "lines").unwrap();
+    let reason = &report.faults[0].fault.reason;
+    assert!(reason.starts_with("lines.jsonl, line 3, column 1: it is no JSON value"), "{reason}");
+    for (content, reason) in [
+        (Some(&accepted[..20]), "it was changed after it was accepted"),
+        (Some(&*accepted.replace('1', "7")), "it was changed after it was accepted"),
+        (None, "No such file"),
+    ] {
+        match content {
+            Some(content) => fs::write(&path, content).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        let (response, _) = dataflow.interpret(&request);
+        assert_eq!(response.verdict, ResponseVerdict::Failed, "{:?}", response.steps);
+        let (step, fault) = response.faults().next().unwrap();
+        assert_eq!(&*step.step, "lines");
+        assert!(
+            fault.reason.contains("could not read lines.jsonl") && fault.reason.contains(reason),
+            "{fault}"
+        );
     }
 }

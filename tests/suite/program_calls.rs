@@ -1,0 +1,92 @@
+//! Calls of programs that answer late, or end between two calls.
+
+use std::fs;
+
+use flow::dataflow::ResponseVerdict;
+
+use crate::program_steps::{PYTHON, Steps, fault, has_python, run, text};
+
+/// Answers each call twice, the second time late.
+const TWICE: &str = r#"
+import json, sys, threading, time
+def say(line):
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+print(json.dumps({"flow": 1, "steps": [{"name": "echo", "inputs": [{"name": "item", "type": "item"}],
+    "outputs": [{"name": "json", "type": "json"}]}]}), flush=True)
+for line in sys.stdin:
+    call = json.loads(line)
+    with open(call["inputs"]["item"]["path"]) as file:
+        answer = json.dumps({"call": call["call"], "outputs": {"json": file.read()}})
+    time.sleep(0.1)
+    say(answer)
+    threading.Timer(0.05, say, [answer]).start()
+"#;
+
+#[test]
+fn an_answer_that_comes_late_is_never_that_of_the_next_call() {
+    if !has_python() {
+        return;
+    }
+    let steps = Steps::of("twice.txt", TWICE);
+    let write = "from flow_step import *\n@step\ndef write(all: '[json]') -> 'files':\n    return {'all.json': all}\n";
+    fs::write(steps.path("steps.py"), write).unwrap();
+    let program = format!("{{run: [{PYTHON}, twice.txt]}}, steps.py");
+    let text = "  said: {step: echo, needs: {item: request.items}}\n  all: {step: write, needs: {all: said}}";
+    let dataflow = steps.load_with(&program, text).unwrap_or_else(|error| panic!("{error}"));
+    let mut refused = 0;
+    for letter in ["a", "b", "c", "d"] {
+        let (response, files) = run(&dataflow, &[letter]);
+        if response.verdict == ResponseVerdict::Failed {
+            refused += 1;
+            let (_, fault) = response.faults().next().unwrap();
+            assert!(
+                fault.reason.contains("answers call") || fault.reason.contains("nothing was asked"),
+                "{fault}"
+            );
+        } else {
+            let said: Vec<String> = serde_json::from_slice(&files[0].bytes).unwrap();
+            assert_eq!(said, [letter]);
+        }
+    }
+    assert!(refused > 0, "a late answer is a fault");
+}
+
+/// A step whose program ends after each answer, and one whose program leaves a process that has its output.
+const LEAVING: &str = r#"
+import os, subprocess, sys, threading, time
+
+@step
+def leave(item: "item") -> "json":
+    threading.Timer(0.05, os._exit, [3]).start()
+    return sys.stdin.read() + subprocess.run(["cat"], capture_output=True, text=True).stdout + item.text()
+
+@step
+def stop(item: "item") -> "json":
+    if os.fork() == 0:
+        time.sleep(1000)
+    os._exit(3)
+
+@step
+def write(all: "[json]") -> "files":
+    return {"all.json": all}
+"#;
+
+#[test]
+fn a_process_that_ended_while_it_was_idle_fails_nobody_and_its_end_is_seen_at_once() {
+    if !has_python() {
+        return;
+    }
+    let steps = Steps::python(LEAVING);
+    let left = steps.load(
+        "  left: {step: leave, needs: {item: request.items}}\n  all: {step: write, needs: {all: left}}",
+    );
+    for letter in ["a", "b", "c"] {
+        assert_eq!(text(&left, &[letter]).split_whitespace().collect::<String>(), format!("[\"{letter}\"]"));
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let stopped = steps
+        .load("  said: {step: stop, needs: {item: request.items}}\n  all: {step: write, needs: {all: said}}");
+    let (step, fault) = fault(&stopped);
+    assert!(step == "said" && fault.reason.contains("ended with exit code 3"), "{fault}");
+}
