@@ -324,6 +324,7 @@ fn fill(journal: &Journal, number: usize) -> usize {
             inputs: [("file".to_owned(), key)].into(),
             outcome: Outcome::Done,
             outputs: Vec::new(),
+            lacking: None,
             took_us: 100,
             place: None,
         };

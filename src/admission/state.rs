@@ -3,6 +3,17 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+
+/// The time in which the last processes of a killed flow end.
+const REST_TIME: Duration = Duration::from_secs(10);
+
+/// The time between two looks whether they have.
+const LOOK_TIME: Duration = Duration::from_millis(20);
 
 /// A locked state folder. The lock ends with this value, and also when the process is killed.
 ///
@@ -58,17 +69,23 @@ impl StateFolder {
         let path = lock_file(folder);
         let open = File::options().read(true).write(true).create(true).truncate(false).open(path);
         let mut lock = open.map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {
-                let noted = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
-                noted.map_err(failed)?;
-                Ok(StateFolder { path: folder.to_owned(), _lock: lock })
+        let until = Instant::now() + REST_TIME;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => {
+                    let holder = StateFolder::holder(folder);
+                    if Instant::now() >= until || !holder.is_some_and(is_gone) {
+                        return Err(StateError::Held { path: folder.to_owned(), holder });
+                    }
+                    thread::sleep(LOOK_TIME);
+                }
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
-            Err(TryLockError::WouldBlock) => {
-                Err(StateError::Held { path: folder.to_owned(), holder: StateFolder::holder(folder) })
-            }
-            Err(TryLockError::Error(error)) => Err(failed(error)),
         }
+        let noted = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
+        noted.map_err(failed)?;
+        Ok(StateFolder { path: folder.to_owned(), _lock: lock })
     }
 
     /// The path of the folder.
@@ -87,6 +104,42 @@ impl StateFolder {
     }
 }
 
+/// Whether there is no such process. A process that it forked, and that was not a program yet when it was killed, has the
+/// lock for a moment longer.
+fn is_gone(process: u32) -> bool {
+    let id = i32::try_from(process).ok().and_then(Pid::from_raw);
+    id.is_some_and(|id| test_kill_process(id) == Err(Errno::SRCH))
+}
+
 fn lock_file(folder: &Path) -> PathBuf {
     folder.join("lock")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_processes_of_a_killed_flow_are_waited_for_and_a_running_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut gone = std::process::Command::new("true").spawn().unwrap();
+        gone.wait().unwrap();
+        let hold = |holder: u32| {
+            let lock = File::create(lock_file(folder.path())).unwrap();
+            lock.lock().unwrap();
+            writeln!(&lock, "{holder}").unwrap();
+            lock
+        };
+        let running = hold(std::process::id());
+        assert!(matches!(StateFolder::take(folder.path()), Err(StateError::Held { .. })));
+        drop(running);
+        let left = hold(gone.id());
+        let release = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(100));
+            drop(left);
+        });
+        let taken = StateFolder::take(folder.path());
+        release.join().unwrap();
+        assert!(taken.is_ok_and(|state| state.path() == folder.path()));
+    }
 }

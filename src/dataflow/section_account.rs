@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::step::{Digest, ItemFault, Outcome, OutcomeReason, Payload, StepOutputs, StepReservation, Value};
+use crate::step::{
+    Digest, FaultKind, ItemFault, Outcome, OutcomeReason, Payload, StepOutputs, StepReservation, Value,
+};
 
 use super::response_streams::StreamReport;
 
@@ -109,4 +111,15 @@ impl SectionAccount {
             faults: faults.clone(),
         })
     }
+}
+
+/// The kind of the first fault among steps that a stream connects, from the outputs of their run; of one that is not of the
+/// data, if there is one. `None` if none has failed, or it is not such a run.
+pub fn failed_kind(outputs: &StepOutputs) -> Option<FaultKind> {
+    let members = SectionAccount::among(outputs)?.0.iter();
+    let kinds = members.filter_map(|member| match &member.outcome {
+        Outcome::Failed(fault) => Some(fault.kind),
+        Outcome::Done | Outcome::Skipped { .. } => None,
+    });
+    kinds.clone().find(|kind| *kind != FaultKind::Data).or_else(|| kinds.clone().next())
 }

@@ -127,14 +127,22 @@ fn settled(
     let ItemTally { done, failed, retried, .. } = *tally;
     account.items = ItemCounts { done, failed, skipped, retried };
     account.faults = tally.item_faults();
-    match judged(section.policy, account.items) {
+    let shared = shared(account.items, first, rounds.len());
+    match judged(section.policy, shared) {
         ItemJudgement::Sound => {}
         ItemJudgement::Reserved => account.reservations.extend(missing(tally)),
-        ItemJudgement::Failed => {
-            account.outcome = Outcome::Failed(summary(section.policy, account.items, tally))
-        }
+        ItemJudgement::Failed => account.outcome = Outcome::Failed(summary(section.policy, shared, tally)),
     }
     account
+}
+
+/// The items of which a share is to be done: in a loop those that entered it, each once, however often it went round.
+fn shared(items: ItemCounts, first: &MemberRun, rounds: usize) -> ItemCounts {
+    if rounds == 1 {
+        return items;
+    }
+    let entered = first.tally.done + first.tally.failed;
+    ItemCounts { done: entered.saturating_sub(items.failed), ..items }
 }
 
 /// Why what a step would give is not there.

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
-use crate::dataflow::DataflowNode;
 use crate::dataflow::response::files_at;
+use crate::dataflow::{DataflowNode, failed_kind};
 use crate::journal::{
     Journal, JournalEntry, JournalError, OutputRecord, RequestHistory, RunPlace, RunRecord, ValuePlace,
     small_files,
@@ -217,6 +217,8 @@ impl RequestMemories {
         let recorded = memory.recorded(run.key)?;
         let (record, content) = &*recorded;
         match &record.outcome {
+            // Steps that a stream connects have run as one, and what failed of them may succeed now.
+            Outcome::Done if record.lacking.is_some_and(|kind| kind != FaultKind::Data) => None,
             Outcome::Done => self.outputs(run, &memory, &record.outputs, content).map(Ok),
             // The same data cause the same fault again. Other faults, as a timeout, may not come again.
             Outcome::Failed(fault) if fault.kind == FaultKind::Data => Some(Err(fault.clone())),
@@ -270,6 +272,7 @@ impl RequestMemories {
             inputs: BTreeMap::new(),
             outcome,
             outputs,
+            lacking: result.ok().and_then(failed_kind),
             took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             place: self.process.map(RunPlace::of),
         };
@@ -319,6 +322,7 @@ impl RequestMemories {
             inputs: [("items".to_owned(), batch.items), ("attempt".to_owned(), batch.attempt)].into(),
             outcome: failed.map_or(Outcome::Done, |fault| Outcome::Failed(fault.clone())),
             outputs: vec![OutputRecord { name: CallAnswers::OUTPUT.to_owned(), digest, kept }],
+            lacking: None,
             took_us: 0,
             place: None,
         };

@@ -247,6 +247,7 @@ fn failed(step: &RemoteStep, fault: Fault) -> RemoteStepEnd {
         inputs: Default::default(),
         outcome: crate::step::Outcome::Failed(fault),
         outputs: Vec::new(),
+        lacking: None,
         took_us: 0,
         place: None,
     };

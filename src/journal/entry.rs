@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::dataflow::Response;
-use crate::step::{Artifact, Digest, Outcome, Request};
+use crate::step::{Artifact, Digest, FaultKind, Outcome, Request};
 
 use super::arrival::RequestArrival;
 use super::operator_request::OperatorRequest;
@@ -134,6 +134,9 @@ pub struct RunRecord {
     pub outcome: Outcome,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub outputs: Vec<OutputRecord>,
+    /// The kind of the first step's fault, if it is the run of steps that a stream connects and some of them failed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub lacking: Option<FaultKind>,
     pub took_us: u64,
     /// The process of a cluster that ran it; absent where flow is alone.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -223,7 +223,7 @@ impl RequestHistory {
             match &dated.entry {
                 JournalEntry::Run(run) => _ = runs.insert(run.key, (run, &dated.content)),
                 entry if entry.is_retry() => {
-                    runs.retain(|_, (run, _)| run.outcome == Outcome::Done);
+                    runs.retain(|_, (run, _)| run.outcome == Outcome::Done && run.lacking.is_none());
                 }
                 _ => {}
             }

@@ -94,6 +94,7 @@ mod tests {
             inputs,
             outcome,
             outputs,
+            lacking: None,
             took_us: 1500,
             place: None,
         })

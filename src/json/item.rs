@@ -19,6 +19,14 @@ impl JsonItem {
         })
     }
 
+    /// The field as JSON, in which the number 1 and the text "1" differ.
+    ///
+    /// # Errors
+    /// If there is no such field.
+    pub fn as_json(&self, pointer: &str) -> Result<String, Fault> {
+        self.field(pointer).map(JsonValue::to_string)
+    }
+
     /// The field as a whole number.
     ///
     /// # Errors

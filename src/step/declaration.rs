@@ -141,7 +141,7 @@ impl Step {
                 joins: false,
                 calls: false,
             },
-            run: Arc::new(|_| Err(Fault::new("the step has no function", "Give it one with `Step::runs`."))),
+            run: Arc::new(|_| Err(no_function())),
             stream: StreamFunction::None,
         }
     }
@@ -236,4 +236,11 @@ impl fmt::Debug for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Step({} {})", self.declaration.name, self.declaration.version)
     }
+}
+
+/// The fault of a step that is called with a single value, and has a function for streams alone, or none yet.
+fn no_function() -> Fault {
+    let remedy = "It works on the items of a stream: run it in a dataflow. Whoever writes a step for single values gives it \
+                  their function with `Step::runs`.";
+    Fault::new("the step has no function for a single value", remedy)
 }

@@ -1,7 +1,7 @@
 //! One record of a request: a handle on a file, on bytes in memory, or on bytes in a store.
 
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io::{self, BufRead, BufReader, Cursor, ErrorKind};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -82,6 +82,18 @@ impl Item {
                 }
             },
         }
+    }
+
+    /// The item's bytes from their beginning. A file that is changed or cut meanwhile gives other bytes, or fewer; it is
+    /// never mapped.
+    ///
+    /// # Errors
+    /// As those of [`Item::open`].
+    pub fn reader(&self) -> io::Result<Box<dyn BufRead + Send>> {
+        Ok(match &self.place {
+            ItemPlace::File(path) => Box::new(BufReader::new(File::open(path)?)),
+            ItemPlace::Inline(_) | ItemPlace::Stored(_) => Box::new(Cursor::new(self.open()?)),
+        })
     }
 
     /// The file of an item that is one.

@@ -50,7 +50,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("object_store", &["calls"]),
     ("tokio_rustls", &["chat", "dicom", "monitor"]),
     ("memchr", &["dicom"]),
-    ("rustix", &["books", "cli", "journal", "program", "store", "dicom", "files", "tokens"]),
+    ("rustix", &["admission", "books", "cli", "journal", "program", "store", "dicom", "files", "tokens"]),
     ("tar", &["books", "replay"]),
     ("sha2", &["books", "calls"]),
     ("zstd", &["books", "cluster"]),

@@ -76,6 +76,7 @@ fn run(step: &str, failed: bool, took_us: u64) -> JournalEntry {
         inputs: Default::default(),
         outcome: if failed { Outcome::Failed(fault) } else { Outcome::Done },
         outputs: Vec::new(),
+        lacking: None,
         took_us,
         place: None,
     })

@@ -4,11 +4,11 @@ use crate::json::JsonItem;
 use crate::step::{BuiltIn, Parameter, Step};
 
 fn step() -> Step {
-    Step::new("distinct-json", 1, "Keeps of items with the same value in a field the first one.")
+    Step::new("distinct-json", 2, "Keeps of items with the same value in a field the first one.")
         .takes::<JsonItem>("item")
         .gives_many::<JsonItem>("items")
         .parameter(Parameter::text("field", "", &[]).required().about("A JSON Pointer: /id."))
-        .distinct(|item: &JsonItem, call| item.text(call.text("field")))
+        .distinct(|item: &JsonItem, call| item.as_json(call.text("field")))
 }
 
 inventory::submit! { BuiltIn(step) }

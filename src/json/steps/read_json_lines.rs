@@ -1,12 +1,13 @@
 //! `read-json-lines`: makes a stream of the lines of the request's files, each a JSON value.
 
+use std::io::BufRead;
 use std::sync::Arc;
 
 use crate::json::JsonItem;
-use crate::step::{BuiltIn, Fault, FaultKind, ItemContent, Request, Step};
+use crate::step::{BuiltIn, Digester, Fault, FaultKind, Item, Request, Step};
 
 fn step() -> Step {
-    Step::new("read-json-lines", 1, "Reads each line of the request's files as a JSON value.")
+    Step::new("read-json-lines", 2, "Reads each line of the request's files as a JSON value.")
         .takes::<Request>("request")
         .gives_many::<JsonItem>("items")
         .runs_many(|call| {
@@ -21,8 +22,67 @@ struct JsonLines {
     request: Arc<Request>,
     /// The index of the next file.
     file: usize,
-    /// The open file, and the position of its next line.
-    open: Option<(ItemContent, usize)>,
+    open: Option<OpenLines>,
+}
+
+/// A file that is being read.
+struct OpenLines {
+    item: Item,
+    reader: Box<dyn BufRead + Send>,
+    digester: Digester,
+    /// The number of lines that were read.
+    line: u64,
+}
+
+/// Some programs on Windows begin a text in UTF-8 with it.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+impl OpenLines {
+    fn open(item: &Item) -> Result<OpenLines, Fault> {
+        let reader = item.reader().map_err(|error| unreadable(item, &error.to_string()))?;
+        Ok(OpenLines { item: item.clone(), reader, digester: Digester::default(), line: 0 })
+    }
+
+    /// The value of the next line that is not empty.
+    fn next(&mut self) -> Option<Result<JsonItem, Fault>> {
+        let mut bytes = Vec::new();
+        loop {
+            bytes.clear();
+            match self.reader.read_until(b'\n', &mut bytes) {
+                Ok(0) => return self.changed().map(Err),
+                Ok(_) => {}
+                Err(error) => return Some(Err(unreadable(&self.item, &error.to_string()))),
+            }
+            self.digester.update(&bytes);
+            self.line += 1;
+            let line = bytes.strip_prefix(BYTE_ORDER_MARK).filter(|_| self.line == 1).unwrap_or(&bytes);
+            let line = line.trim_ascii();
+            if !line.is_empty() {
+                return Some(serde_json::from_slice(line).map(JsonItem).map_err(|error| self.no_json(&error)));
+            }
+        }
+    }
+
+    /// The fault of a file that is not what was accepted.
+    fn changed(&mut self) -> Option<Fault> {
+        let digest = std::mem::take(&mut self.digester).digest();
+        let is_same = self.item.path().is_none() || digest == self.item.digest;
+        (!is_same).then(|| unreadable(&self.item, "it was changed after it was accepted"))
+    }
+
+    fn no_json(&self, error: &serde_json::Error) -> Fault {
+        let text = error.to_string();
+        let reason = text.split(" at line ").next().unwrap_or_default();
+        let (name, line, column) = (&self.item.name, self.line, error.column());
+        let place = format!("{name}, line {line}, column {column}");
+        Fault::new(format!("{place}: it is no JSON value: {reason}"), "Correct the line.")
+    }
+}
+
+/// A fault of the whole stream.
+fn unreadable(item: &Item, reason: &str) -> Fault {
+    let remedy = "Send the request again, and keep its files as they are until it is answered.";
+    Fault::of(FaultKind::Storage, format!("could not read {}: {reason}", item.name), remedy)
 }
 
 impl Iterator for JsonLines {
@@ -30,31 +90,15 @@ impl Iterator for JsonLines {
 
     fn next(&mut self) -> Option<Result<JsonItem, Fault>> {
         loop {
-            if let Some((content, at)) = &mut self.open {
-                let rest = &content[*at..];
-                if rest.is_empty() {
-                    self.open = None;
-                    continue;
-                }
-                let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
-                let line = rest[..end].trim_ascii();
-                *at = (*at + end + 1).min(content.len());
-                if line.is_empty() {
-                    continue;
-                }
-                let read = serde_json::from_slice(line).map(JsonItem);
-                return Some(read.map_err(|error| {
-                    Fault::new(format!("the line is no JSON value: {error}"), "Correct the line.")
-                }));
+            if let Some(next) = self.open.as_mut().and_then(OpenLines::next) {
+                return Some(next);
             }
+            self.open = None;
             let item = self.request.items.get(self.file)?;
             self.file += 1;
-            match item.open() {
-                Ok(content) => self.open = Some((content, 0)),
-                Err(error) => {
-                    let reason = format!("could not read {}: {error}", item.name);
-                    return Some(Err(Fault::of(FaultKind::Storage, reason, "Send the request again.")));
-                }
+            match OpenLines::open(item) {
+                Ok(open) => self.open = Some(open),
+                Err(fault) => return Some(Err(fault)),
             }
         }
     }

@@ -89,6 +89,7 @@ impl Step {
     /// Sets a function that gives any number of items, lazily: they are made as they are taken. The output is
     /// declared with [`Step::gives_many`]. What the items need has to be in the iterator; [`Call::shared`] gives
     /// an input without copying it. An item that cannot be made is a fault of that item; the iterator goes on.
+    /// A fault of kind `storage` is one of the whole stream, and ends it.
     ///
     /// ```
     /// use flow::step::{Fault, Payload, Request, Step};

@@ -1,6 +1,6 @@
 //! Makers: iterators of items, erased. They are asked for as much as there is room for.
 
-use crate::step::Fault;
+use crate::step::{Fault, FaultKind};
 
 use super::batch::{BatchPlaces, BatchSize, ItemBatch, StreamItem};
 use super::guard::GuardFunction;
@@ -19,7 +19,7 @@ pub trait ItemMaker: Send {
     /// Makes the next items, as many as fit into `size`; `None` if there are none left. Each is a child of `parent`.
     ///
     /// # Errors
-    /// The fault of a panic, once all that was made before it has been given. Nothing is made after it.
+    /// The fault of a panic or of a disk, once all that was made before it has been given. Nothing is made after it.
     fn next(
         &mut self,
         size: BatchSize,
@@ -33,13 +33,13 @@ pub(super) struct IteratorMaker<I> {
     items: I,
     /// The number of items that were asked for so far.
     asked: u64,
-    /// The fault of a panic, until what was made before it has been taken.
-    panic: Option<Fault>,
+    /// The fault that has ended the stream, until what was made before it has been taken.
+    end: Option<Fault>,
 }
 
 impl<I> IteratorMaker<I> {
     pub fn new(items: I) -> IteratorMaker<I> {
-        IteratorMaker { items, asked: 0, panic: None }
+        IteratorMaker { items, asked: 0, end: None }
     }
 }
 
@@ -50,12 +50,12 @@ impl<T: StreamItem, I: Iterator<Item = Result<T, Fault>> + Send> ItemMaker for I
         parent: ItemOrdinal,
         guard: GuardFunction,
     ) -> Result<Option<MadeItems>, Fault> {
-        if let Some(fault) = self.panic.take() {
+        if let Some(fault) = self.end.take() {
             return Err(fault);
         }
         let first = self.asked;
         let mut made: Vec<T> = Vec::new();
-        let (mut bytes, mut lost) = (0, Vec::new());
+        let (mut bytes, mut lost, mut unreadable) = (0, Vec::new(), None);
         let ended = guard(&mut || {
             while made.len() + lost.len() < size.items && bytes < size.bytes {
                 match self.items.next() {
@@ -64,16 +64,22 @@ impl<T: StreamItem, I: Iterator<Item = Result<T, Fault>> + Send> ItemMaker for I
                         bytes += item.bytes_in_memory();
                         made.push(item);
                     }
+                    // Nobody knows how many items a file had that cannot be read.
+                    Some(Err(fault)) if fault.kind == FaultKind::Storage => {
+                        unreadable = Some(fault);
+                        break;
+                    }
                     Some(Err(fault)) => lost.push((made.len() + lost.len(), fault)),
                 }
             }
         });
+        let ended = ended.and_then(|()| unreadable.map_or(Ok(()), Err));
         let asked = made.len() + lost.len();
         self.asked += asked as u64;
         if asked == 0 {
             return ended.map(|()| None);
         }
-        self.panic = ended.err();
+        self.end = ended.err();
         let mut places = BatchPlaces::Run(parent, first);
         if !lost.is_empty() {
             let is_lost = |index: &usize| lost.binary_search_by_key(index, |(at, _)| *at).is_ok();

@@ -350,3 +350,52 @@ fn a_request_stays_with_the_version_of_its_dataflow_when_the_file_has_changed() 
     let verdict = response.verdict;
     assert_eq!(verdict, ResponseVerdict::Complete, "the script of the new file fails: {response:?}");
 }
+
+/// A step that makes a stream from a file, once that is there.
+const SHARE: &str = "
+import os
+from flow_step import Fault, step
+
+@step
+def lines(request: 'request', place: str = '') -> '*json':
+    if not os.path.exists(place + '/ready'):
+        raise Fault('the share is not mounted', transient=True)
+    yield from [1, 2, 3]
+
+@step
+def gather(lines: '*json') -> 'files':
+    return {'all.json': list(lines)}
+";
+
+#[test]
+fn steps_of_a_stream_that_failed_run_again_at_a_retry() {
+    if tool("/usr/bin/python3").is_none() {
+        return;
+    }
+    let place = Place::new();
+    fs::create_dir(place.path("share")).unwrap();
+    fs::write(place.path("steps.py"), SHARE).unwrap();
+    fs::write(place.path("item.txt"), "text").unwrap();
+    let share = place.path("share");
+    let text = format!(
+        "dataflow: shared\nprograms: [{{file: steps.py, reads: [{0:?}]}}]\nlimits: {{memory: {{fixed: 1 B}}}}\nsteps:\n  \
+         lines: {{step: lines, needs: {{request: request}}, with: {{place: {0:?}}}}}\n  \
+         all: {{step: gather, needs: {{lines: lines}}}}\nresponse: [all]\n",
+        share.display().to_string()
+    );
+    fs::write(place.path("shared.yaml"), text).unwrap();
+    let again = || place.run(&["run", "shared.yaml", "--files", "item.txt"]);
+    let failed = again();
+    assert!(failed.code == 1 && failed.err.contains("the share is not mounted"), "{}", failed.err);
+    fs::write(share.join("ready"), "").unwrap();
+    let retry = place.run(&["retry", "1"]);
+    assert_eq!(retry.code, 0, "{}", retry.err);
+    let ended = again();
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    let (folder, response) = place.response("flow-output");
+    assert_eq!(response.verdict, ResponseVerdict::Complete);
+    let all = fs::read_to_string(folder.join("all.json")).unwrap();
+    assert_eq!(all.split_whitespace().collect::<String>(), "[1,2,3]");
+    let replayed = place.run(&["replay", "1"]);
+    assert_eq!(replayed.code, 0, "{}", replayed.out);
+}
