@@ -74,7 +74,7 @@ impl StateFolder {
             match lock.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock) => {
-                    let holder = StateFolder::holder(folder);
+                    let holder = noted_holder(folder);
                     if Instant::now() >= until || !holder.is_some_and(is_gone) {
                         return Err(StateError::Held { path: folder.to_owned(), holder });
                     }
@@ -95,13 +95,17 @@ impl StateFolder {
 
     /// The process that is using a state folder, if one is.
     pub fn holder(folder: &Path) -> Option<u32> {
-        let path = lock_file(folder);
-        let lock = File::open(&path).ok()?;
+        let lock = File::open(lock_file(folder)).ok()?;
         match lock.try_lock_shared() {
-            Err(TryLockError::WouldBlock) => fs::read_to_string(&path).ok()?.trim().parse().ok(),
+            Err(TryLockError::WouldBlock) => noted_holder(folder).filter(|process| !is_gone(*process)),
             Ok(()) | Err(TryLockError::Error(_)) => None,
         }
     }
+}
+
+/// The number of the process that locked the folder last.
+fn noted_holder(folder: &Path) -> Option<u32> {
+    fs::read_to_string(lock_file(folder)).ok()?.trim().parse().ok()
 }
 
 /// Whether there is no such process. A process that it forked, and that was not a program yet when it was killed, has the
@@ -134,6 +138,7 @@ mod tests {
         assert!(matches!(StateFolder::take(folder.path()), Err(StateError::Held { .. })));
         drop(running);
         let left = hold(gone.id());
+        assert_eq!(StateFolder::holder(folder.path()), None);
         let release = thread::spawn(move || {
             thread::sleep(Duration::from_millis(100));
             drop(left);

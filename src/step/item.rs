@@ -1,7 +1,7 @@
 //! One record of a request: a handle on a file, on bytes in memory, or on bytes in a store.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, ErrorKind};
+use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,11 +43,16 @@ pub enum ItemPlace {
 /// The bytes of an opened item.
 #[derive(Debug)]
 pub enum ItemContent {
-    /// A file, mapped into memory.
+    /// A large file, mapped into memory.
     Mapped(Mmap),
+    /// A file that was read: to read a small one costs no more than to map it.
+    Read(Vec<u8>),
     /// Bytes that the item carries.
     Shared(Arc<[u8]>),
 }
+
+/// The bytes from which on a file is mapped.
+const MAPPED_FROM: u64 = 16 << 20;
 
 impl Item {
     /// An item that carries its bytes with it.
@@ -57,8 +62,8 @@ impl Item {
         Item { name: name.into(), place: ItemPlace::Inline(bytes), digest, size, decoded: size }
     }
 
-    /// The item's bytes, mapped or shared: none of them is copied. A mapped file must not be changed as
-    /// long as the content is used.
+    /// The item's bytes: read, or of a large file mapped. A mapped file must not be cut as long as the content is used:
+    /// the system ends a process that reads behind its end.
     ///
     /// # Errors
     /// If the file cannot be read; [`ErrorKind::Unsupported`] for a stored item, see [`Item::open_with`].
@@ -72,10 +77,10 @@ impl Item {
     /// If the file cannot be read, or `find` does not know it.
     pub fn open_with(&self, find: impl FnOnce(Digest) -> Option<PathBuf>) -> io::Result<ItemContent> {
         match &self.place {
-            ItemPlace::File(path) => ItemContent::map(path),
+            ItemPlace::File(path) => ItemContent::of_file(path),
             ItemPlace::Inline(bytes) => Ok(ItemContent::Shared(Arc::clone(bytes))),
             ItemPlace::Stored(digest) => match find(*digest) {
-                Some(path) => ItemContent::map(&path),
+                Some(path) => ItemContent::of_file(&path),
                 None => {
                     let text = format!("{digest} can only be opened with the store that keeps it");
                     Err(io::Error::new(ErrorKind::Unsupported, text))
@@ -119,10 +124,13 @@ impl Item {
 }
 
 impl ItemContent {
-    fn map(path: &Path) -> io::Result<ItemContent> {
-        let file = File::open(path)?;
-        if file.metadata()?.len() == 0 {
-            return Ok(ItemContent::Shared(Arc::from([])));
+    fn of_file(path: &Path) -> io::Result<ItemContent> {
+        let mut file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        if bytes < MAPPED_FROM {
+            let mut content = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
+            file.read_to_end(&mut content)?;
+            return Ok(ItemContent::Read(content));
         }
         // SAFETY: a source keeps the file of an item unchanged until the request is forgotten.
         unsafe { Mmap::map(&file) }.map(ItemContent::Mapped)
@@ -135,6 +143,7 @@ impl Deref for ItemContent {
     fn deref(&self) -> &[u8] {
         match self {
             ItemContent::Mapped(bytes) => bytes,
+            ItemContent::Read(bytes) => bytes,
             ItemContent::Shared(bytes) => bytes,
         }
     }

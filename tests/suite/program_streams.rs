@@ -397,7 +397,7 @@ fn a_file_that_was_changed_after_it_was_accepted_is_a_fault_of_the_whole_stream(
     assert_eq!(all, serde_json::json!([{"a": 1}, {"a": 2}]));
     let report = response.streams.iter().find(|report| report.step == "lines").unwrap();
     let reason = &report.faults[0].fault.reason;
-    assert!(reason.starts_with("lines.jsonl, line 3, column 1: it is no JSON value"), "{reason}");
+    assert!(reason.starts_with("lines.jsonl, line 3, column 2: it is no JSON value"), "{reason}");
     for (content, reason) in [
         (Some(&accepted[..20]), "it was changed after it was accepted"),
         (Some(&*accepted.replace('1', "7")), "it was changed after it was accepted"),
