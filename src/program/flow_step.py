@@ -16,6 +16,7 @@ call, or when the module is imported. flow carries this file and runs the steps 
 steps is for editors and tests.
 """
 
+import ast
 import copy
 import functools
 import inspect
@@ -123,7 +124,7 @@ def _declaration(function, name, batch):
             inputs.append(_input(function, argument))
         else:
             parameters.append(_parameter(argument))
-    outputs = function.__annotations__.get("return", "json")
+    outputs = _said(function.__annotations__.get("return", "json"))
     makes = isinstance(outputs, str) and outputs.startswith("*")
     if makes != inspect.isgeneratorfunction(function):
         raise TypeError(f"{function.__name__}: a step that yields items says so: -> \"*json\"")
@@ -147,6 +148,12 @@ def _declaration(function, name, batch):
 # The types whose values stand in a line.
 _IN_LINE = {"json", "number", "text"}
 
+def _said(annotation):
+    """An annotation, also of a module that has them as texts (`from __future__ import annotations`)."""
+    is_text = isinstance(annotation, str) and annotation[:1] in ("'", '"', "{")
+    return ast.literal_eval(annotation) if is_text else annotation
+
+
 _PLAIN = {"str": "text", "float": "number", "int": "number", "dict": "json", "list": "json", "ndarray": "array"}
 
 
@@ -158,7 +165,7 @@ def _plain(annotation):
 def _input(function, argument):
     if argument.annotation is inspect.Parameter.empty:
         raise TypeError(f"{function.__name__}: say the type of {argument.name}, for example {argument.name}: \"item\"")
-    kind, takes = argument.annotation, "one"
+    kind, takes = _said(argument.annotation), "one"
     if isinstance(kind, str) and kind.endswith("?"):
         kind, takes = kind[:-1], "optional"
     elif isinstance(kind, str) and kind.startswith("*"):

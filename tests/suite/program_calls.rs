@@ -90,3 +90,23 @@ fn a_process_that_ended_while_it_was_idle_fails_nobody_and_its_end_is_seen_at_on
     let (step, fault) = fault(&stopped);
     assert!(step == "said" && fault.reason.contains("ended with exit code 3"), "{fault}");
 }
+
+#[test]
+fn annotations_may_be_texts() {
+    if !has_python() {
+        return;
+    }
+    let code = "from __future__ import annotations\nfrom flow_step import *\n@step\n\
+                def both(item: 'item') -> {'counts': 'json', 'size': 'number'}:\n    \
+                return {'counts': [item.text()], 'size': 2}\n\
+                @step\ndef write(counts: '[json]', size: '[number]') -> 'files':\n    \
+                return {'all.json': [counts, size]}\n\
+                @step\ndef none(request: 'request') -> '*json':\n    yield 1\n";
+    let steps = Steps::of("steps.py", code);
+    let dataflow = steps.load(
+        "  each: {step: both, needs: {item: request.items}}\n  \
+         all: {step: write, needs: {counts: each.counts, size: each.size}}",
+    );
+    let said = text(&dataflow, &["a"]).split_whitespace().collect::<String>();
+    assert_eq!(said, "[[[\"a\"]],[2.0]]");
+}
