@@ -2,9 +2,9 @@
 
 use serde_json::Value as Json;
 
-use crate::step::{Fault, JsonValue, NumberValue, StreamItem, TextValue};
+use crate::step::{Fault, JsonValue, NumberValue, Payload, StreamItem, TextValue};
 
-use super::step_call::wrong;
+use super::step_call::{exact_number, wrong};
 
 /// A type that travels as JSON, item by item.
 pub trait PlainItem: StreamItem {
@@ -19,7 +19,14 @@ pub trait PlainItem: StreamItem {
     /// # Errors
     /// The fault of the step, if it is of another type.
     fn made(json: Json) -> Result<Self, Fault> {
-        Self::of_json(json).ok_or_else(|| wrong(format!("the step gave no {} for an item", Self::TYPE)))
+        let not_one = || match Self::TYPE {
+            NumberValue::TYPE => {
+                "the step gave no number for an item, or one of more digits than a number keeps"
+            }
+            TextValue::TYPE => "the step gave no text for an item",
+            _ => "the step gave no value for an item",
+        };
+        Self::of_json(json).ok_or_else(|| wrong(not_one().to_owned()))
     }
 }
 
@@ -39,7 +46,7 @@ impl PlainItem for NumberValue {
     }
 
     fn of_json(json: Json) -> Option<NumberValue> {
-        json.as_f64().map(NumberValue)
+        exact_number(json.as_number()?).map(NumberValue)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The lines of a call: inputs and parameters to the program, outputs or a fault back.
 
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Number, Value as Json, json};
 
 use crate::step::{
     ArrayForm, Call, Fault, FaultKind, Item, JsonValue, NumberValue, OutputDeclaration, Payload, Request,
@@ -219,6 +219,16 @@ fn output_value(
     plain_value(output.kind, said).map_err(|reason| wrong(format!("the output {name:?} {reason}")))
 }
 
+/// The largest whole number up to which a `number` keeps every one.
+const EXACT_MAX: u64 = 1 << 53;
+
+/// A number as it is kept; `None` for a whole number that would become another one.
+pub fn exact_number(number: &Number) -> Option<f64> {
+    let is_other = |whole: u64| whole > EXACT_MAX && (whole as f64) as u128 != u128::from(whole);
+    let whole = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
+    number.as_f64().filter(|_| !whole.is_some_and(is_other))
+}
+
 /// A value of a type that travels as JSON.
 ///
 /// # Errors
@@ -227,7 +237,10 @@ pub fn plain_value(kind: &str, said: Json) -> Result<Value, String> {
     match (kind, said) {
         (JsonValue::TYPE, json) => Ok(Value::new(JsonValue(json))),
         (NumberValue::TYPE, Json::Number(number)) => {
-            number.as_f64().map(|number| Value::new(NumberValue(number))).ok_or("is too large".to_owned())
+            let exact = exact_number(&number).map(|number| Value::new(NumberValue(number)));
+            exact.ok_or_else(|| {
+                format!("is {number}, which has more digits than a number keeps; give it as json or text")
+            })
         }
         (TextValue::TYPE, Json::String(text)) => Ok(Value::new(TextValue(text))),
         (StepReservations::TYPE, json) => {
@@ -312,4 +325,20 @@ fn sent(value: &Value, name: &str, folders: &CallFolders) -> Result<Json, Progra
         return Ok(json!({"type": kind, "path": path, "about": array.about}));
     }
     Ok(json!({"type": kind, "value": value.to_json().unwrap_or_default()}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_number_that_would_become_another_one_is_none() {
+        let exact = |text: &str| exact_number(&serde_json::from_str(text).unwrap());
+        assert_eq!(exact("9007199254740992"), Some(9_007_199_254_740_992.0));
+        assert_eq!(exact("9007199254740993"), None);
+        assert_eq!(exact("-9007199254740993"), None);
+        assert_eq!(exact("18446744073709551615"), None);
+        assert_eq!(exact("9223372036854775808"), Some(9_223_372_036_854_775_808.0));
+        assert_eq!(exact("0.1"), Some(0.1));
+    }
 }
