@@ -108,10 +108,10 @@ impl Device {
     pub fn begin(&self, places: impl IntoIterator<Item = ConversationPlace>) {
         let mut state = self.lock();
         for ConversationPlace { conversation, last, seen } in places {
-            let cursor =
-                state.cursors.entry(conversation).or_insert(ConversationCursor::at(seen.unwrap_or(last)));
-            // A client may have seen numbers of a log that is no more.
-            cursor.handled = cursor.handled.min(last);
+            let cursor = state.cursors.entry(conversation).or_insert(ConversationCursor::at(last));
+            // An event that came before made a cursor that knows nothing of what the device has seen. A client may have
+            // seen numbers of a log that is no more.
+            cursor.handled = seen.unwrap_or(cursor.handled).min(last);
             cursor.queued = cursor.handled;
             cursor.known = last.max(if cursor.is_behind { cursor.known } else { 0 });
             cursor.is_behind = false;
@@ -424,6 +424,15 @@ mod tests {
             });
         }
         assert_eq!(told, [("event", 1), ("event", 4), ("seen", 5)]);
+    }
+
+    #[test]
+    fn a_device_of_all_conversations_goes_on_from_what_it_has_seen_also_while_events_come() {
+        let device = Device::new(member(&["*"]), &HashMap::new());
+        (7..=9).for_each(|seq| device.push(&Arc::new(event("c", seq, "all"))));
+        // The log was read after the first two had come.
+        device.begin([place("c", 8, Some(3))]);
+        assert_eq!(drained(&device, 9), [4, 5, 6, 7, 8, 9]);
     }
 
     #[test]
