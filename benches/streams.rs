@@ -100,7 +100,8 @@ fn print_python(items: usize) {
             let input = if batch.is_empty() { "number" } else { "numbers" };
             format!("  {step}: {{step: {step}{ending}, needs: {{{input}: {from}}}{batch}}}\n")
         };
-        let steps = [needs("add", "made"), needs("mix", "add"), needs("halve", "mix"), needs("last", "halve")];
+        let steps =
+            [needs("add", "made"), needs("mix", "add"), needs("halve", "mix"), needs("last", "halve")];
         let text = format!(
             "dataflow: items\nprograms: [steps.py]\nsteps:\n  made: {{step: numbers, needs: {{request: request}}, \
              with: {{count: {items}}}}}\n{}  total: {{step: total, needs: {{numbers: last}}}}\nresponse: [total]\n",

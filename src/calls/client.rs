@@ -36,13 +36,14 @@ impl ServicePost<'_> {
     /// A temporary fault if the service does not answer, is busy or has failed; a fault in the data if it refuses.
     pub fn send(&self, attempt: &CallAttempt) -> Result<Vec<u8>, CallFault> {
         let service = service(self.url);
-        CIRCUITS.enter(service, Instant::now())?;
+        let pass = CIRCUITS.enter(service, Instant::now())?;
         let answered = self.exchange(attempt);
         match &answered {
             Ok(PostAnswer { status: status @ 500.., .. }) => {
-                CIRCUITS.failed(service, &format!("it answered with status {status}"), Instant::now());
+                let reason = format!("it answered with status {status}");
+                CIRCUITS.failed(service, pass, &reason, Instant::now());
             }
-            Err(error) => CIRCUITS.failed(service, &error.to_string(), Instant::now()),
+            Err(error) => CIRCUITS.failed(service, pass, &error.to_string(), Instant::now()),
             Ok(_) => CIRCUITS.succeeded(service, Instant::now()),
         }
         taken(service, answered)
@@ -106,7 +107,7 @@ fn refused(service: &str, answer: PostAnswer) -> CallFault {
     match status {
         408 | 425 | 429 | 500.. => {
             let fault = Fault::transient(reason, "See to the service, and send the request again.");
-            CallFault { fault, retry_after }
+            CallFault::busy(fault, retry_after)
         }
         _ => Fault::new(reason, "Correct what is sent to the service, or its address.").into(),
     }

@@ -35,14 +35,14 @@ impl ServicePost<'_> {
         take: &mut TakeEvent,
     ) -> Result<StreamedAnswer, CallFault> {
         let service = service(self.url);
-        CIRCUITS.enter(service, Instant::now())?;
+        let pass = CIRCUITS.enter(service, Instant::now())?;
         match self.events(service, attempt, token, take) {
             Ok(answer) => {
                 CIRCUITS.succeeded(service, Instant::now());
                 Ok(answer)
             }
             Err(EventFailure::OfService(fault)) => {
-                CIRCUITS.failed(service, &fault.fault.reason, Instant::now());
+                CIRCUITS.failed(service, pass, &fault.fault.reason, Instant::now());
                 Err(fault)
             }
             Err(EventFailure::OfRequest(fault)) => {

@@ -115,7 +115,10 @@ impl ChatKey {
         let bytes = read(path)?;
         let pem = match KeyContent::of(path, &bytes)? {
             KeyContent::Secret(secret) => {
-                return Ok(ChatKey { decoding: DecodingKey::from_secret(secret), algorithm: Algorithm::HS256 });
+                return Ok(ChatKey {
+                    decoding: DecodingKey::from_secret(secret),
+                    algorithm: Algorithm::HS256,
+                });
             }
             KeyContent::Pem(pem) if has(pem, PRIVATE) => {
                 return Err(unusable(path, "it is a private key, and the server needs the public one"));
