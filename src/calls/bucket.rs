@@ -333,10 +333,7 @@ impl<'a> ObjectBucket<'a> {
             (408 | 409 | 425 | 429 | 500 | 502..=599, _)
             | (_, "SlowDown" | "RequestTimeout" | "InternalError") => {
                 let remedy = "See to the service; the token waits and is tried again.";
-                CallFault {
-                    fault: Fault::transient(format!("{said}: {service} is busy"), remedy),
-                    retry_after,
-                }
+                CallFault::busy(Fault::transient(format!("{said}: {service} is busy"), remedy), retry_after)
             }
             (401 | 403, _) => {
                 let reason =

@@ -36,13 +36,14 @@ impl ServicePost<'_> {
     /// A temporary fault if the service does not answer, is busy or has failed; a fault in the data if it refuses.
     pub fn send(&self, attempt: &CallAttempt) -> Result<Vec<u8>, CallFault> {
         let service = service(self.url);
-        CIRCUITS.enter(service, Instant::now())?;
+        let pass = CIRCUITS.enter(service, Instant::now())?;
         let answered = self.exchange(attempt);
         match &answered {
             Ok(PostAnswer { status: status @ 500.., .. }) => {
-                CIRCUITS.failed(service, &format!("it answered with status {status}"), Instant::now());
+                let reason = format!("it answered with status {status}");
+                CIRCUITS.failed(service, pass, &reason, Instant::now());
             }
-            Err(error) => CIRCUITS.failed(service, &error.to_string(), Instant::now()),
+            Err(error) => CIRCUITS.failed(service, pass, &error.to_string(), Instant::now()),
             Ok(_) => CIRCUITS.succeeded(service, Instant::now()),
         }
         taken(service, answered)
@@ -94,22 +95,47 @@ impl PostAnswer {
         if (200..300).contains(&self.status) {
             return Ok(self.body);
         }
-        Err(refused(service, self))
+        let said = String::from_utf8_lossy(&self.body[..self.body.len().min(200)]).trim().to_owned();
+        Err(self.refused(service, &said))
+    }
+
+    /// The body, as [`PostAnswer::taken`] gives it. A refusal says status and code alone: services repeat in their words
+    /// what they were asked.
+    pub fn taken_wordless(self, service: &str) -> Result<Vec<u8>, CallFault> {
+        if (200..300).contains(&self.status) {
+            return Ok(self.body);
+        }
+        let code = error_code(&self.body).unwrap_or_default();
+        Err(self.refused(service, &code))
+    }
+
+    fn refused(&self, service: &str, said: &str) -> CallFault {
+        let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+        let reason = format!("{service} answered with status {}{said}", self.status);
+        match self.status {
+            408 | 425 | 429 | 500.. => {
+                let fault = Fault::transient(reason, "See to the service, and send the request again.");
+                CallFault::busy(fault, self.retry_after)
+            }
+            _ => Fault::new(reason, "Correct what is sent to the service, or its address.").into(),
+        }
     }
 }
 
-fn refused(service: &str, answer: PostAnswer) -> CallFault {
-    let PostAnswer { status, retry_after, body } = answer;
-    let said = String::from_utf8_lossy(&body[..body.len().min(200)]).trim().to_owned();
-    let said = if said.is_empty() { said } else { format!(": {said}") };
-    let reason = format!("{service} answered with status {status}{said}");
-    match status {
-        408 | 425 | 429 | 500.. => {
-            let fault = Fault::transient(reason, "See to the service, and send the request again.");
-            CallFault { fault, retry_after }
-        }
-        _ => Fault::new(reason, "Correct what is sent to the service, or its address.").into(),
-    }
+/// The code of an error in the form of OpenAI's services, `{"error": {"code", "type"}}`, if it is one word.
+fn error_code(body: &[u8]) -> Option<String> {
+    const CHARACTERS_MAX: usize = 40;
+    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let codes = ["code", "type"].iter().filter_map(|key| match &body["error"][*key] {
+        serde_json::Value::String(code) => Some(code.clone()),
+        serde_json::Value::Number(code) => Some(code.to_string()),
+        _ => None,
+    });
+    let is_word = |code: &String| {
+        let is_of_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        !code.is_empty() && code.len() <= CHARACTERS_MAX && code.chars().all(is_of_word)
+    };
+    codes.into_iter().find(is_word)
 }
 
 /// An answer with its body.
@@ -153,6 +179,23 @@ mod tests {
 
     use super::*;
     use crate::step::Digest;
+
+    #[test]
+    fn a_wordless_refusal_has_status_and_code_alone() {
+        let reason = |status: u16, body: &str| {
+            let answer = PostAnswer { status, retry_after: None, body: body.as_bytes().to_vec() };
+            answer.taken_wordless("model").unwrap_err().fault.reason
+        };
+        let body = r#"{"error": {"message": "not understood: Jane has a rash", "code": "bad_prompt"}}"#;
+        assert_eq!(reason(400, body), "model answered with status 400: bad_prompt");
+        let by_type = r#"{"error": {"message": "Jane", "code": null, "type": "invalid_request_error"}}"#;
+        assert_eq!(reason(429, by_type), "model answered with status 429: invalid_request_error");
+        for body in
+            ["Jane has a rash", r#"{"error": {"code": "Jane has a rash"}}"#, r#"{"error": "Jane"}"#, ""]
+        {
+            assert_eq!(reason(500, body), "model answered with status 500");
+        }
+    }
 
     #[test]
     fn a_post_alone_neither_heeds_nor_changes_the_circuit() {

@@ -227,7 +227,7 @@ fn refused(service: &str, status: u16, wait: Option<Duration>) -> CallFault {
     match status {
         408 | 425 | 429 | 500.. => {
             let fault = Fault::transient(format!("status {status}: {service} is busy"), REMEDY);
-            CallFault { fault, retry_after: wait }
+            CallFault::busy(fault, wait)
         }
         404 | 410 => Fault::new(format!("not found: {service} has status {status}"), REMEDY).into(),
         _ => Fault::new(format!("status {status}: {service} refused"), REMEDY).into(),

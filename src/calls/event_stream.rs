@@ -1,7 +1,6 @@
 //! An answer that comes piece by piece: server-sent events (WHATWG HTML, 9.2) in the answer to a POST.
 
 use std::io::{self, BufRead, BufReader, Read};
-use std::ops::ControlFlow;
 use std::time::Instant;
 
 use crate::step::{CallAttempt, CallFault, CancelToken, Fault, FaultKind};
@@ -20,8 +19,19 @@ pub enum StreamedAnswer {
     Whole(Vec<u8>),
 }
 
-/// The function that takes the data of each event, and says when it has all it wants.
-pub type TakeEvent<'a> = dyn FnMut(&str) -> ControlFlow<()> + 'a;
+/// What is wanted of an answer after an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventProgress {
+    /// More events: without them the answer is broken off.
+    More,
+    /// Further events, if there are any. The answer is whole without them.
+    Enough,
+    /// Nothing more.
+    Stop,
+}
+
+/// The function that takes the data of each event.
+pub type TakeEvent<'a> = dyn FnMut(&str) -> EventProgress + 'a;
 
 impl ServicePost<'_> {
     /// Sends it, and gives on the data of each event as it comes. The time of the attempt counts for all of them.
@@ -35,14 +45,14 @@ impl ServicePost<'_> {
         take: &mut TakeEvent,
     ) -> Result<StreamedAnswer, CallFault> {
         let service = service(self.url);
-        CIRCUITS.enter(service, Instant::now())?;
+        let pass = CIRCUITS.enter(service, Instant::now())?;
         match self.events(service, attempt, token, take) {
             Ok(answer) => {
                 CIRCUITS.succeeded(service, Instant::now());
                 Ok(answer)
             }
             Err(EventFailure::OfService(fault)) => {
-                CIRCUITS.failed(service, &fault.fault.reason, Instant::now());
+                CIRCUITS.failed(service, pass, &fault.fault.reason, Instant::now());
                 Err(fault)
             }
             Err(EventFailure::OfRequest(fault)) => {
@@ -66,7 +76,7 @@ impl ServicePost<'_> {
         if !has_events || !answer.status().is_success() {
             let answer = PostAnswer::read(answer).map_err(unanswered)?;
             let failed = answer.status >= 500;
-            return answer.taken(service).map(StreamedAnswer::Whole).map_err(|fault| match failed {
+            return answer.taken_wordless(service).map(StreamedAnswer::Whole).map_err(|fault| match failed {
                 true => EventFailure::OfService(fault),
                 false => EventFailure::OfRequest(fault),
             });
@@ -74,11 +84,16 @@ impl ServicePost<'_> {
         let body = answer.into_body().into_with_config().limit(ANSWER_BYTES_MAX).reader();
         let broken = |error: io::Error| EventFailure::OfService(broken_off(service, &error).into());
         let mut lines = EventLines { from: BufReader::new(body), line: Vec::new(), data: String::new() };
-        while let Some(data) = lines.next().map_err(broken)? {
+        let mut progress = EventProgress::More;
+        while progress != EventProgress::Stop {
+            let data = match lines.next() {
+                Ok(Some(data)) => data,
+                Ok(None) => break,
+                Err(_) if progress == EventProgress::Enough => break,
+                Err(error) => return Err(broken(error)),
+            };
             token.check().map_err(|fault| EventFailure::OfRequest(fault.into()))?;
-            if take(data).is_break() {
-                break;
-            }
+            progress = take(data);
         }
         Ok(StreamedAnswer::Events)
     }
@@ -152,7 +167,53 @@ pub fn data_of_events(body: &[u8]) -> io::Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::time::Duration;
+
     use super::*;
+    use crate::step::Digest;
+
+    /// The data of the events of an answer, from a server that sends these bytes and then holds the connection, or closes
+    /// it before the end of the body.
+    fn streamed(body: &str, holds: bool) -> Result<Vec<String>, String> {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let body = body.to_owned();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 9999\r\n\r\n";
+            stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+            if holds {
+                let _ = held.recv();
+            }
+        });
+        let post = ServicePost { url: &url, headers: &[], body: b"{}" };
+        let attempt = CallAttempt { key: Digest::of(b""), timeout: Duration::from_secs(60) };
+        let mut events = Vec::new();
+        let mut take = |data: &str| {
+            events.push(data.to_owned());
+            match data {
+                "enough" => EventProgress::Enough,
+                "stop" => EventProgress::Stop,
+                _ => EventProgress::More,
+            }
+        };
+        let ended = post.stream(&attempt, &CancelToken::default(), &mut take);
+        drop(release);
+        server.join().unwrap();
+        ended.map(|_| events).map_err(|failed| failed.fault.reason)
+    }
+
+    #[test]
+    fn an_answer_that_is_whole_needs_no_end_of_its_body() {
+        let began = Instant::now();
+        assert_eq!(streamed("data: a\n\ndata: stop\n\n", true).unwrap(), ["a", "stop"]);
+        assert!(began.elapsed() < Duration::from_secs(30), "the server still holds the connection");
+        assert_eq!(streamed("data: a\n\ndata: enough\n\n", false).unwrap(), ["a", "enough"]);
+        assert!(streamed("data: a\n\ndata: b\n\n", false).unwrap_err().contains("broke off"));
+    }
 
     fn events(text: &str) -> Vec<String> {
         data_of_events(text.as_bytes()).unwrap()

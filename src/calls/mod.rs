@@ -15,7 +15,7 @@ pub use bucket::{BucketFile, BucketLimits, ObjectBucket};
 pub use bucket_place::{BucketKey, BucketPlace, is_bucket};
 pub use client::{ServicePost, note_circuits_in};
 pub use download::{DownloadEnd, FileDownload};
-pub use event_stream::StreamedAnswer;
 #[cfg(any(test, fuzzing))]
 pub use event_stream::data_of_events;
+pub use event_stream::{EventProgress, StreamedAnswer};
 pub use open_circuits::{OpenCircuit, open_circuits};

@@ -28,6 +28,30 @@ pub struct ServerContext {
     pub stopping: watch::Receiver<bool>,
 }
 
+/// Why a client is not let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntryRefusal {
+    /// It has no valid token, or has not shown it as the protocol says. The reason is for the client.
+    Invalid(String),
+    /// The log of the conversations cannot be read now.
+    Unready,
+    /// The server is ending.
+    Ending,
+}
+
+impl EntryRefusal {
+    /// The reason, for the client.
+    pub fn reason(self) -> String {
+        match self {
+            EntryRefusal::Invalid(reason) => reason,
+            EntryRefusal::Unready => {
+                "the server cannot read the conversations now; try again later".to_owned()
+            }
+            EntryRefusal::Ending => "the server is ending; try again in a moment".to_owned(),
+        }
+    }
+}
+
 /// A device that gets events until this is dropped.
 pub struct JoinedDevice {
     pub device: Arc<Device>,
@@ -47,13 +71,13 @@ impl ServerContext {
     /// Lets in who has a valid token. `seen` has the number of the last event that the device has, by conversation.
     ///
     /// # Errors
-    /// The reason, for the client.
+    /// If the token is not valid, or nobody can be let in now.
     pub async fn enter(
         &self,
         token: &str,
         seen: HashMap<String, u64>,
-    ) -> Result<(JoinedDevice, ChatWelcome), String> {
-        let member = self.key.verify(token)?;
+    ) -> Result<(JoinedDevice, ChatWelcome), EntryRefusal> {
+        let member = self.key.verify(token).map_err(EntryRefusal::Invalid)?;
         let welcome = ChatWelcome {
             user: Arc::clone(&member.user),
             role: Arc::clone(&member.role),
@@ -74,41 +98,47 @@ impl ServerContext {
             Ok(Ok(last)) => joined.device.begin(last),
             Ok(Err(error)) => {
                 tracing::error!("{error}");
-                return Err("the server cannot read the conversations now; try again later".to_owned());
+                return Err(EntryRefusal::Unready);
             }
-            Err(_) => return Err("the server is ending; try again in a moment".to_owned()),
+            Err(_) => return Err(EntryRefusal::Ending),
         }
         Ok((joined, welcome))
     }
 
-    /// The next thing for a device. Nothing is lost when this is given up.
-    pub async fn next(&self, device: &Arc<Device>) -> Outgoing {
+    /// The next thing for a device; nothing if its connection is to end. Nothing is lost when this is given up.
+    pub async fn next(&self, device: &Arc<Device>) -> Option<Outgoing> {
         loop {
             match device.take() {
-                DeviceWork::Send(outgoing) => return outgoing,
+                DeviceWork::Send(outgoing) => return Some(outgoing),
                 DeviceWork::Read { conversation, after, known } => {
-                    self.read(device, conversation, after, known).await;
+                    self.read(device, conversation, after, known);
                 }
                 DeviceWork::Nothing => device.woken().await,
+                DeviceWork::End => return None,
             }
         }
     }
 
-    /// Brings a device events of the log, as it has asked for.
-    pub async fn read(&self, device: &Arc<Device>, conversation: Arc<str>, after: u64, known: u64) {
+    /// Brings a device events of the log, as it has asked for. A task of its own does so, whoever waits: a client that
+    /// interrupts the wait again and again has not more read.
+    pub fn read(&self, device: &Arc<Device>, conversation: Arc<str>, after: u64, known: u64) {
         let (log, name) = (Arc::clone(&self.intake.log), Arc::clone(&conversation));
-        let read = spawn_blocking(move || log.after(&name, after, READ_MAX)).await;
-        match read {
-            Ok(Ok(events)) => {
-                let is_whole = u32::try_from(events.len()).is_ok_and(|count| count < READ_MAX);
-                device.bring(&conversation, known, events, is_whole);
+        let device = Arc::clone(device);
+        tokio::spawn(async move {
+            match spawn_blocking(move || log.after(&name, after, READ_MAX)).await {
+                Ok(Ok(events)) => {
+                    let is_whole = u32::try_from(events.len()).is_ok_and(|count| count < READ_MAX);
+                    device.bring(&conversation, known, events, is_whole);
+                }
+                Ok(Err(error)) => {
+                    tracing::error!("{error}");
+                    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                    device.bring_nothing();
+                }
+                // The server is at its end.
+                Err(_) => {}
             }
-            Ok(Err(error)) => {
-                tracing::error!("{error}");
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-            }
-            Err(_) => std::future::pending().await,
-        }
+        });
     }
 }
 

@@ -8,9 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::conversation_cursor::ConversationCursor;
 use super::event::ChatEvent;
 use super::outgoing::Outgoing;
+use super::reply_count::ReplyCount;
 use super::token::{ChatMember, MemberConversations};
+use super::turn_queue::TurnQueue;
 
 /// A device of a member.
 pub struct Device {
@@ -19,6 +22,10 @@ pub struct Device {
     wake: Notify,
     /// Notified when a message is answered for whose acceptance the device has waited.
     room: Notify,
+    /// Its messages on the way to the journal.
+    pub(super) recorded: TurnQueue,
+    /// Its messages that are not recorded.
+    pub(super) unrecorded: TurnQueue,
 }
 
 /// How far a conversation is.
@@ -42,6 +49,8 @@ pub enum DeviceWork {
         known: u64,
     },
     Nothing,
+    /// End the connection: the device does not take the replies to what it sends.
+    End,
 }
 
 #[derive(Default)]
@@ -58,24 +67,10 @@ struct DeviceState {
     is_ready: bool,
     /// The messages whose acceptance is under way.
     sending: usize,
-}
-
-/// How far a device is in a conversation, by numbers of events.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct ConversationCursor {
-    /// Up to here the events were sent or skipped.
-    handled: u64,
-    /// Up to here they are in the queue.
-    queued: u64,
-    /// Up to here they are in the log.
-    known: u64,
-    is_behind: bool,
-}
-
-impl ConversationCursor {
-    fn at(seq: u64) -> ConversationCursor {
-        ConversationCursor { handled: seq, queued: seq, known: seq, is_behind: false }
-    }
+    /// The replies in the queue.
+    replies: ReplyCount,
+    /// Whether events are being read in the log: one conversation at a time.
+    is_reading: bool,
 }
 
 /// The most events that wait in memory for a device.
@@ -101,17 +96,19 @@ impl Device {
             };
             state.cursors = names.iter().map(cursor).collect();
         }
-        Device { member, state: Mutex::new(state), wake: Notify::new(), room: Notify::new() }
+        let (wake, room) = (Notify::new(), Notify::new());
+        let (recorded, unrecorded) = (TurnQueue::default(), TurnQueue::default());
+        Device { member, state: Mutex::new(state), wake, room, recorded, unrecorded }
     }
 
     /// Says how far conversations are; from then on events are sent.
     pub fn begin(&self, places: impl IntoIterator<Item = ConversationPlace>) {
         let mut state = self.lock();
         for ConversationPlace { conversation, last, seen } in places {
-            let cursor =
-                state.cursors.entry(conversation).or_insert(ConversationCursor::at(seen.unwrap_or(last)));
-            // A client may have seen numbers of a log that is no more.
-            cursor.handled = cursor.handled.min(last);
+            let cursor = state.cursors.entry(conversation).or_insert(ConversationCursor::at(last));
+            // An event that came before made a cursor that knows nothing of what the device has seen. A client may have
+            // seen numbers of a log that is no more.
+            cursor.handled = seen.unwrap_or(cursor.handled).min(last);
             cursor.queued = cursor.handled;
             cursor.known = last.max(if cursor.is_behind { cursor.known } else { 0 });
             cursor.is_behind = false;
@@ -177,7 +174,7 @@ impl Device {
     pub fn end_sending(&self, reply: Outgoing) {
         let mut state = self.lock();
         state.sending = state.sending.saturating_sub(1);
-        state.queue.push_back(reply);
+        state.push_reply(reply);
         drop(state);
         self.room.notify_one();
         self.wake.notify_one();
@@ -185,8 +182,13 @@ impl Device {
 
     /// Tells something at once.
     pub fn reply(&self, reply: Outgoing) {
-        self.lock().queue.push_back(reply);
+        self.lock().push_reply(reply);
         self.wake.notify_one();
+    }
+
+    /// Whether more replies wait for the device than may be: its connection is to end.
+    pub fn is_over(&self) -> bool {
+        self.lock().replies.is_over()
     }
 
     /// Takes what is to be done next.
@@ -202,7 +204,7 @@ impl Device {
         }
         match state.take(&self.member) {
             DeviceWork::Send(outgoing) => Some(outgoing),
-            DeviceWork::Read { .. } | DeviceWork::Nothing => None,
+            DeviceWork::Read { .. } | DeviceWork::Nothing | DeviceWork::End => None,
         }
     }
 
@@ -210,6 +212,8 @@ impl Device {
     pub fn bring(&self, conversation: &Arc<str>, known: u64, events: Vec<ChatEvent>, is_whole: bool) {
         let mut state = self.lock();
         let state = &mut *state;
+        state.is_reading = false;
+        self.wake.notify_one();
         state.behind.retain(|name| name != conversation);
         let Some(cursor) = state.cursors.get_mut(conversation) else { return };
         for event in events {
@@ -230,6 +234,12 @@ impl Device {
         if cursor.is_behind {
             state.behind.push_back(Arc::clone(conversation));
         }
+    }
+
+    /// Ends a reading that has failed: it is asked for again.
+    pub fn bring_nothing(&self) {
+        self.lock().is_reading = false;
+        self.wake.notify_one();
     }
 
     /// Waits until there may be something to do.
@@ -272,7 +282,19 @@ impl DeviceState {
         }
     }
 
+    /// Queues a reply. If too many wait, none of them matters any more.
+    fn push_reply(&mut self, reply: Outgoing) {
+        if self.replies.add(&reply) {
+            self.queue.push_back(reply);
+        } else {
+            self.queue.clear();
+        }
+    }
+
     fn take(&mut self, member: &ChatMember) -> DeviceWork {
+        if self.replies.is_over() {
+            return DeviceWork::End;
+        }
         while let Some(outgoing) = self.queue.pop_front() {
             let event = match &outgoing {
                 Outgoing::Event(event) => event,
@@ -281,6 +303,7 @@ impl DeviceState {
                     return DeviceWork::Send(outgoing);
                 }
                 Outgoing::Accepted { .. } | Outgoing::Refused { .. } | Outgoing::Seen { .. } => {
+                    self.replies.remove(&outgoing);
                     return DeviceWork::Send(outgoing);
                 }
             };
@@ -298,10 +321,12 @@ impl DeviceState {
         if !self.is_ready {
             return DeviceWork::Nothing;
         }
-        // It stays first until its events are brought: whoever reads them may give up.
-        if let Some(conversation) = self.behind.front()
+        // It stays first until its events are brought.
+        if !self.is_reading
+            && let Some(conversation) = self.behind.front()
             && let Some(cursor) = self.cursors.get(conversation)
         {
+            self.is_reading = true;
             let conversation = Arc::clone(conversation);
             return DeviceWork::Read { conversation, after: cursor.queued, known: cursor.known };
         }
@@ -362,7 +387,7 @@ mod tests {
                     let is_whole = read.len() < 5;
                     device.bring(&conversation, known, read, is_whole);
                 }
-                DeviceWork::Nothing => return sent,
+                DeviceWork::Nothing | DeviceWork::End => return sent,
             }
         }
     }
@@ -384,14 +409,36 @@ mod tests {
     }
 
     #[test]
-    fn a_read_that_was_given_up_is_asked_for_again() {
+    fn one_read_is_under_way_at_a_time_and_asked_for_again_if_it_fails() {
         let device = Device::new(member(&["c"]), &HashMap::new());
         device.begin([place("c", 2, None)]);
         let read = || DeviceWork::Read { conversation: "c".into(), after: 0, known: 2 };
         assert_eq!(device.take(), read());
-        assert_eq!(device.take(), read());
+        assert_eq!(device.take(), DeviceWork::Nothing);
         assert_eq!(device.take_ready(), None);
+        device.bring_nothing();
+        assert_eq!(device.take(), read());
+        device.bring_nothing();
         assert_eq!(drained(&device, 2), [1, 2]);
+    }
+
+    #[test]
+    fn a_device_that_takes_no_replies_is_given_up() {
+        let device = &Device::new(member(&["c"]), &HashMap::new());
+        let reply = |bytes: usize| Outgoing::Accepted { id: "x".repeat(bytes), ack: None };
+        for _ in 0..10_000 {
+            device.reply(reply(8));
+            assert_eq!(device.take(), DeviceWork::Send(reply(8)));
+        }
+        assert!(!device.is_over(), "they were taken");
+        let wait = |bytes: usize| {
+            (0..10_000).take_while(move |_| {
+                device.reply(reply(bytes));
+                !device.is_over()
+            })
+        };
+        assert!((100..5_000).contains(&wait(8).count()));
+        assert_eq!((device.take(), device.lock().queue.len()), (DeviceWork::End, 0));
     }
 
     #[test]
@@ -424,6 +471,15 @@ mod tests {
             });
         }
         assert_eq!(told, [("event", 1), ("event", 4), ("seen", 5)]);
+    }
+
+    #[test]
+    fn a_device_of_all_conversations_goes_on_from_what_it_has_seen_also_while_events_come() {
+        let device = Device::new(member(&["*"]), &HashMap::new());
+        (7..=9).for_each(|seq| device.push(&Arc::new(event("c", seq, "all"))));
+        // The log was read after the first two had come.
+        device.begin([place("c", 8, Some(3))]);
+        assert_eq!(drained(&device, 9), [4, 5, 6, 7, 8, 9]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The two transports of Engine.IO: requests that poll, and a WebSocket, which a polling client may change to.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,12 +76,13 @@ pub async fn poll(
     query: EngineQuery,
     context: &ServerContext,
     sessions: &EngineSessions,
+    address: IpAddr,
 ) -> Response<ChatBody> {
     let Some(id) = query.session else {
         if request.method() != Method::GET {
             return EngineIoError::Request.answer();
         }
-        let Some(session) = sessions.open(EngineTransport::Polling, context.limits.rate) else {
+        let Some(session) = sessions.open(EngineTransport::Polling, context.limits.rate, address) else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "too many sessions".to_owned());
         };
         return packets(open_packet(&session, &["websocket"], context.limits.frame_bytes_max));
@@ -153,12 +155,12 @@ pub async fn serve_web_socket(
     query: EngineQuery,
     context: Arc<ServerContext>,
     sessions: Arc<EngineSessions>,
+    address: IpAddr,
 ) {
     let session = match query.session {
         None => {
-            let Some(session) = sessions.open(EngineTransport::WebSocket, context.limits.rate) else {
-                return;
-            };
+            let opened = sessions.open(EngineTransport::WebSocket, context.limits.rate, address);
+            let Some(session) = opened else { return };
             let open = open_packet(&session, &[], context.limits.frame_bytes_max);
             if !put(&mut socket, Message::text(open)).await {
                 return sessions.close(&session);
@@ -167,7 +169,7 @@ pub async fn serve_web_socket(
         }
         Some(id) => {
             let Some(session) = sessions.get(&id) else { return };
-            if session.transport() != EngineTransport::Polling {
+            if !session.begin_upgrade() {
                 return;
             }
             match timeout(UPGRADE_TIME_MAX, upgrade(&mut socket, &session)).await {
@@ -209,7 +211,7 @@ async fn exchange(socket: &mut ChatSocket, session: &EngineSession, context: &Se
         let goes_on = tokio::select! {
             frame = socket.next() => match frame {
                 Some(Ok(Message::Text(text))) => session.receive(&text, context).await == SessionEnd::GoesOn,
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => true,
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => session.count_frame() == SessionEnd::GoesOn,
                 // Also a frame that is too long, and a binary one.
                 Some(Ok(_) | Err(_)) | None => false,
             },

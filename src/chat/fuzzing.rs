@@ -47,7 +47,7 @@ pub fn packets(bytes: &[u8]) -> bool {
             sent(arguments.into_iter().next().unwrap_or_default(), ack)
         }
         Some(SocketPacket::Disconnect | SocketPacket::Acknowledgement) => true,
-        None => false,
+        Some(SocketPacket::Halved { .. }) | None => false,
     })
 }
 

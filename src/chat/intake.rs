@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use crate::engine::{RequestSubmission, RequestSubmitter};
+use crate::engine::{PartialText, RequestSubmission, RequestSubmitter};
 use crate::journal::{Journal, JournalError, OnceAccepted, Receipt, RequestArrival};
 use crate::step::{Digest, Request};
 
@@ -20,8 +20,10 @@ use super::log_reader::LogReader;
 use super::message::{MessageOrigin, MessageRefusal, SentMessage, is_same_message};
 use super::message_type::{MessageRetention, MessageType};
 use super::outgoing::Outgoing;
+use super::partial_receivers::shows_text_of;
 use super::served_types::{ServedTypes, priority};
 use super::sink::SharedOrder;
+use super::turn_queue::TurnQueue;
 use super::under_way::{CountOutcome, MessagesUnderWay};
 
 /// The way in.
@@ -117,14 +119,20 @@ impl MessageIntake {
         match self.checked(device, message, ack) {
             Ok(checked) if checked.one.keep == MessageRetention::Nothing => {
                 let intake = Arc::clone(self);
-                spawn_blocking(move || intake.run_at_once(checked));
+                in_turn(device, |device| &device.unrecorded, move || intake.run_at_once(checked));
             }
-            Ok(checked) if checked.one.context > 0 => {
+            // Messages of a device are accepted in the order in which they came.
+            Ok(checked) if checked.one.context > 0 || !device.recorded.is_idle() => {
                 let intake = Arc::clone(self);
-                spawn_blocking(move || {
-                    let context = intake.context(&checked);
-                    intake.accept(checked, context);
-                });
+                in_turn(
+                    device,
+                    |device| &device.recorded,
+                    move || {
+                        let context =
+                            if checked.one.context > 0 { intake.context(&checked) } else { Vec::new() };
+                        intake.accept(checked, context);
+                    },
+                );
             }
             Ok(checked) => self.accept(checked, Vec::new()),
             Err(refusal) => device.end_sending(Outgoing::Refused { refusal, ack }),
@@ -267,11 +275,14 @@ impl MessageIntake {
         self.accepting.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Brings the text of a model's answer so far to who has asked.
-    pub fn tell_partial(&self, request: Digest, text: &str) {
-        let Some(origin) = self.under_way.origin(request) else { return };
-        let MessageOrigin { conversation, user, id, .. } = &*origin;
-        self.hub.publish_partial(user, conversation, id, &Arc::from(text));
+    /// Brings the text of a model's answer so far to who has asked, if the whole of it comes to them as well.
+    pub fn tell_partial(&self, partial: &PartialText) {
+        let Some(origin) = self.under_way.origin(partial.request) else { return };
+        let MessageOrigin { conversation, user, role, id, message_type, .. } = &*origin;
+        let one = self.types.get(message_type);
+        if one.is_some_and(|one| shows_text_of(&one.dataflow, partial.step, role)) {
+            self.hub.publish_partial(user, conversation, id, &Arc::from(partial.text));
+        }
     }
 
     /// Notes the messages of earlier processes, with the order of those for which it counts, before any of them is
@@ -291,6 +302,14 @@ impl MessageIntake {
             }
         }
         Ok(())
+    }
+}
+
+/// Has something done on a thread that may wait, after what came before it for the same queue of the device.
+fn in_turn(device: &Arc<Device>, queue: fn(&Device) -> &TurnQueue, work: impl FnOnce() + Send + 'static) {
+    if queue(device).push(Box::new(work)) {
+        let device = Arc::clone(device);
+        spawn_blocking(move || queue(&device).run());
     }
 }
 

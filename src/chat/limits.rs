@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// The connections that are open.
+/// The connections, or the sessions, that are open.
 pub struct ConnectionCounts {
+    /// What is counted, for the log.
+    kind: &'static str,
     counts: Mutex<OpenConnections>,
     max: usize,
     per_address_max: usize,
@@ -15,6 +17,8 @@ pub struct ConnectionCounts {
 #[derive(Default)]
 struct OpenConnections {
     all: usize,
+    /// When the log last said that there are too many.
+    told: Option<Instant>,
     by_address: HashMap<IpAddr, usize>,
 }
 
@@ -24,9 +28,12 @@ pub struct ConnectionPlace {
     address: IpAddr,
 }
 
+/// The time between two lines in the log about too many.
+const TELL_APART: Duration = Duration::from_secs(60);
+
 impl ConnectionCounts {
-    pub fn new(max: usize, per_address_max: usize) -> ConnectionCounts {
-        ConnectionCounts { counts: Mutex::default(), max, per_address_max }
+    pub fn new(kind: &'static str, max: usize, per_address_max: usize) -> ConnectionCounts {
+        ConnectionCounts { kind, counts: Mutex::default(), max, per_address_max }
     }
 
     /// Counts a connection from an address; `None` if there are too many.
@@ -34,6 +41,11 @@ impl ConnectionCounts {
         let mut counts = self.lock();
         let of_address = counts.by_address.get(&address).copied().unwrap_or(0);
         if counts.all >= self.max || of_address >= self.per_address_max {
+            if counts.told.is_none_or(|told| told.elapsed() >= TELL_APART) {
+                counts.told = Some(Instant::now());
+                let (kind, all) = (self.kind, counts.all);
+                tracing::warn!(%address, all, of_address, "there are too many {kind}; further ones are refused");
+            }
             return None;
         }
         counts.all += 1;
@@ -43,6 +55,12 @@ impl ConnectionCounts {
 
     fn lock(&self) -> MutexGuard<'_, OpenConnections> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ConnectionPlace {
+    pub fn address(&self) -> IpAddr {
+        self.address
     }
 }
 
@@ -65,8 +83,8 @@ pub struct MessageRate {
     per_s: f64,
     left: f64,
     since: Instant,
-    /// The messages in a row that were too many.
-    refused: u32,
+    /// The messages that were too many, less by those that might have been sent since.
+    refused: f64,
 }
 
 /// The verdict on a message.
@@ -78,12 +96,12 @@ pub enum RateVerdict {
     Flood,
 }
 
-const REFUSED_MAX: u32 = 500;
+const REFUSED_MAX: f64 = 500.0;
 
 impl MessageRate {
     pub fn new(per_s: usize, now: Instant) -> MessageRate {
         let per_s = f64::from(u32::try_from(per_s).unwrap_or(u32::MAX));
-        MessageRate { per_s, left: 2.0 * per_s, since: now, refused: 0 }
+        MessageRate { per_s, left: 2.0 * per_s, since: now, refused: 0.0 }
     }
 
     /// Counts a message.
@@ -91,25 +109,24 @@ impl MessageRate {
         let passed_s = now.saturating_duration_since(self.since).as_secs_f64();
         self.since = now;
         self.left = (self.left + passed_s * self.per_s).min(2.0 * self.per_s);
+        // One that fits now and then is none that keeps to the rate.
+        self.refused = (self.refused - passed_s * self.per_s).max(0.0);
         if self.left >= 1.0 {
             self.left -= 1.0;
-            self.refused = 0;
             return RateVerdict::Fits;
         }
-        self.refused += 1;
+        self.refused += 1.0;
         if self.refused > REFUSED_MAX { RateVerdict::Flood } else { RateVerdict::TooMany }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
     fn connections_are_counted_in_all_and_by_address() {
-        let counts = Arc::new(ConnectionCounts::new(3, 2));
+        let counts = Arc::new(ConnectionCounts::new("connections", 3, 2));
         let open = |last: u8| counts.open(IpAddr::from([10, 0, 0, last]));
         let first = open(1);
         let places = [open(1), open(2)];
@@ -130,7 +147,20 @@ mod tests {
         };
         assert_eq!(fits(&mut rate, begin), 20);
         assert_eq!(fits(&mut rate, begin + Duration::from_secs(1)), 10);
-        assert!((0..=REFUSED_MAX).any(|_| rate.count(begin) == RateVerdict::Flood));
+        assert!((0..=500).any(|_| rate.count(begin) == RateVerdict::Flood));
         assert_eq!(fits(&mut rate, begin + Duration::from_secs(60)), 20);
+    }
+
+    #[test]
+    fn a_flood_is_known_also_where_some_fit() {
+        let begin = Instant::now();
+        let verdicts = |per_s: u32, seconds: u32| {
+            let mut rate = MessageRate::new(20, begin);
+            let at = move |number: u32| begin + Duration::from_secs(1) * number / per_s;
+            (0..per_s * seconds).map(|number| rate.count(at(number))).collect::<Vec<RateVerdict>>()
+        };
+        assert!(verdicts(500, 2).contains(&RateVerdict::Flood));
+        let somewhat = verdicts(30, 600);
+        assert!(somewhat.contains(&RateVerdict::TooMany) && !somewhat.contains(&RateVerdict::Flood));
     }
 }

@@ -11,9 +11,10 @@
 //! | `steps` | steps that read messages, write events and ask a model |
 //! | `names`, `token` | names of users and conversations; who a client is |
 //! | `message`, `event`, `outgoing` | what comes in, what appears in a conversation, what is said to a device |
-//! | `intake`, `source`, `served_types`, `under_way` | messages become requests; which types are served; the bound on both |
+//! | `intake`, `source`, `served_types`, `under_way`, `turn_queue` | messages become requests, in turn; which types are served; the bound on both |
+//! | `partial_receivers` | who may see the text of a model's answer while it grows |
 //! | `log`, `log_reader`, `order`, `answer`, `sink` | answers become events of the conversation log |
-//! | `hub`, `device` | who is connected, and how far each device is |
+//! | `hub`, `device`, `conversation_cursor`, `reply_count` | who is connected, how far each device is, and what waits for it |
 //! | `server`, `http_answer`, `context`, `limits`, `settings` | connections and their limits; `chat` in a site's file |
 //! | `web_socket` | the plain protocol |
 //! | `engine_io`, `engine_session`, `socket_io` | Socket.IO |
@@ -22,6 +23,7 @@
 
 mod answer;
 mod context;
+mod conversation_cursor;
 mod device;
 mod engine_io;
 mod engine_session;
@@ -45,6 +47,8 @@ mod names;
 mod order;
 mod outgoing;
 mod page;
+mod partial_receivers;
+mod reply_count;
 mod run;
 mod sample_model;
 mod served_types;
@@ -56,6 +60,7 @@ mod source;
 pub mod steps;
 mod token;
 mod trial;
+mod turn_queue;
 mod under_way;
 mod web_socket;
 

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::calls::EventProgress;
 use crate::step::{CallFault, Fault};
 
 /// The longest answer that is taken, in bytes.
@@ -59,8 +60,8 @@ struct TextForm {
 #[derive(Debug, Default)]
 pub struct GrowingAnswer {
     text: String,
-    /// Whether a piece said that it is the last one.
-    is_finished: bool,
+    /// Why the text ends there, as the last piece says.
+    end: Option<String>,
     /// Whether the end was sent.
     is_done: bool,
 }
@@ -78,12 +79,11 @@ impl GrowingAnswer {
         if self.is_done {
             return Ok(());
         }
-        let piece: CompletionForm =
-            serde_json::from_str(data).map_err(|error| garbage(&error.to_string()))?;
+        let piece: CompletionForm = serde_json::from_str(data).map_err(|error| no_completion(&error))?;
         // Some servers send a last piece about the tokens used, without a choice.
         let Some(choice) = piece.choices.into_iter().next() else { return Ok(()) };
         self.text.push_str(choice.delta.and_then(|delta| delta.content).as_deref().unwrap_or_default());
-        self.is_finished |= choice.finish_reason.is_some();
+        self.end = self.end.take().or(choice.finish_reason.filter(|reason| !reason.is_empty()));
         match self.text.len() > ANSWER_BYTES_MAX {
             true => Err(garbage(&format!("it is longer than {ANSWER_BYTES_MAX} bytes"))),
             false => Ok(()),
@@ -97,7 +97,16 @@ impl GrowingAnswer {
 
     /// Whether all of it has come.
     pub fn is_whole(&self) -> bool {
-        self.is_finished || self.is_done
+        self.end.is_some() || self.is_done
+    }
+
+    /// What is wanted of the answer now.
+    pub fn progress(&self) -> EventProgress {
+        match (self.is_done, self.is_whole()) {
+            (true, _) => EventProgress::Stop,
+            (false, true) => EventProgress::Enough,
+            (false, false) => EventProgress::More,
+        }
     }
 
     /// The answer at its end.
@@ -108,6 +117,7 @@ impl GrowingAnswer {
         if !self.is_whole() {
             return Err(garbage("it was cut off"));
         }
+        not_cut_off(self.end.as_deref())?;
         ModelAnswer::of(self.text, form)
     }
 }
@@ -118,9 +128,10 @@ impl ModelAnswer {
     /// # Errors
     /// A temporary fault if it is none, is empty, or has not the form.
     pub fn read(body: &[u8], form: AnswerForm) -> Result<ModelAnswer, CallFault> {
-        let whole: CompletionForm =
-            serde_json::from_slice(body).map_err(|error| garbage(&error.to_string()))?;
-        let message = whole.choices.into_iter().next().and_then(|choice| choice.message?.content);
+        let whole: CompletionForm = serde_json::from_slice(body).map_err(|error| no_completion(&error))?;
+        let Some(choice) = whole.choices.into_iter().next() else { return Err(garbage("it is empty")) };
+        not_cut_off(choice.finish_reason.as_deref())?;
+        let message = choice.message.and_then(|message| message.content);
         ModelAnswer::of(message.unwrap_or_default(), form)
     }
 
@@ -155,6 +166,29 @@ fn bare(text: &str) -> &str {
     fenced.map_or(text, |text| text.strip_prefix("json").unwrap_or(text).trim())
 }
 
+/// Refuses an answer that the server has ended before the model did. Part of a text may say the contrary of the whole.
+fn not_cut_off(end: Option<&str>) -> Result<(), CallFault> {
+    let (reason, remedy) = match end {
+        Some("length") => (
+            "the model's answer was cut off at the limit of its length",
+            "Give the step more `tokens_max`, or have its instruction ask for a shorter answer.",
+        ),
+        Some("content_filter") => (
+            "the model's answer was cut off by a filter of its server",
+            "See to the filter of the model server, or to the instruction of the step.",
+        ),
+        _ => return Ok(()),
+    };
+    // Another model may come to its end.
+    Err(Fault::transient(reason, remedy).into())
+}
+
+/// What is no completion, said without its words: servers repeat what they were asked.
+fn no_completion(error: &serde_json::Error) -> CallFault {
+    let what = if error.is_data() { "it has not the form of a chat completion" } else { "it is no JSON" };
+    garbage(&format!("{what} (line {}, column {})", error.line(), error.column()))
+}
+
 /// An answer that another attempt may not give.
 fn garbage(what: &str) -> CallFault {
     let remedy = "See to the model server, and send the message again.";
@@ -186,6 +220,42 @@ mod tests {
         assert!(grown(&[HEL, "<html>"], AnswerForm::Text).unwrap_err().contains("cannot be used"));
         assert!(grown(&[DONE], AnswerForm::Text).unwrap_err().contains("empty"));
         assert!(grown(&[HEL, DONE], AnswerForm::Json).unwrap_err().contains("no JSON"));
+    }
+
+    #[test]
+    fn an_answer_that_its_server_cut_off_is_none() {
+        for (reason, part) in [("length", "limit of its length"), ("content_filter", "by a filter")] {
+            let end = END.replace("stop", reason);
+            assert!(grown(&[HEL, &end, DONE], AnswerForm::Text).unwrap_err().contains(part));
+            let choice = json!({"message": {"content": "Take"}, "finish_reason": reason});
+            let body = serde_json::to_vec(&json!({"choices": [choice]})).unwrap();
+            let fault = ModelAnswer::read(&body, AnswerForm::Text).unwrap_err();
+            assert!(fault.fault.reason.contains(part), "{}", fault.fault);
+        }
+        assert!(
+            grown(&[HEL, &END.replace("stop", "")], AnswerForm::Text).unwrap_err().contains("was cut off")
+        );
+    }
+
+    #[test]
+    fn a_fault_does_not_repeat_what_the_server_says() {
+        let piece = r#"{"choices":[{"delta":"Jane has a rash"}]}"#;
+        let grown = grown(&[piece], AnswerForm::Text).unwrap_err();
+        let read = ModelAnswer::read(br#"{"choices":"Jane has a rash"}"#, AnswerForm::Text).unwrap_err();
+        for reason in [grown, read.fault.reason] {
+            assert!(reason.contains("the form of a chat completion") && !reason.contains("Jane"), "{reason}");
+        }
+    }
+
+    #[test]
+    fn nothing_more_is_wanted_after_the_end() {
+        let mut answer = GrowingAnswer::default();
+        let mut after = |data: &str| {
+            answer.add(data).unwrap();
+            answer.progress()
+        };
+        assert_eq!([after(HEL), after(END)], [EventProgress::More, EventProgress::Enough]);
+        assert_eq!(after(DONE), EventProgress::Stop);
     }
 
     #[test]

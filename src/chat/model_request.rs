@@ -1,14 +1,13 @@
 //! A question to a language model, and the servers that are asked.
 
 use std::fs;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::calls::{ServicePost, StreamedAnswer};
+use crate::calls::{EventProgress, ServicePost, StreamedAnswer};
 use crate::step::{CallAttempt, CallFault, CancelToken, Fault};
 
 use super::model_answer::{AnswerForm, GrowingAnswer, ModelAnswer};
@@ -112,11 +111,11 @@ impl ModelServer {
                     tell(answer.text());
                     told = Some(Instant::now());
                 }
-                ControlFlow::Continue(())
+                answer.progress()
             }
             Err(fault) => {
                 failed = Some(fault);
-                ControlFlow::Break(())
+                EventProgress::Stop
             }
         };
         let streamed = post.stream(attempt, token, &mut take);

@@ -115,6 +115,19 @@ impl Outgoing {
         }
     }
 
+    /// The bytes of a reply in memory, roughly; 0 of what is no reply.
+    pub(super) fn reply_bytes(&self) -> usize {
+        match self {
+            Outgoing::Accepted { id, .. } => size_of::<Outgoing>() + id.len(),
+            Outgoing::Refused { refusal, .. } => {
+                let MessageRefusal { id, reason, field, remedy } = refusal;
+                let parts = [id, field, remedy].into_iter().flatten().map(String::len);
+                size_of::<Outgoing>() + reason.len() + parts.sum::<usize>()
+            }
+            Outgoing::Event(_) | Outgoing::Seen { .. } | Outgoing::Partial { .. } => 0,
+        }
+    }
+
     /// The object, for a member.
     pub fn object(&self, member: Option<&ChatMember>) -> String {
         match self {

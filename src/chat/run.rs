@@ -97,7 +97,7 @@ impl ChatRun {
         ));
         intake.note_left()?;
         let partials = Arc::clone(&intake);
-        control.partials.send_to(move |partial| partials.tell_partial(partial.request, partial.text));
+        control.partials.send_to(move |partial| partials.tell_partial(partial));
         let stop = Arc::clone(&service.stop);
         let sink = ChatSink::start(SinkSetup { log, hub, types, order, under_way, stop, when_broken })?;
         let (stop, stopping) = watch::channel(false);

@@ -80,8 +80,12 @@ impl ChatServer {
         let limits = context.limits;
         let shared = Arc::new(ConnectionContext {
             context: Arc::new(context),
-            sessions: Arc::new(EngineSessions::new(limits.connections_max)?),
-            counts: Arc::new(ConnectionCounts::new(limits.connections_max, limits.per_address_max)),
+            sessions: Arc::new(EngineSessions::new(limits.connections_max, limits.per_address_max)?),
+            counts: Arc::new(ConnectionCounts::new(
+                "connections",
+                limits.connections_max,
+                limits.per_address_max,
+            )),
             acceptor: tls.map(|tls| TlsAcceptor::from(tls.config())),
         });
         let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(READERS).build()?;
@@ -215,11 +219,14 @@ async fn socket_io(
         return EngineIoError::Version.answer();
     }
     match query.transport.as_str() {
-        "polling" => engine_io::poll(request, query, &shared.context, &shared.sessions).await,
+        "polling" => {
+            engine_io::poll(request, query, &shared.context, &shared.sessions, place.address()).await
+        }
         "websocket" => {
             let (context, sessions) = (Arc::clone(&shared.context), Arc::clone(&shared.sessions));
+            let address = place.address();
             upgraded(request, context.limits.frame_bytes_max, place, move |socket| {
-                engine_io::serve_web_socket(socket, query, context, sessions)
+                engine_io::serve_web_socket(socket, query, context, sessions, address)
             })
         }
         _ => EngineIoError::Transport.answer(),

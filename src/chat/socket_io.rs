@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::names::{ID_BYTES_MAX, name_problem};
 use super::outgoing::Outgoing;
 use super::token::ChatMember;
 
@@ -20,6 +21,12 @@ pub enum SocketPacket {
     Event {
         name: String,
         arguments: Vec<Value>,
+        ack: Option<u64>,
+    },
+    /// An event that has half of a surrogate pair in a text: JavaScript writes it so, and it stands for no character.
+    Halved {
+        /// The id of the message in it.
+        id: Option<String>,
         ack: Option<u64>,
     },
     /// An acknowledgement; we ask for none.
@@ -57,7 +64,9 @@ impl SocketPacket {
                 let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
                 let (ack, rest) = rest.split_at(digits);
                 let ack = if ack.is_empty() { None } else { Some(ack.parse().ok()?) };
-                let mut parts: Vec<Value> = serde_json::from_str(rest).ok()?;
+                let Ok(mut parts) = serde_json::from_str::<Vec<Value>>(rest) else {
+                    return halved(rest, ack);
+                };
                 let name = if parts.is_empty() { Value::Null } else { parts.remove(0) };
                 let Value::String(name) = name else { return None };
                 Some(SocketPacket::Event { name, arguments: parts, ack })
@@ -66,6 +75,42 @@ impl SocketPacket {
             _ => None,
         }
     }
+}
+
+/// An event that can be read but for halves of surrogate pairs.
+fn halved(arguments: &str, ack: Option<u64>) -> Option<SocketPacket> {
+    let parts: Vec<Value> = serde_json::from_str(&without_halves(arguments)).ok()?;
+    let id = parts.get(1).and_then(|message| message["id"].as_str());
+    let id = id.filter(|id| name_problem(id, ID_BYTES_MAX).is_none()).map(str::to_owned);
+    Some(SocketPacket::Halved { id, ack })
+}
+
+/// JSON with the replacement character for each escaped half of a surrogate pair without the other one (RFC 8259, 8.2).
+fn without_halves(json: &str) -> String {
+    let escaped = |text: &str| match text.as_bytes() {
+        [b'\\', b'u', _, _, _, _, ..] => {
+            text.get(2..6).and_then(|digits| u16::from_str_radix(digits, 16).ok())
+        }
+        _ => None,
+    };
+    let (mut whole, mut rest) = (String::with_capacity(json.len()), json);
+    while let Some(begin) = rest.find('\\') {
+        whole.push_str(&rest[..begin]);
+        rest = &rest[begin..];
+        let bytes = match escaped(rest) {
+            Some(0xd800..=0xdbff) if matches!(escaped(&rest[6..]), Some(0xdc00..=0xdfff)) => 12,
+            Some(0xd800..=0xdfff) => {
+                whole.push_str("\\ufffd");
+                rest = &rest[6..];
+                continue;
+            }
+            Some(_) => 6,
+            None => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
+        };
+        whole.push_str(&rest[..bytes]);
+        rest = &rest[bytes..];
+    }
+    whole + rest
 }
 
 /// The packets of the server, with the Engine.IO type `4` for a message.
@@ -124,6 +169,20 @@ mod tests {
         ] {
             assert_eq!(SocketPacket::read(text), packet, "{text}");
         }
+    }
+
+    #[test]
+    fn an_event_with_half_of_a_pair_is_known_with_its_id() {
+        let halved = |id: Option<&str>, ack| Some(SocketPacket::Halved { id: id.map(str::to_owned), ack });
+        let read = |text: &str| SocketPacket::read(text);
+        assert_eq!(read(r#"23["send",{"id":"m","text":"a\ud83d"}]"#), halved(Some("m"), Some(3)));
+        assert_eq!(read(r#"2["send",{"id":"\udc00","text":""}]"#), halved(Some("\u{fffd}"), None));
+        assert_eq!(read(r#"2["send",{"text":"\ud83d\ud83d\ude00"}]"#), halved(None, None));
+        assert_eq!(read(r#"2["send",{"text":"\ud83d""#), None, "it is no JSON");
+        let whole = r#"["\ud83d\ude00 \\ud83d \n \u00e9é\"]"#;
+        assert_eq!(without_halves(whole), whole);
+        assert_eq!(without_halves("\\"), "\\");
+        assert_eq!(without_halves(r#""\udc00\ud800x\ud800\u0041""#), r#""\ufffd\ufffdx\ufffd\u0041""#);
     }
 
     #[test]

@@ -40,8 +40,8 @@ pub enum ChatKeyError {
 
 impl ChatKeyError {
     pub fn hint(&self) -> &'static str {
-        "a key is a line of at least 32 characters (HS256), or a key in PEM (EdDSA or RS256): the public one for the \
-         server, the private one for signing"
+        "a key is one line of at least 32 printable ASCII characters (HS256), or a key in PEM (EdDSA or RS256): the \
+         public one for the server, the private one for signing"
     }
 }
 
@@ -86,6 +86,15 @@ const SECRET_BYTES_MIN: usize = 32;
 /// The random bytes of a key that is made here.
 const MADE_BYTES: usize = 32;
 
+const PEM_BEGIN: &[u8] = b"-----BEGIN";
+
+/// The end of the label of each kind of private key.
+const PRIVATE: &[u8] = b"PRIVATE KEY-----";
+
+/// The beginnings of keys in one line: a JWK or a set of them, the forms of SSH, and the base64 of PEM without its first
+/// and last line, as for example Keycloak shows it (a SEQUENCE of more than 255 bytes, and a key of EdDSA).
+const OTHER_FORMS: [&[u8]; 5] = [b"{", b"ssh-", b"ecdsa-", b"MII", b"MCowBQYDK2Vw"];
+
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// The longest token, in bytes.
@@ -104,12 +113,20 @@ impl ChatKey {
     /// If it cannot be read, or is none.
     pub fn read(path: &Path) -> Result<ChatKey, ChatKeyError> {
         let bytes = read(path)?;
-        if !is_pem(&bytes) {
-            let secret = secret(path, &bytes)?;
-            return Ok(ChatKey { decoding: DecodingKey::from_secret(secret), algorithm: Algorithm::HS256 });
-        }
-        let edwards = DecodingKey::from_ed_pem(&bytes).map(|key| (key, Algorithm::EdDSA));
-        let key = edwards.or_else(|_| DecodingKey::from_rsa_pem(&bytes).map(|key| (key, Algorithm::RS256)));
+        let pem = match KeyContent::of(path, &bytes)? {
+            KeyContent::Secret(secret) => {
+                return Ok(ChatKey {
+                    decoding: DecodingKey::from_secret(secret),
+                    algorithm: Algorithm::HS256,
+                });
+            }
+            KeyContent::Pem(pem) if has(pem, PRIVATE) => {
+                return Err(unusable(path, "it is a private key, and the server needs the public one"));
+            }
+            KeyContent::Pem(pem) => pem,
+        };
+        let edwards = DecodingKey::from_ed_pem(pem).map(|key| (key, Algorithm::EdDSA));
+        let key = edwards.or_else(|_| DecodingKey::from_rsa_pem(pem).map(|key| (key, Algorithm::RS256)));
         let (decoding, algorithm) = key.map_err(|error| unusable(path, &error.to_string()))?;
         Ok(ChatKey { decoding, algorithm })
     }
@@ -157,15 +174,18 @@ impl SigningKey {
     /// If it cannot be read, or is none.
     pub fn read(path: &Path) -> Result<SigningKey, ChatKeyError> {
         let bytes = read(path)?;
-        if !is_pem(&bytes) {
-            let secret = secret(path, &bytes)?;
-            return Ok(SigningKey {
-                encoding: EncodingKey::from_secret(secret),
-                algorithm: Algorithm::HS256,
-            });
-        }
-        let edwards = EncodingKey::from_ed_pem(&bytes).map(|key| (key, Algorithm::EdDSA));
-        let key = edwards.or_else(|_| EncodingKey::from_rsa_pem(&bytes).map(|key| (key, Algorithm::RS256)));
+        let pem = match KeyContent::of(path, &bytes)? {
+            KeyContent::Secret(secret) => {
+                let encoding = EncodingKey::from_secret(secret);
+                return Ok(SigningKey { encoding, algorithm: Algorithm::HS256 });
+            }
+            KeyContent::Pem(pem) if !has(pem, PRIVATE) => {
+                return Err(unusable(path, "it is a public key, and the private one signs"));
+            }
+            KeyContent::Pem(pem) => pem,
+        };
+        let edwards = EncodingKey::from_ed_pem(pem).map(|key| (key, Algorithm::EdDSA));
+        let key = edwards.or_else(|_| EncodingKey::from_rsa_pem(pem).map(|key| (key, Algorithm::RS256)));
         let (encoding, algorithm) = key.map_err(|error| unusable(path, &error.to_string()))?;
         Ok(SigningKey { encoding, algorithm })
     }
@@ -228,18 +248,36 @@ fn read(path: &Path) -> Result<Vec<u8>, ChatKeyError> {
     Ok(bytes)
 }
 
-fn is_pem(bytes: &[u8]) -> bool {
-    bytes.trim_ascii_start().starts_with(b"-----BEGIN")
+/// The content of a key file. A public key must never be taken for a secret: whoever has it could sign tokens.
+enum KeyContent<'a> {
+    Secret(&'a [u8]),
+    /// A key in PEM, without what some programs write before it (RFC 7468, 5.2).
+    Pem(&'a [u8]),
 }
 
-/// The secret of a file, without the end of its line.
-fn secret<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a [u8], ChatKeyError> {
-    let secret = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
-    match secret.len() >= SECRET_BYTES_MIN {
-        true => Ok(secret),
-        false => Err(unusable(path, "it is shorter than 32 characters")),
+impl<'a> KeyContent<'a> {
+    fn of(path: &Path, bytes: &'a [u8]) -> Result<KeyContent<'a>, ChatKeyError> {
+        let begin = bytes.windows(PEM_BEGIN.len()).position(|window| window == PEM_BEGIN);
+        if let Some(begin) = begin {
+            return Ok(KeyContent::Pem(&bytes[begin..]));
+        }
+        let secret = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
+        let problem = if secret.iter().any(|byte| !matches!(byte, b' '..=b'~')) {
+            "it is neither PEM nor one line of printable ASCII characters"
+        } else if OTHER_FORMS.iter().any(|start| secret.trim_ascii_start().starts_with(start)) {
+            "it is a key that is not in PEM, and no secret"
+        } else if secret.len() < SECRET_BYTES_MIN {
+            "it is shorter than 32 characters"
+        } else {
+            return Ok(KeyContent::Secret(secret));
+        };
+        Err(unusable(path, problem))
     }
+}
+
+fn has(pem: &[u8], label: &[u8]) -> bool {
+    pem.windows(label.len()).any(|window| window == label)
 }
 
 fn unusable(path: &Path, reason: &str) -> ChatKeyError {
@@ -324,5 +362,51 @@ mod tests {
         assert!(ChatKey::read(&short).err().unwrap().to_string().contains("shorter than 32"));
         let pem = key_file(&folder, "pem", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n");
         assert!(ChatKey::read(&pem).is_err());
+    }
+
+    const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAO5e5FvMe7TkUYN0zruySrBLcT5clBoVC/XyFVhnqkMU=\n-----END PUBLIC KEY-----\n";
+    const PRIVATE_PEM: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIHTCjGHq/qG0SJ+fJKjqBUbSSSccktXmrajbRay4JojP\n-----END PRIVATE KEY-----\n";
+
+    #[test]
+    fn what_stands_before_a_public_key_does_not_make_it_a_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = SigningKey::read(&key_file(&folder, "own", PRIVATE_PEM)).unwrap();
+        let token = own.sign("ann", "patient", &[], HOUR).unwrap();
+        for before in ["", "\n", "Bag Attributes\n    friendlyName: issuer\n", "# the login\n", "\u{feff}"] {
+            let text = format!("{before}{PUBLIC}");
+            let key = ChatKey::read(&key_file(&folder, "public", &text)).unwrap();
+            assert_eq!(&*key.verify(&token).unwrap().user, "ann", "{before:?}");
+            // Whoever has the file signs with its text.
+            let forged = SigningKey {
+                encoding: EncodingKey::from_secret(text.trim_end_matches('\n').as_bytes()),
+                algorithm: Algorithm::HS256,
+            };
+            assert!(key.verify(&forged.sign("eve", "provider", &[], HOUR).unwrap()).is_err());
+        }
+    }
+
+    #[test]
+    fn a_key_in_another_form_is_no_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let base64 = PUBLIC.lines().nth(1).unwrap();
+        let ssh = format!("ssh-ed25519 {base64}");
+        let several = format!("{0}\n{0}\n", "x".repeat(32));
+        let accents = "é".repeat(32);
+        for text in ["{\"keys\": [{\"kty\": \"RSA\", \"n\": \"AQAB\"}]}", base64, &ssh, &several, &accents] {
+            let path = key_file(&folder, "key", text);
+            let reason = ChatKey::read(&path).err().unwrap().to_string();
+            assert!(reason.contains("PEM"), "{reason}");
+            assert!(SigningKey::read(&path).is_err());
+        }
+        let private = key_file(&folder, "private", PRIVATE_PEM);
+        assert!(ChatKey::read(&private).err().unwrap().to_string().contains("needs the public one"));
+        let public = key_file(&folder, "public", PUBLIC);
+        assert!(SigningKey::read(&public).err().unwrap().to_string().contains("the private one signs"));
+        for end in ["", "\n", "\r\n"] {
+            let secret = "a secret of 32 characters, or more";
+            let signing = SigningKey::read(&key_file(&folder, "other", &format!("{secret}{end}"))).unwrap();
+            let key = ChatKey::read(&key_file(&folder, "secret", secret)).unwrap();
+            assert!(key.verify(&signing.sign("ann", "patient", &[], HOUR).unwrap()).is_ok());
+        }
     }
 }

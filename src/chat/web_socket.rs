@@ -15,11 +15,12 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
-use super::context::{JoinedDevice, ServerContext, stopped};
+use super::context::{EntryRefusal, JoinedDevice, ServerContext, stopped};
 use super::device::Device;
 use super::intake::{TakeOutcome, now_s};
 use super::limits::{MessageRate, RateVerdict};
 use super::message::MessageRefusal;
+use super::names::ID_BYTES_MAX;
 use super::outgoing::Outgoing;
 
 pub type ChatSocket = WebSocketStream<TokioIo<Upgraded>>;
@@ -81,11 +82,11 @@ pub async fn serve(mut socket: ChatSocket, context: Arc<ServerContext>) {
     let entered = match timeout(context.limits.hello, enter(&mut socket, &context)).await {
         Ok(Some(entered)) => entered,
         Ok(None) => return,
-        Err(_) => Err("nobody has said hello in time".to_owned()),
+        Err(_) => Err(EntryRefusal::Invalid("nobody has said hello in time".to_owned())),
     };
     let joined = match entered {
         Ok(joined) => joined,
-        Err(reason) => return refuse(&mut socket, reason).await,
+        Err(refusal) => return refuse(&mut socket, refusal).await,
     };
     let mut stopping = context.stopping.clone();
     let (mut heard, mut beat) = (Instant::now(), interval(PING));
@@ -105,8 +106,17 @@ pub async fn serve(mut socket: ChatSocket, context: Arc<ServerContext>) {
                     }
                 }
             }
-            outgoing = context.next(&joined.device) => send_all(&mut socket, outgoing, &joined.device).await,
-            () = &mut expiry => return refuse(&mut socket, "the token has expired".to_owned()).await,
+            outgoing = context.next(&joined.device) => match outgoing {
+                Some(outgoing) => send_all(&mut socket, outgoing, &joined.device).await,
+                None => {
+                    close(&mut socket, Some((CloseCode::Policy, "the replies are not taken"))).await;
+                    false
+                }
+            },
+            () = &mut expiry => {
+                let refusal = EntryRefusal::Invalid("the token has expired".to_owned());
+                return refuse(&mut socket, refusal).await;
+            }
             _ = beat.tick() => {
                 heard.elapsed() < SILENCE_MAX && put(&mut socket, Message::Ping(Default::default())).await
             }
@@ -122,11 +132,15 @@ pub async fn serve(mut socket: ChatSocket, context: Arc<ServerContext>) {
 }
 
 /// The hello of a client; `None` if it has gone.
-async fn enter(socket: &mut ChatSocket, context: &ServerContext) -> Option<Result<JoinedDevice, String>> {
+async fn enter(
+    socket: &mut ChatSocket,
+    context: &ServerContext,
+) -> Option<Result<JoinedDevice, EntryRefusal>> {
+    let invalid = |reason: &str| Some(Err(EntryRefusal::Invalid(reason.to_owned())));
     let text = loop {
         match socket.next().await? {
             Ok(Message::Text(text)) => break text,
-            Ok(Message::Binary(_)) => return Some(Err("a frame is a text of JSON".to_owned())),
+            Ok(Message::Binary(_)) => return invalid("a frame is a text of JSON"),
             Ok(Message::Close(_)) => return None,
             Ok(_) => {}
             Err(_) => return None,
@@ -134,14 +148,17 @@ async fn enter(socket: &mut ChatSocket, context: &ServerContext) -> Option<Resul
     };
     let hello = match serde_json::from_str::<HelloFrame>(&text) {
         Ok(frame) => frame.hello,
-        Err(_) => return Some(Err("the first frame is {\"hello\": {\"token\": …}}".to_owned())),
+        Err(_) => return invalid("the first frame is {\"hello\": {\"token\": …}}"),
     };
     Some(match context.enter(&hello.token, hello.seen).await {
         Ok((joined, welcome)) => {
             let text = format!("{{\"welcome\":{}}}", welcome.object());
-            put(socket, Message::text(text)).await.then_some(joined).ok_or_else(String::new)
+            if !put(socket, Message::text(text)).await {
+                return None;
+            }
+            Ok(joined)
         }
-        Err(reason) => Err(reason),
+        Err(refusal) => Err(refusal),
     })
 }
 
@@ -154,7 +171,12 @@ async fn receive(
 ) -> Result<(), Option<(CloseCode, &'static str)>> {
     let text = match frame {
         Some(Ok(Message::Text(text))) => text,
-        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => return Ok(()),
+        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
+            return match rate.count(Instant::now()) {
+                RateVerdict::Flood => Err(Some((CloseCode::Policy, "too many frames"))),
+                RateVerdict::Fits | RateVerdict::TooMany => Ok(()),
+            };
+        }
         Some(Ok(Message::Binary(_))) => {
             return Err(Some((CloseCode::Unsupported, "a frame is a text of JSON")));
         }
@@ -190,6 +212,7 @@ async fn receive(
 
 /// The refusal of a message that comes too soon.
 pub fn too_many(id: Option<&str>) -> MessageRefusal {
+    let id = id.filter(|id| id.len() <= ID_BYTES_MAX);
     MessageRefusal::new(id, "too many messages a second").remedy("send it again in a moment")
 }
 
@@ -206,10 +229,20 @@ async fn send_all(socket: &mut ChatSocket, first: Outgoing, device: &Device) -> 
     matches!(timeout(SEND_TIME_MAX, send).await, Ok(Ok(())))
 }
 
-async fn refuse(socket: &mut ChatSocket, reason: String) {
-    let outgoing = Outgoing::Refused { refusal: MessageRefusal::new(None, reason), ack: None };
+async fn refuse(socket: &mut ChatSocket, refusal: EntryRefusal) {
+    let end = refusal_end(&refusal);
+    let outgoing = Outgoing::Refused { refusal: MessageRefusal::new(None, refusal.reason()), ack: None };
     if put(socket, Message::text(outgoing.frame(None))).await {
-        close(socket, Some((CloseCode::from(UNAUTHORISED), "no valid token"))).await;
+        close(socket, Some(end)).await;
+    }
+}
+
+/// The code with which a connection ends: only without a valid token is it of no use to connect again.
+fn refusal_end(refusal: &EntryRefusal) -> (CloseCode, &'static str) {
+    match refusal {
+        EntryRefusal::Invalid(_) => (CloseCode::from(UNAUTHORISED), "no valid token"),
+        EntryRefusal::Unready => (CloseCode::Again, "try again later"),
+        EntryRefusal::Ending => (CloseCode::Restart, ENDING),
     }
 }
 
@@ -223,4 +256,16 @@ pub async fn close(socket: &mut ChatSocket, reason: Option<(CloseCode, &'static 
     let frame = reason.map(|(code, reason)| CloseFrame { code, reason: reason.into() });
     // The client may be gone.
     let _ = timeout(Duration::from_secs(1), socket.close(frame)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_client_without_a_valid_token_is_told_so() {
+        let code = |refusal| u16::from(refusal_end(&refusal).0);
+        assert_eq!(code(EntryRefusal::Invalid("it has expired".to_owned())), UNAUTHORISED);
+        assert_eq!((code(EntryRefusal::Unready), code(EntryRefusal::Ending)), (1013, 1012));
+    }
 }

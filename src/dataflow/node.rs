@@ -67,8 +67,12 @@ impl DataflowNode {
 
     /// The wait before the next run, after a fault and `runs` runs in all; `None` if there is no next run.
     pub fn retry_delay(&self, fault: &Fault, runs: u32) -> Option<Duration> {
-        let delay = self.retry.as_ref()?.delay(fault, runs)?;
-        Some(delay.max(fault.retry_after.unwrap_or_default()))
+        self.retry.as_ref()?.delay_after(fault, runs, fault.retry_after)
+    }
+
+    /// The runs that count for [`DataflowNode::retry_delay`], as [`RetryRule::counted`] has it.
+    pub fn counted_runs(&self, fault: &Fault, runs: u32, held: Duration) -> u32 {
+        self.retry.as_ref().map_or(runs, |retry| retry.counted(fault, runs, held))
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::step::{
-    Call, CallAnswers, CallAttempt, CallBatch, CallEnvironment, CallFunction, CallLimits, CancelToken,
-    Digest, Fault, FaultKind, ItemOrdinal, ResultIdentity, StepInputs, Value,
+    Call, CallAnswers, CallAttempt, CallBatch, CallEnvironment, CallFault, CallFunction, CallLimits,
+    CancelToken, Digest, Fault, FaultKind, ItemOrdinal, ResultIdentity, StepInputs, Value,
 };
 
 use super::node::{DataflowNode, SectionMember};
@@ -58,7 +58,7 @@ impl CallWork {
     /// The results of a batch that asks nobody: one attempt, of which nothing is recorded.
     fn computed(&self, batch: &CallItems) -> CallAnswers {
         let each = |fault: Fault| batch.items.iter().map(|_| Err(fault.clone())).collect();
-        let results = self.attempt(batch, Digest::of(b"")).unwrap_or_else(|(fault, _)| each(fault));
+        let results = self.attempt(batch, Digest::of(b"")).unwrap_or_else(|failed| each(failed.fault));
         CallAnswers { results, retried: 0 }
     }
 
@@ -100,7 +100,7 @@ impl CallWork {
     /// Asks until each item has an answer or a fault that another attempt would not change.
     fn ask(&self, batch: &CallItems, retried: &mut u64) -> Vec<Result<Value, Fault>> {
         let mut results: Vec<Option<Result<Value, Fault>>> = batch.items.iter().map(|_| None).collect();
-        let (mut attempts, mut answered) = (0, 0);
+        let (mut attempts, mut answered, mut held) = (0, 0, Duration::ZERO);
         loop {
             let open: Vec<usize> = (0..results.len()).filter(|index| results[*index].is_none()).collect();
             if open.is_empty() {
@@ -126,14 +126,19 @@ impl CallWork {
                     }
                     wait
                 }
-                Err((fault, retry_after)) => match self.retry.delay(&fault, attempts) {
-                    Some(delay) => Some(delay.max(retry_after)),
-                    None => {
+                Err(CallFault { fault, retry_after }) => {
+                    let counted = self.retry.counted(&fault, attempts, held);
+                    let wait = self.retry.delay_after(&fault, counted, retry_after);
+                    if counted < attempts {
+                        held += wait.unwrap_or_default();
+                    }
+                    attempts = counted;
+                    if wait.is_none() {
                         let answers = self.in_halves(&part, &fault, retried);
                         open.into_iter().zip(answers).for_each(|(index, one)| results[index] = Some(one));
-                        None
                     }
-                },
+                    wait
+                }
             };
             if let Some(wait) = wait {
                 self.environment.wait(jittered(wait, key, attempts), &self.token);
@@ -154,11 +159,7 @@ impl CallWork {
         results
     }
 
-    fn attempt(
-        &self,
-        batch: &CallItems,
-        key: Digest,
-    ) -> Result<Vec<Result<Value, Fault>>, (Fault, Duration)> {
+    fn attempt(&self, batch: &CallItems, key: Digest) -> Result<Vec<Result<Value, Fault>>, CallFault> {
         let attempt = CallAttempt { key, timeout: self.node.timeout.unwrap_or(CallAttempt::TIMEOUT) };
         let call = Call {
             inputs: &self.inputs,
@@ -174,10 +175,8 @@ impl CallWork {
             (self.ask)(&batch.items, &call, &attempt)
         });
         self.environment.end_attempt(&limits);
-        let mended = |what: String| (broken(&what), Duration::ZERO);
-        let answers = ended
-            .map_err(mended)?
-            .map_err(|failed| (failed.fault, failed.retry_after.unwrap_or_default()))?;
+        let mended = |what: String| CallFault::from(broken(&what));
+        let answers = ended.map_err(mended)??;
         match answers.len() == batch.items.len() {
             true => Ok(answers),
             false => {
@@ -238,5 +237,5 @@ fn places_digest(places: &[ItemOrdinal]) -> Digest {
 fn jittered(wait: Duration, key: Digest, attempts: u32) -> Duration {
     let bytes = key.as_bytes();
     let share = f64::from(bytes[attempts as usize % bytes.len()]) / 255.0;
-    wait.mul_f64(1.0 + share / 2.0)
+    Duration::try_from_secs_f64(wait.as_secs_f64() * (1.0 + share / 2.0)).unwrap_or(wait)
 }

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use crate::step::CallAnswers;
 
+use super::perform::{broken, guarded};
 use super::section_calls::{CallItems, CallWork};
 
 /// The threads, and the calls that wait for one. Dropping it ends the threads after their present calls.
@@ -96,7 +97,12 @@ impl CallQueue {
             match state.waiting.pop_front() {
                 Some(QueuedCall { work, batch, answers }) => {
                     drop(state);
-                    let given = work.answers(&batch);
+                    // A thread that ended would be missing from then on.
+                    let given = guarded(|| work.answers(&batch)).unwrap_or_else(|panic| {
+                        let fault = broken(&panic);
+                        let results = batch.items.iter().map(|_| Err(fault.clone())).collect();
+                        CallAnswers { results, retried: 0 }
+                    });
                     drop(work);
                     // The run may have been given up.
                     let _ = answers.send((batch, given));

@@ -57,6 +57,8 @@ enum RunState {
     Waiting {
         turns: u32,
         losses: u32,
+        /// The time of the waits after attempts that do not count.
+        held: Duration,
         inputs: StepInputs,
         alarm: Option<TimerAlarm>,
         /// The note that it waits for a process with its label.
@@ -74,6 +76,8 @@ struct RunAttempt {
     number: u32,
     /// Processes that were lost while they ran it.
     losses: u32,
+    /// The time of the waits after attempts that do not count.
+    held: Duration,
     /// The inputs for another attempt, where the node has retries, or runs in another process.
     inputs: Option<StepInputs>,
     token: CancelToken,
@@ -180,9 +184,9 @@ impl NodeRun {
             *state = RunState::Running(turn);
             return Some(ended);
         }
-        let (turns, losses) = (turn.number - 1, turn.losses);
+        let (turns, losses, held) = (turn.number - 1, turn.losses, turn.held);
         let inputs = turn.inputs.take()?;
-        *state = RunState::Waiting { turns, losses, inputs, alarm: None, place: None };
+        *state = RunState::Waiting { turns, losses, held, inputs, alarm: None, place: None };
         drop((state, turn));
         self.queue();
         None
@@ -213,7 +217,8 @@ impl NodeRun {
         alive: &Arc<()>,
     ) -> Option<(u32, StepInputs, CancelToken)> {
         let mut state = self.lock();
-        let RunState::Waiting { turns, losses, inputs, .. } = std::mem::replace(&mut *state, RunState::Over)
+        let RunState::Waiting { turns, losses, held, inputs, .. } =
+            std::mem::replace(&mut *state, RunState::Over)
         else {
             return None;
         };
@@ -223,6 +228,7 @@ impl NodeRun {
         *state = RunState::Running(RunAttempt {
             number,
             losses,
+            held,
             inputs: (self.node().retry.is_some() || self.node().label().is_some()).then(|| inputs.clone()),
             token: token.clone(),
             thread_handle: thread_handle.clone(),
@@ -252,15 +258,21 @@ impl NodeRun {
         outcome: &Outcome,
     ) -> (Option<RunAttempt>, Option<Duration>) {
         let mut turn = std::mem::replace(state, RunState::Over).into_turn();
-        let delay = match (outcome, &turn) {
-            (Outcome::Failed(fault), Some(turn)) => self.node().retry_delay(fault, turn.number),
-            _ => None,
+        let (turns, delay) = match (outcome, &turn) {
+            (Outcome::Failed(fault), Some(turn)) => {
+                let turns = self.node().counted_runs(fault, turn.number, turn.held);
+                (turns, self.node().retry_delay(fault, turns))
+            }
+            _ => (0, None),
         };
         let inputs = turn.as_mut().and_then(|turn| turn.inputs.take());
         let Some((delay, inputs)) = delay.zip(inputs) else { return (turn, None) };
-        let (run, turns) = (Arc::clone(self), turn.as_ref().map_or(0, |turn| turn.number));
+        let run = Arc::clone(self);
+        let is_counted = turn.as_ref().is_none_or(|turn| turn.number == turns);
+        let held = turn.as_ref().map_or(Duration::ZERO, |turn| turn.held);
+        let held = if is_counted { held } else { held.saturating_add(delay) };
         let alarm = self.shared.timer.after(delay, move || run.queue());
-        *state = RunState::Waiting { turns, losses: 0, inputs, alarm: Some(alarm), place: None };
+        *state = RunState::Waiting { turns, losses: 0, held, inputs, alarm: Some(alarm), place: None };
         (turn, Some(delay))
     }
 
@@ -319,7 +331,7 @@ impl NodeRun {
 
 impl RunState {
     fn waiting(inputs: StepInputs) -> RunState {
-        RunState::Waiting { turns: 0, losses: 0, inputs, alarm: None, place: None }
+        RunState::Waiting { turns: 0, losses: 0, held: Duration::ZERO, inputs, alarm: None, place: None }
     }
 
     /// Begins the storing of this attempt's results, unless it was given up. From then on it cannot be.

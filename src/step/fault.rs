@@ -34,6 +34,10 @@ pub struct Fault {
     /// The shortest wait before another run, if a service says it: not a part of the response.
     #[serde(skip)]
     pub retry_after: Option<Duration>,
+    /// Whether a service was not called at all, as it is left alone for a while: then the run is no attempt. Not a part of
+    /// the response.
+    #[serde(skip)]
+    pub held_back: bool,
 }
 
 /// Two faults with the same reason and remedy are the same, whatever their logs and whoever worded them.
@@ -112,6 +116,7 @@ impl Fault {
             origin: FaultOrigin::Flow,
             log: FaultLog::default(),
             retry_after: None,
+            held_back: false,
         }
     }
 

@@ -9,14 +9,26 @@ use std::time::{Duration, Instant};
 
 use flow::dataflow::{Dataflow, Response, ResponseVerdict, StreamReport};
 use flow::engine::{self, EngineSettings, NullObserver, PendingDelivery, RequestQueue, ResponseSink};
-use flow::step::{Fault, Item, Payload, Request, ResponseFile, ResponseFiles, Step, StepOutputs, StepTable};
+use flow::step::{
+    CallFault, Fault, Item, Payload, Request, ResponseFile, ResponseFiles, Step, StepOutputs, StepTable,
+};
 
 use crate::support::{KeptResponses, no_journal, receipt};
 
 const LONG: Duration = Duration::from_secs(60);
 
-#[derive(Clone, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, serde::Deserialize)]
 struct Question(u64);
+
+/// A question that cannot be written.
+const FORMLESS: u64 = u64::MAX;
+
+impl serde::Serialize for Question {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        assert_ne!(self.0, FORMLESS, "it has no form");
+        serializer.serialize_newtype_struct("Question", &self.0)
+    }
+}
 
 impl Payload for Question {
     const TYPE: &'static str = "question";
@@ -51,7 +63,10 @@ fn answer(ask: Step, keys: &str, rest: &str) -> (Response, String) {
          file: {{step: write, needs: {{all: answers}}}}\nresponse: [file]\n{rest}"
     );
     let dataflow = Dataflow::parse("asked.yaml", &text, &table(ask));
-    let dataflow = dataflow.unwrap_or_else(|problems| panic!("{problems}"));
+    run(dataflow.unwrap_or_else(|problems| panic!("{problems}")))
+}
+
+fn run(dataflow: Dataflow) -> (Response, String) {
     let folder = tempfile::tempdir().unwrap();
     let settings = EngineSettings { lanes: NonZero::<usize>::MIN, ..EngineSettings::default() };
     let kept = KeptResponses::default();
@@ -141,6 +156,79 @@ fn one_item_at_fault_does_not_fail_those_that_share_its_batch() {
     let faults: Vec<(&str, &str)> =
         report.faults.iter().map(|fault| (fault.item.as_str(), fault.fault.kind.name())).collect();
     assert_eq!(((report.done, report.failed), faults), ((998, 2), vec![("124", "data"), ("457", "broken")]));
+}
+
+#[test]
+fn a_service_that_asks_for_too_long_a_wait_is_not_waited_for() {
+    for seconds in [3_601, 99_999_999_999, u64::MAX] {
+        let ask = ask().calls(move |_: Vec<Question>, _, _| {
+            let busy = Fault::transient("busy", "Wait.");
+            Err::<Vec<Result<Question, Fault>>, _>(CallFault::busy(busy, Some(Duration::from_secs(seconds))))
+        });
+        let response = answer(ask, "    retry: {count: 3}\n", "").0;
+        let fault = response.faults().next().unwrap().1;
+        assert!(fault.reason.contains(&format!("a wait of {seconds} s")), "{fault}");
+    }
+}
+
+#[test]
+fn attempts_that_called_nobody_do_not_count() {
+    let held_back = || Fault { held_back: true, ..Fault::transient("left alone", "Wait.") };
+    let attempts = AtomicUsize::new(0);
+    let each = ask().calls(move |questions: Vec<Question>, _, _| {
+        match attempts.fetch_add(1, Ordering::SeqCst) % 10 {
+            9 => Ok(questions.into_iter().map(Ok).collect()),
+            _ => Err(held_back().into()),
+        }
+    });
+    let keys = "    batch: {size: 1000}\n    retry: {count: 1, first_delay: 1 ms}\n";
+    assert_eq!(answer(each, keys, "").0.verdict, ResponseVerdict::Complete);
+
+    let attempts = AtomicUsize::new(0);
+    let single = ask().calls(move |questions: Vec<Question>, _, _| {
+        match attempts.fetch_add(1, Ordering::SeqCst) % 10 {
+            9 => Ok(questions.into_iter().map(Ok).collect()),
+            _ => Err(held_back().into()),
+        }
+    });
+    let one = Step::new("one", 1, "Gives a question.").takes::<Request>("request");
+    let one = one.gives::<Question>("question").runs(|_| Ok(StepOutputs::one("question", Question(1))));
+    let text = "
+dataflow: asked
+steps:
+  question: {step: one, needs: {request: request}}
+  answer: {step: ask, needs: {question: question}, retry: {count: 1, first_delay: 1 ms}}
+  file: {step: write-one, needs: {answer: answer}}
+response: [file]
+";
+    let write = Step::new("write-one", 1, "Writes.").takes::<Question>("answer");
+    let write = write.gives::<ResponseFiles>("files").runs(|call| {
+        let text = call.shared::<Question>("answer").0.to_string();
+        let file = ResponseFile::new("all.txt", "text/plain", text.into_bytes());
+        Ok(StepOutputs::one("files", ResponseFiles(vec![file])))
+    });
+    let dataflow = Dataflow::parse("asked.yaml", text, &table(single).with(one).with(write));
+    let response = run(dataflow.unwrap_or_else(|problems| panic!("{problems}")));
+    assert_eq!(
+        (response.0.verdict, response.1.as_str()),
+        (ResponseVerdict::Complete, "1"),
+        "{:?}",
+        response.0
+    );
+}
+
+#[test]
+fn a_panic_behind_a_call_fails_the_items_of_that_call_alone() {
+    let ask = ask().calls(|questions: Vec<Question>, _, _| {
+        let answer = |question: Question| Ok(if question.0 == 301 { Question(FORMLESS) } else { question });
+        Ok(questions.into_iter().map(answer).collect())
+    });
+    let keys = "    batch: {size: 100}\n    limits: {max: 1}\n";
+    let response = answer(ask, keys, "on_item_failure: partial above 50 %\n").0;
+    assert_eq!(response.verdict, ResponseVerdict::CompleteWithReservations, "{response:?}");
+    let report = report(&response);
+    assert_eq!((report.done, report.failed), (900, 100));
+    assert!(report.faults[0].fault.reason.contains("it has no form"), "{:?}", report.faults[0]);
 }
 
 #[test]

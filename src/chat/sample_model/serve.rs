@@ -77,7 +77,8 @@ fn stream(
     let choice = json!({"index": 0, "delta": {}, "finish_reason": "stop"});
     event(to, &completion("chat.completion.chunk", &question.model, choice).to_string())?;
     event(to, "[DONE]")?;
-    to.write_all(b"0\r\n\r\n")?;
+    // Who has read the last event may have gone.
+    let _ = to.write_all(b"0\r\n\r\n");
     Ok(true)
 }
 

@@ -16,7 +16,7 @@ const PATIENCE_MAX_S: f64 = 3600.0;
 fn step() -> Step {
     let text = |name| Parameter::text(name, "", &[]);
     let patience = |name, usual| Parameter::number(name, usual, 0.1, PATIENCE_MAX_S, "s");
-    Step::new("call-model", 1, "Asks a language model, and adds its answer to the item.")
+    Step::new("call-model", 2, "Asks a language model, and adds its answer to the item.")
         .takes::<JsonItem>("item")
         .gives::<JsonItem>("item")
         .parameter(Parameter::text("url", "site:", &[]).about(
@@ -95,7 +95,11 @@ fn may_pass(failed: &CallFault) -> bool {
 fn both(first: &CallFault, second: CallFault) -> CallFault {
     let reason = format!("{}; and then {}", first.fault.reason, second.fault.reason);
     CallFault {
-        fault: Fault { reason, ..second.fault },
+        fault: Fault {
+            reason,
+            held_back: first.fault.held_back && second.fault.held_back,
+            ..second.fault
+        },
         retry_after: first.retry_after.max(second.retry_after),
     }
 }

@@ -40,6 +40,27 @@ pub struct CallFault {
     pub retry_after: Option<Duration>,
 }
 
+impl CallFault {
+    /// The longest wait that a service may ask for.
+    pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
+
+    /// The fault of a service that is busy, with the wait that it asks for. There is no other attempt after one that asks
+    /// for too long a wait, and the fault says so.
+    pub fn busy(fault: Fault, retry_after: Option<Duration>) -> CallFault {
+        let too_long = retry_after.filter(|wait| *wait > CallFault::RETRY_AFTER_MAX);
+        let fault = match too_long {
+            None => fault,
+            Some(wait) => {
+                let (asked, most) = (wait.as_secs(), CallFault::RETRY_AFTER_MAX.as_secs());
+                let reason =
+                    format!("{}; it asks for a wait of {asked} s, and {most} s is the longest", fault.reason);
+                Fault { reason, ..fault }
+            }
+        };
+        CallFault { fault, retry_after }
+    }
+}
+
 impl From<Fault> for CallFault {
     fn from(fault: Fault) -> CallFault {
         CallFault { fault, retry_after: None }

@@ -1,11 +1,13 @@
 //! What is acknowledged is answered once, to every device, in order, whenever it comes.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::device::{Device, text, words};
+use super::device::{Device, message, text, words};
 use super::scene::{ChatScene, token};
+use super::talk::TURN;
+use super::types::plain;
 use crate::support::chat_client::ChatForm;
 use crate::support::peers::until;
 use crate::support::random::Dice;
@@ -51,6 +53,42 @@ fn a_message_sent_twice_is_answered_once_also_after_a_kill() {
     let mut fresh = scene.anna();
     fresh.until("all", |device| (device.seen("a") == 2).then_some(()));
     assert_eq!(fresh.heard("a"), anna.heard("a"));
+}
+
+#[test]
+fn messages_of_one_device_keep_their_order_also_with_the_conversation_before_them() {
+    let mut scene = ChatScene::stopped("types: types\nrate: 100000");
+    scene.write_type(TURN, &plain(TURN, "conversation"));
+    let with_context =
+        plain("with-context", "conversation").replace("message:\n", "message:\n  context: 50\n");
+    scene.write_type("with-context", &with_context);
+    scene.write_type(
+        "passing",
+        &plain("passing", "none").replace("message:\n", "message:\n  keep: nothing\n"),
+    );
+    scene.start();
+    let mut anna = scene.anna();
+    let ids = |kind: &str| (0..200).map(|number| format!("{kind} {number}")).collect::<Vec<String>>();
+    for (number, id) in ids("kept").iter().enumerate() {
+        let kind = if number % 3 == 2 { TURN } else { "with-context" };
+        anna.send(&message(id, "a", kind, json!({ "text": id }))).unwrap();
+    }
+    anna.until("all that is kept", |device| (device.events.len() == 200).then_some(()));
+    let heard: Vec<String> = anna.events.iter().map(|event| text(&event["answers"])).collect();
+    assert_eq!(heard, ids("kept"));
+    for id in ids("passing") {
+        anna.send(&message(&id, "a", "passing", json!({ "text": id }))).unwrap();
+        // More than a few may not wait for a device.
+        anna.listen_until(Instant::now());
+    }
+    let passing = |device: &Device| {
+        let events = device.passing.iter().filter(|said| said.name == "event");
+        events.map(|said| text(&said.value["answers"])).collect::<Vec<String>>()
+    };
+    anna.until("the receipts", |device| (device.receipts.len() == 400).then_some(()));
+    anna.listen_until(Instant::now() + Duration::from_millis(200));
+    let (heard, mut sent) = (passing(&anna), ids("passing").into_iter());
+    assert!(heard.len() > 20 && heard.iter().all(|id| sent.any(|other| other == *id)), "{heard:?}");
 }
 
 #[test]

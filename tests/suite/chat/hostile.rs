@@ -159,6 +159,39 @@ fn a_flood_is_held_back_and_delays_nobody_else() {
 }
 
 #[test]
+fn a_flood_of_pongs_ends_the_connection() {
+    let scene = ChatScene::new("");
+    for form in FORMS {
+        let mut anna = Device::connected_by(scene.address(), &token("anna", "patient", &["a"]), form);
+        anna.converse(&words(&format!("{form:?}"), "a", "Hello"));
+        for _ in 0..20_000 {
+            if anna.client().pong().is_err() {
+                break;
+            }
+        }
+        anna.client().closed();
+    }
+}
+
+#[test]
+fn a_message_with_half_of_a_surrogate_pair_is_refused_and_the_connection_stays() {
+    let scene = ChatScene::new("");
+    for form in FORMS {
+        let mut anna = Device::connected_by(scene.address(), &token("anna", "patient", &["a"]), form);
+        let message = r#"{"id":"half","conversation":"a","type":"text","content":{"text":"a\ud83d"}}"#;
+        let frame = match form {
+            ChatForm::Plain => format!("{{\"send\":{message}}}"),
+            ChatForm::SocketIo => format!("427[\"send\",{message}]"),
+        };
+        anna.client().text(frame).unwrap();
+        let said = anna.client().next().unwrap();
+        assert_eq!(said.name, "refused", "{said:?}");
+        assert!(form == ChatForm::Plain || said.value["id"] == "half", "{said:?}");
+        anna.converse(&words(&format!("{form:?}"), "a", "Hello"));
+    }
+}
+
+#[test]
 fn a_device_that_does_not_read_holds_up_nobody_and_gets_all_later() {
     let scene = ChatScene::new("rate: 100000");
     let token = token("anna", "patient", &["a"]);

@@ -14,6 +14,9 @@ use crate::support::model_server::{Gate, ModelDeed, ModelServer, answer_to};
 use crate::support::peers::until;
 use crate::support::ports::free_port;
 
+/// A type whose answer is for providers alone.
+const HIDDEN: &str = "hidden";
+
 fn ask(id: &str, words: &str) -> Value {
     message(id, "a", ASK, json!({ "text": words }))
 }
@@ -103,6 +106,29 @@ fn parts_of_an_answer_are_pushed_as_they_come_and_are_not_recorded() {
     let mut late = scene.anna();
     late.until("the answer", |device| device.answers("1").next().cloned());
     assert!(late.passing.iter().all(|said| said.name != "partial"));
+}
+
+#[test]
+fn parts_of_an_answer_that_is_for_others_are_not_shown_to_the_sender() {
+    let gate = Arc::new(Gate::default());
+    let half = Arc::clone(&gate);
+    let model = ModelServer::start(move |_| ModelDeed::Half(Arc::clone(&half)));
+    let mut scene = ChatScene::stopped("types: types");
+    let with = format!("url: \"{}\", model: small", model.url());
+    scene.write_type(ASK, &asking(ASK, "none", &with));
+    scene.write_type(HIDDEN, &asking(HIDDEN, "none", &with).replace("to: all", "to: provider"));
+    scene.start();
+    let (mut anna, mut berta) = (scene.anna(), scene.berta());
+    assert_eq!(anna.ask(&say(HIDDEN, "hidden")).name, "accepted");
+    until("the model is asked", || (!model.calls().is_empty()).then_some(()));
+    assert_eq!(anna.ask(&ask("shown", "How long?")).name, "accepted");
+    let shown =
+        |device: &Device| device.passing.iter().any(|said| said.value["answers"] == "shown").then_some(());
+    anna.until("a part of what is shown", shown);
+    gate.open();
+    berta.until("both answers", |device| (device.events.len() == 2).then_some(()));
+    anna.until("the answer", |device| device.answers("shown").next().cloned());
+    assert!(anna.passing.iter().all(|said| said.value["answers"] != "hidden"), "{:?}", anna.passing);
 }
 
 #[test]

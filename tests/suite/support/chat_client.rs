@@ -134,6 +134,11 @@ impl ChatClient {
         Ok(self.socket.send(Message::binary(bytes))?)
     }
 
+    /// Sends a pong that nobody has asked for.
+    pub fn pong(&mut self) -> Result<(), ConnectionEnd> {
+        Ok(self.socket.send(Message::Pong(Vec::new().into()))?)
+    }
+
     /// What the server says next; `None` when the time has come before that.
     pub fn next_until(&mut self, end: Instant) -> Result<Option<Said>, ConnectionEnd> {
         while let Some(text) = self.frame(end)? {
