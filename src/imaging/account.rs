@@ -264,6 +264,13 @@ impl AirAccount {
         if right > 0.0 && left > 0.0 {
             self.describe_cut(sides.cut_mm2);
         }
+        if sides.is_doubtful {
+            self.reserve(
+                "sides_uncertain",
+                "what was taken for the spine and the middle of the body disagree on the side of a lung: right and left \
+                 are not certain, so look at the pictures",
+            );
+        }
         for (side, over) in ["right", "left"].into_iter().zip(sides.over_spine) {
             if over > OVER_SPINE_SHARE {
                 let percent = 100.0 * over;

@@ -10,6 +10,7 @@ use super::bits::{VoxelBall, VoxelSet, WORD};
 use super::border::{BorderStretch, FieldBorder, unevenness};
 use super::coarse::{CoarseGrid, OUTSIDE_HU};
 use super::components::VoxelComponents;
+use super::spine::SpinePlace;
 use super::thin_wall::FloodedLung;
 
 /// A cell of this mean is solid. Thin shells of a table, half air, are not.
@@ -27,8 +28,7 @@ pub struct BodyInside {
     pub outside: VoxelSet,
     /// Stretches of the border of the field of view that are as dense as lung.
     pub border: Vec<BorderStretch>,
-    /// Column of the spine, or of the middle of the body.
-    pub spine: f64,
+    pub spine: SpinePlace,
     pub flooded: FloodedVolumes,
 }
 
@@ -40,7 +40,8 @@ pub struct FloodedVolumes {
     pub lost_ml: f64,
 }
 
-pub fn body_inside(grid: &CoarseGrid) -> Option<BodyInside> {
+/// The inside of the body; `None` where nothing is solid. `back_last` says that rows run from front to back.
+pub fn body_inside(grid: &CoarseGrid, back_last: bool) -> Option<BodyInside> {
     let solid = grid.set(|cell| grid.means[cell] >= SOLID_HU);
     let components = VoxelComponents::of(&solid);
     let body = components.select(&[*components.by_size(|_| true).first()?]);
@@ -60,7 +61,7 @@ pub fn body_inside(grid: &CoarseGrid) -> Option<BodyInside> {
     let mut region = widened(&inside);
     region.remove(&outside);
     region.remove(&cells_of(grid, &slices, CellState::Skin));
-    let spine = spine(grid, &body, &inside);
+    let spine = SpinePlace::of(grid, &body, &inside, back_last);
     let ml = |cells: &VoxelSet| cells.count() as f64 * grid.cell_ml();
     let (kept_ml, lost_ml) = flooded.map_or((0.0, 0.0), |FloodedLung { mut joined, mut apart }| {
         apart.add(&joined);
@@ -92,33 +93,6 @@ fn cells_of(grid: &CoarseGrid, slices: &[FilledSlice], state: CellState) -> Voxe
 /// A set of cells with all 26 neighbours of each.
 pub fn widened(cells: &VoxelSet) -> VoxelSet {
     cells.dilate(&VoxelBall::new(1.8, [1.0; 3]))
-}
-
-/// The column of the spine: where most bone lies in the back half of the body's air. Without bone, the middle
-/// of the body.
-fn spine(grid: &CoarseGrid, body: &VoxelSet, inside: &VoxelSet) -> f64 {
-    const BONE_HU: i16 = 180;
-    const WIDTH_MM: f64 = 44.0;
-    let middle = body.bounds().map_or(0.0, |bounds| (bounds.low[0] + bounds.high[0] - 1) as f64 / 2.0);
-    let Some(bounds) = inside.bounds() else { return middle };
-    let mut bone = vec![0_u32; grid.size[0]];
-    let behind = (bounds.low[1] + bounds.high[1]) / 2..(bounds.high[1] + 8).min(grid.size[1]);
-    for z in bounds.low[2]..bounds.high[2] {
-        for y in behind.clone() {
-            for x in body.columns(y, z) {
-                bone[x] += u32::from(grid.mean([x, y, z]) >= BONE_HU);
-            }
-        }
-    }
-    let width = ((WIDTH_MM / grid.spacing[0]).round() as usize).max(1);
-    let within = |from: usize| bone[from..from + width].iter().sum::<u32>();
-    let most = (0..grid.size[0].saturating_sub(width)).map(|from| (within(from), from)).max();
-    let Some((count, first)) = most.filter(|(count, _)| *count > 4 * (bounds.high[2] - bounds.low[2]) as u32)
-    else {
-        return middle;
-    };
-    let moments = (first..first + width).map(|x| x as f64 * f64::from(bone[x])).sum::<f64>();
-    moments / f64::from(count)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

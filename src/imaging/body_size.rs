@@ -5,7 +5,8 @@
 
 use crate::step::StepReservation;
 
-use super::body::body_inside;
+use super::body::{BodyInside, body_inside};
+use super::coarse::CoarseGrid;
 use super::{Lungs, Volume};
 
 /// The cross section of an adult's chest, about 35 × 22 cm.
@@ -33,11 +34,21 @@ pub fn small_for_body(volume: &Volume, lungs: &Lungs, lung_ml: f64) -> Option<St
 /// The median cross section of the body in the slices with lung.
 fn cross_section_cm2(volume: &Volume, lungs: &Lungs) -> Option<f64> {
     let grid = volume.coarse();
-    let body = body_inside(&grid)?;
+    let body = body_inside(&grid, volume.axes[1][1] >= 0.0)?;
     let heights = [&lungs.right, &lungs.left].into_iter().filter_map(|lung| grid.cells_of(lung).bounds());
-    let heights: Vec<usize> = heights.flat_map(|bounds| bounds.low[2]..bounds.high[2]).collect();
+    body_cm2(&grid, &body, heights.flat_map(|bounds| bounds.low[2]..bounds.high[2]))
+}
+
+/// The cross section of the body around its air, as a share of an adult's; at most 1.
+pub fn adult_share(grid: &CoarseGrid, body: &BodyInside) -> f64 {
+    let heights = body.region.bounds().map_or(0..0, |bounds| bounds.low[2]..bounds.high[2]);
+    body_cm2(grid, body, heights).map_or(1.0, |cm2| (cm2 / ADULT_CM2).min(1.0))
+}
+
+/// The median cross section of a body in some slices of a grid.
+fn body_cm2(grid: &CoarseGrid, body: &BodyInside, heights: impl Iterator<Item = usize>) -> Option<f64> {
     let cells = (grid.size[0] * grid.size[1]) as u64;
-    let mut areas: Vec<u64> = heights.into_iter().map(|z| cells - body.outside.slice_count(z)).collect();
+    let mut areas: Vec<u64> = heights.map(|z| cells - body.outside.slice_count(z)).collect();
     areas.sort_unstable();
     let median = *areas.get(areas.len() / 2)?;
     Some(median as f64 * grid.spacing[0] * grid.spacing[1] / 100.0)

@@ -12,8 +12,11 @@ const CELL_MM: f64 = 4.0;
 const PADDING_HU: i16 = -1500;
 /// The share of such voxels in a cell outside the field of view.
 const PADDING_SHARE: usize = 8;
-/// Where all slices have one and the same value up to this, the field of view has ended, too.
+/// Where all slices have one and the same value up to this, the field of view has ended, too. With a higher one it
+/// has ended where the corners of the slices have it.
 const FILLED_HU: i16 = -1000;
+/// The least share of a slice that a round field of view takes: the largest one takes 79 %.
+const DISC_SHARE_LEAST: f64 = 0.4;
 /// The share of a round field of view that may have that value.
 const DISC_HOLES_MOST: f64 = 0.02;
 /// The least CT number that counts: below it there is only noise.
@@ -77,8 +80,7 @@ impl ColumnSums {
         let sum: i32 = self.sums[columns.clone()].iter().sum();
         let mean = (sum / voxels as i32) as i16;
         let least = self.least[columns.start];
-        let is_one = least <= FILLED_HU
-            && self.least[columns.clone()].iter().all(|hu| *hu == least)
+        let is_one = self.least[columns.clone()].iter().all(|hu| *hu == least)
             && self.most[columns.clone()].iter().all(|hu| *hu == least);
         let filled = is_one.then_some(least);
         if !self.has_padding {
@@ -160,18 +162,22 @@ impl CoarseLayers {
         grid.means = layers.iter().flat_map(|layer| &layer.means).copied().collect();
         grid.peaks = layers.iter().flat_map(|layer| &layer.peaks).copied().collect();
         let of_layer = |layer: &CoarseLayer, column: usize| layer.filled[column];
-        let fixed: Vec<bool> = (0..cells)
+        let fixed: Vec<Option<i16>> = (0..cells)
             .map(|column| {
                 let first = layers.first().and_then(|layer| of_layer(layer, column));
-                first.is_some() && layers.iter().all(|layer| of_layer(layer, column) == first)
+                first.filter(|_| layers.iter().all(|layer| of_layer(layer, column) == first))
             })
             .collect();
-        if grid.is_around_a_disc(&fixed) {
-            let layers = grid.means.chunks_exact_mut(cells);
-            layers.for_each(|means| {
-                let outside = means.iter_mut().zip(&fixed).filter(|(_, fixed)| **fixed);
-                outside.for_each(|(mean, _)| *mean = OUTSIDE_HU);
-            });
+        let low: Vec<bool> = fixed.iter().map(|hu| hu.is_some_and(|hu| hu <= FILLED_HU)).collect();
+        if grid.disc_share(&low).is_some() {
+            grid.end_field(&low);
+        }
+        // Padding that reads as tissue or bone, as of a negative number in bits without a sign.
+        let corner = fixed.first().copied().flatten().filter(|hu| *hu > FILLED_HU);
+        let high: Vec<bool> = fixed.iter().map(|hu| corner.is_some() && *hu == corner).collect();
+        if corner.is_some() && grid.disc_share(&high).is_some_and(|share| share >= DISC_SHARE_LEAST) {
+            // The cells at the field's border have some of it.
+            grid.end_field(&grid.widened(&high));
         }
         grid
     }
@@ -193,9 +199,30 @@ impl CoarseGrid {
         (grid.volume_size, grid.factor, grid.spacing) == (self.volume_size, self.factor, self.spacing)
     }
 
-    /// Whether some cells of a slice are those around a disc in its middle, as a round field of view is. Air that
-    /// has one value around a patient is not.
-    fn is_around_a_disc(&self, cells: &[bool]) -> bool {
+    /// Makes some cells of all slices such that are outside the field of view.
+    fn end_field(&mut self, cells: &[bool]) {
+        for numbers in [&mut self.means, &mut self.peaks] {
+            for slice in numbers.chunks_exact_mut(cells.len()) {
+                let outside = slice.iter_mut().zip(cells).filter(|(_, is_outside)| **is_outside);
+                outside.for_each(|(hu, _)| *hu = OUTSIDE_HU);
+            }
+        }
+    }
+
+    /// Some cells of a slice with all eight neighbours of each.
+    fn widened(&self, cells: &[bool]) -> Vec<bool> {
+        let [columns, rows, _] = self.size;
+        let near = |at: usize, end: usize| at.saturating_sub(1)..(at + 2).min(end);
+        let beside = |cell: usize| {
+            let (x, y) = (cell % columns, cell / columns);
+            near(y, rows).any(|y| near(x, columns).any(|x| cells[y * columns + x]))
+        };
+        (0..cells.len()).map(beside).collect()
+    }
+
+    /// The share of a slice that a disc in its middle takes, as a round field of view does, if some cells are those
+    /// around it. Air that has one value around a patient is not.
+    fn disc_share(&self, cells: &[bool]) -> Option<f64> {
         let middle = [0, 1].map(|axis| (self.size[axis] as f64 - 1.0) / 2.0);
         let far = |cell: usize| {
             let [x, y] = [(cell % self.size[0]) as f64, (cell / self.size[0]) as f64];
@@ -205,7 +232,8 @@ impl CoarseGrid {
         let radius = others.map(far).fold(0.0, f64::max);
         let within: Vec<usize> = (0..cells.len()).filter(|cell| far(*cell) < radius - 2.0).collect();
         let holes = within.iter().filter(|cell| cells[**cell]).count();
-        holes as f64 <= DISC_HOLES_MOST * within.len() as f64
+        let is_around = holes as f64 <= DISC_HOLES_MOST * within.len() as f64;
+        is_around.then_some(within.len() as f64 / cells.len() as f64)
     }
 
     pub fn index(&self, [x, y, z]: [usize; 3]) -> usize {

@@ -63,6 +63,7 @@ mod series;
 mod sides;
 mod slice_files;
 mod slices;
+mod spine;
 mod study;
 mod text;
 mod thin_wall;

@@ -166,7 +166,7 @@ impl AirPieces {
             };
         }
         pieces.choose_lungs(grid, &cells, &open, head_last);
-        pieces.mark_mediastinal(grid, bounds, body.spine, volume.axes[1][1] >= 0.0);
+        pieces.mark_mediastinal(grid, bounds, body.spine.column, volume.axes[1][1] >= 0.0);
         pieces
     }
 

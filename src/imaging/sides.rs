@@ -12,6 +12,7 @@ use super::bits::{VoxelBounds, VoxelSet};
 use super::coarse::CoarseGrid;
 use super::midline::MidlineSurface;
 use super::pieces::{AirPieces, PieceKind};
+use super::spine::SpinePlace;
 
 /// The share of a piece on either side of the surface above which it is parted.
 const PARTED_SHARE: f64 = 0.05;
@@ -19,6 +20,8 @@ const PARTED_SHARE: f64 = 0.05;
 const SEARCH_MM: f64 = 4.0;
 /// A part with less is no lung that touches the other.
 const LARGE_ML: f64 = 100.0;
+/// A piece with more than this share of all lung can be a lung of its own.
+const LUNG_SHARE: f64 = 0.2;
 /// How far over the spine's middle a lung may reach without being on both sides of it.
 const OVER_SPINE_MM: f64 = 20.0;
 
@@ -30,10 +33,49 @@ pub struct LungSides {
     pub cut_mm2: f64,
     /// The share of each lung's cells that lie on the other side of the spine: right, left.
     pub over_spine: [f64; 2],
+    /// The spine and the middle of the body disagree on the sides.
+    pub is_doubtful: bool,
 }
 
-/// Tells the sides of the pieces that are lung, in a box of the volume. `spine` is a column of the grid.
+impl LungSides {
+    fn is_one(&self) -> bool {
+        self.right.is_empty() != self.left.is_empty()
+    }
+}
+
+/// Tells the sides of the pieces that are lung, in a box of the volume.
+///
+/// Two lungs on one side of the spine are not possible: then the middle of the body tells their sides.
 pub fn tell_sides(
+    volume: &Volume,
+    grid: &CoarseGrid,
+    bounds: &VoxelBounds,
+    pieces: &AirPieces,
+    spine: SpinePlace,
+) -> LungSides {
+    let sides = sides_around(volume, grid, bounds, pieces, spine.column);
+    if !sides.is_one() {
+        return sides;
+    }
+    let lung_ml = pieces.kind_ml(PieceKind::Lung);
+    let lungs = pieces.of_kind(|kind| kind == PieceKind::Lung).into_iter();
+    if lungs.filter(|piece| pieces.ml(*piece) > LUNG_SHARE * lung_ml).count() > 1 {
+        let sides = sides_around(volume, grid, bounds, pieces, spine.middle);
+        return LungSides { is_doubtful: true, ..sides };
+    }
+    let centre = mean_column(grid, &pieces.cells_of(grid, PieceKind::Lung));
+    LungSides { is_doubtful: (centre < spine.column) != (centre < spine.middle), ..sides }
+}
+
+/// The mean column of some cells.
+fn mean_column(grid: &CoarseGrid, cells: &VoxelSet) -> f64 {
+    let columns = grid.rows().flat_map(|(y, z, _)| cells.columns(y, z));
+    let (count, sum) = columns.fold((0_u64, 0_u64), |(count, sum), x| (count + 1, sum + x as u64));
+    sum as f64 / count.max(1) as f64
+}
+
+/// The sides of the lungs around the spine, a column of the grid.
+fn sides_around(
     volume: &Volume,
     grid: &CoarseGrid,
     bounds: &VoxelBounds,
@@ -77,9 +119,9 @@ pub fn tell_sides(
     }
     let over = over_spine(grid, &lung, &surface, spine);
     if volume.axes[0][0] >= 0.0 {
-        LungSides { right: low, left: high, cut_mm2, over_spine: over }
+        LungSides { right: low, left: high, cut_mm2, over_spine: over, is_doubtful: false }
     } else {
-        LungSides { right: high, left: low, cut_mm2, over_spine: [over[1], over[0]] }
+        LungSides { right: high, left: low, cut_mm2, over_spine: [over[1], over[0]], is_doubtful: false }
     }
 }
 
@@ -152,4 +194,49 @@ fn densest(voxels: &[i16], middle: usize, reach: usize) -> usize {
     near.filter(|x| voxels[*x] >= most.saturating_sub(50))
         .min_by_key(|x| x.abs_diff(middle))
         .unwrap_or(middle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imaging::body::body_inside;
+
+    /// Two lungs in a body of 40 × 30 × 20 cells, or the right one alone, around a spine.
+    fn sides(has_left: bool, spine: SpinePlace) -> LungSides {
+        let size = [40, 30, 20];
+        let hu = |index: usize| {
+            let [x, y, z] = [index % 40, index / 40 % 30, index / 1200];
+            let is_lung = (6..17).contains(&x) || (has_left && (23..34).contains(&x));
+            match () {
+                () if is_lung && (8..22).contains(&y) && (3..17).contains(&z) => -860,
+                () if (2..38).contains(&x) && (4..26).contains(&y) => 40,
+                () => -1000,
+            }
+        };
+        let axes = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+        let voxels: Vec<i16> = (0..size.iter().product()).map(hu).collect();
+        let volume = Volume { voxels: voxels.into(), size, spacing: [4.0; 3], origin: [0.0; 3], axes };
+        let grid = volume.coarse();
+        let body = body_inside(&grid, true).unwrap();
+        let bounds = VoxelBounds { low: [0; 3], high: size };
+        let mut air = grid.refine(&body.region, &bounds);
+        air.keep_below(|y, z| volume.row(y, z), &bounds, -400);
+        let pieces = AirPieces::judge(&volume, &grid, &body, &air, &bounds);
+        tell_sides(&volume, &grid, &bounds, &pieces, spine)
+    }
+
+    #[test]
+    fn two_lungs_on_one_side_of_the_spine_are_told_by_the_middle_and_doubted() {
+        let right = sides(true, SpinePlace { column: 19.5, middle: 19.5 });
+        assert!(!right.is_doubtful && right.right.count() == right.left.count());
+        let wrong = sides(true, SpinePlace { column: 36.0, middle: 19.5 });
+        assert!(wrong.is_doubtful && wrong.right == right.right && wrong.left == right.left);
+    }
+
+    #[test]
+    fn the_side_of_a_single_lung_is_doubted_where_spine_and_middle_disagree() {
+        let right = sides(false, SpinePlace { column: 25.0, middle: 19.5 });
+        assert!(!right.is_doubtful && right.left.is_empty() && !right.right.is_empty());
+        assert!(sides(false, SpinePlace { column: 3.0, middle: 19.5 }).is_doubtful);
+    }
 }

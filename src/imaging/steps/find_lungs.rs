@@ -26,9 +26,10 @@
 //! All operations work on runs and on bits ([`VoxelSet`]), on a coarse grid, and in the lungs' box only.
 
 use crate::imaging::account::AirAccount;
-use crate::imaging::airways::find_airways;
+use crate::imaging::airways::{AirwayLimits, find_airways};
 use crate::imaging::bits::{VoxelBall, VoxelBounds, VoxelSet};
 use crate::imaging::body::body_inside;
+use crate::imaging::body_size::adult_share;
 use crate::imaging::components::VoxelComponents;
 use crate::imaging::gas::{gas_pockets, surface_gas_ml};
 use crate::imaging::pieces::{AirPieces, DENSE_HU, PieceKind};
@@ -67,7 +68,7 @@ fn step() -> Step {
         .about("Vessels and nodules up to twice this wide are counted as lung.");
     let least = Parameter::number("volume_least_ml", default.volume_least_ml, 0.0, 10_000.0, "mL")
         .about("Less air than this inside the body is not taken for lungs.");
-    Step::new("find-lungs", 6, "Finds the right and the left lung in a CT volume.")
+    Step::new("find-lungs", 7, "Finds the right and the left lung in a CT volume.")
         .takes::<Volume>("volume")
         .gives::<Lungs>("lungs")
         .gives::<StepReservations>("reservations")
@@ -115,7 +116,9 @@ pub fn find_lungs(volume: &Volume, settings: &LungSettings, token: &CancelToken)
 fn find_sideways(volume: &Volume, settings: &LungSettings, token: &CancelToken) -> Result<Lungs, Fault> {
     let coarse = volume.coarse();
     let grid = coarse.as_ref();
-    let Some(body) = body_inside(grid) else { return Err(no_lungs("nothing in the images is solid")) };
+    let Some(body) = body_inside(grid, volume.axes[1][1] >= 0.0) else {
+        return Err(no_lungs("nothing in the images is solid"));
+    };
     let Some(cells) = body.region.bounds() else { return Err(too_little(0.0)) };
     let around =
         |bounds: &VoxelBounds, size| bounds.widened(settings.closing_radius_mm, volume.spacing, size);
@@ -130,7 +133,7 @@ fn find_sideways(volume: &Volume, settings: &LungSettings, token: &CancelToken) 
     let inner = around(&lung_air.bounds().expect("there is air in the lungs"), air.size());
     let (air, lung_air) = (air.crop(&inner), lung_air.crop(&inner));
     let bounds = bounds.inner(&inner);
-    let airways = airways(volume, &bounds, [&lung_air, &air]);
+    let airways = airways(volume, &bounds, [&lung_air, &air], adult_share(grid, &body));
     let mut account = AirAccount::of(&pieces, grid, &grid.cells_in(&airways.walled, &bounds));
     account.describe_wall(&body.flooded);
     account.describe_airways(volume, &airways.lumen);
@@ -174,14 +177,17 @@ struct FoundAirways {
     walled: VoxelSet,
 }
 
-/// Finds the airways in the air of the lungs, or else in all air around it.
-fn airways(volume: &Volume, bounds: &VoxelBounds, airs: [&VoxelSet; 2]) -> FoundAirways {
-    let Some(lumen) = airs.into_iter().find_map(|air| find_airways(volume, bounds, air)) else {
+/// Finds the airways in the air of the lungs, or else in all air around it, in a body with a share of an adult's cross
+/// section.
+fn airways(volume: &Volume, bounds: &VoxelBounds, airs: [&VoxelSet; 2], adult_share: f64) -> FoundAirways {
+    let limits = AirwayLimits::of(adult_share, airs[0].count());
+    let Some(lumen) = airs.into_iter().find_map(|air| find_airways(volume, bounds, air, &limits)) else {
         let none = VoxelSet::empty(airs[0].size());
         return FoundAirways { lumen: none.clone(), walled: none };
     };
     let voxel_mm = volume.spacing[0].max(volume.spacing[1]);
-    let walled = lumen.dilate(&VoxelBall::new(AIRWAY_WALL_MM.max(1.01 * voxel_mm), volume.spacing));
+    let walled = lumen
+        .dilate(&VoxelBall::new((AIRWAY_WALL_MM * adult_share.sqrt()).max(1.01 * voxel_mm), volume.spacing));
     FoundAirways { lumen, walled }
 }
 

@@ -179,6 +179,47 @@ fn what_is_no_chest_is_refused() {
     assert!(cut.contains("the lungs are cut: in the first slice"), "{cut}");
 }
 
+/// Bone behind the lungs' middle has less than a shoulder blade at the side, as in old age.
+fn porous_spine([x, y, z]: VoxelPlace) -> Option<i16> {
+    let vertebra = x.hypot(y - 70.0) < 15.0;
+    let blade = (x - 95.0).abs() < 25.0 && (77.0..84.0).contains(&y) && z < 40.0 && x.hypot(y) < 128.0;
+    if vertebra { Some(130) } else { blade.then_some(700) }
+}
+
+#[test]
+fn shoulder_blades_with_more_bone_than_the_spine_do_not_tell_the_sides() {
+    for axes in [STRAIGHT, PRONE, PRONE_FROM_BELOW] {
+        let both = found(&chest(axes, porous_spine));
+        assert!(!both.right.is_empty() && !both.left.is_empty(), "{:?}", both.reservations);
+        let single = chest(axes, |at| left_removed(at).or_else(|| porous_spine(at)));
+        assert!(is_reserved(&found(&single), "only the right lung was found"));
+    }
+}
+
+#[test]
+fn padding_that_reads_as_bone_is_outside() {
+    let ring = |[x, y, _]: VoxelPlace| (x.hypot(y) > 155.0).then_some(1072);
+    let lungs = found(&chest(STRAIGHT, ring));
+    let plain = found(&chest(STRAIGHT, |_| None));
+    assert!(lungs.right == plain.right && lungs.left == plain.left, "{:?}", lungs.reservations);
+}
+
+#[test]
+fn a_newborns_lung_is_no_trachea() {
+    let settings = LungSettings { volume_least_ml: 10.0, ..LungSettings::default() };
+    for scale in [0.35, 0.25] {
+        let adult = chest(STRAIGHT, |_| None);
+        let spacing = SPACING.map(|mm| scale * mm);
+        let child = Volume { spacing, ..adult };
+        let lungs = find_lungs(&child, &settings, &CancelToken::default()).unwrap();
+        let truth = scale.powi(3) * 4.0 / 3.0 * std::f64::consts::PI * 48.0 * 70.0 * 90.0 / 1000.0;
+        for side in [Lungs::RIGHT, Lungs::LEFT] {
+            let ml = ml(&child, &lungs, side);
+            assert!((ml / truth - 1.0).abs() < 0.1, "{ml} mL of {truth} at {scale}: {:?}", lungs.remarks);
+        }
+    }
+}
+
 #[test]
 fn images_turned_in_their_plane_give_the_same_lungs() {
     let volume = chest(STRAIGHT, |_| None);
