@@ -1,5 +1,6 @@
 //! The HTTP client: one attempt at one POST.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -64,7 +65,10 @@ impl ServicePost<'_> {
         attempt: &CallAttempt,
         accept: &str,
     ) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
-        let post = agent().post(self.url).config().timeout_global(Some(attempt.timeout)).build();
+        let config = agent().post(self.url).config().timeout_global(Some(attempt.timeout));
+        // A proxy, which is elsewhere, does not reach the services of this machine.
+        let config = if is_on_this_machine(self.url) { config.proxy(None) } else { config };
+        let post = config.build();
         let post = post.header("Content-Type", "application/json").header("Accept", accept);
         let post = post.header("Idempotency-Key", attempt.key.to_string());
         self.headers.iter().fold(post, |post, (name, value)| post.header(*name, *value)).send(self.body)
@@ -162,6 +166,14 @@ pub fn service(url: &str) -> &str {
     authority.rsplit_once('@').map_or(authority, |(_, service)| service)
 }
 
+fn is_on_this_machine(url: &str) -> bool {
+    let service = service(url);
+    let has_port = !service.ends_with(']');
+    let host = service.rsplit_once(':').filter(|_| has_port).map_or(service, |(host, _)| host);
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
 pub fn unanswered(service: &str, error: &ureq::Error) -> CallFault {
     let remedy = "See to the service and the network, and send the request again.";
     let kind = match error {
@@ -179,6 +191,22 @@ mod tests {
 
     use super::*;
     use crate::step::Digest;
+
+    #[test]
+    fn services_of_this_machine_are_known_by_their_address() {
+        for url in [
+            "http://127.0.0.1:80/a",
+            "http://LOCALHOST/",
+            "https://[::1]:8443/x",
+            "https://[::1]/",
+            "http://u:p@127.9.9.9:1",
+        ] {
+            assert!(is_on_this_machine(url), "{url}");
+        }
+        for url in ["http://localhost.example:80/", "http://10.0.0.1/127.0.0.1", "https://[fe80::1]/"] {
+            assert!(!is_on_this_machine(url), "{url}");
+        }
+    }
 
     #[test]
     fn a_wordless_refusal_has_status_and_code_alone() {
