@@ -417,3 +417,33 @@ fn a_file_that_was_changed_after_it_was_accepted_is_a_fault_of_the_whole_stream(
         );
     }
 }
+
+#[test]
+fn a_batch_with_too_few_results_is_a_fault_of_its_items_on_one_thread_and_on_several() {
+    if !has_python() {
+        return;
+    }
+    let steps = Steps::python(
+        "@step\ndef numbers(request: 'request') -> '*number':\n    yield from range(30)\n\
+         @step(batch=True)\ndef some(numbers: 'number') -> 'number':\n    \
+         return numbers if numbers[0] < 20 else numbers[1:]\n\
+         @step(batch=True)\ndef keys(numbers: 'number') -> 'number':\n    return {number: 1 for number in numbers}\n\
+         @step\ndef total(numbers: '*number') -> 'files':\n    return {'total.json': sum(numbers)}\n",
+    );
+    for (step, failed) in [("some", 10), ("keys", 30)] {
+        for limits in ["", ", limits: {max: 2}"] {
+            let text = format!(
+                "dataflow: mine\nprograms: [steps.py]\nsteps:\n  numbers: {{step: numbers, needs: {{request: request}}}}\n  \
+                 some: {{step: {step}, needs: {{numbers: numbers}}, batch: {{size: 10}}{limits}}}\n  \
+                 total: {{step: total, needs: {{numbers: some}}}}\nresponse: [total]\n\
+                 on_item_failure: complete with reservations\n"
+            );
+            fs::write(steps.path("mine.yaml"), text).unwrap();
+            let dataflow = Dataflow::load(steps.path("mine.yaml").to_str().unwrap(), &StepTable::built_in());
+            let (response, _) = run(&dataflow.unwrap_or_else(|error| panic!("{error}")), &["a"]);
+            assert_eq!(response.verdict, ResponseVerdict::CompleteWithReservations, "{:?}", response.steps);
+            let report = response.streams.iter().find(|report| report.step == "some").unwrap();
+            assert_eq!((report.done, report.failed), (30 - failed, failed), "{step}{limits}");
+        }
+    }
+}

@@ -140,12 +140,14 @@ where
         self.bytes = 0;
         let (mut items, mut results) = (Some(items), Ok(Vec::new()));
         let ended = (run.guard)(&mut || results = (self.step)(items.take().unwrap_or_default(), run.call));
-        let results = match ended.and(results) {
-            Ok(results) if results.len() == places.len() => results,
-            Ok(results) => {
-                let reason = format!("it gave {} results for a batch of {}", results.len(), places.len());
-                return run.tally.fail_whole(miscounted(reason));
+        let counted = ended.and(results).and_then(|results| match results.len() == places.len() {
+            true => Ok(results),
+            false => {
+                Err(miscounted(format!("it gave {} results for a batch of {}", results.len(), places.len())))
             }
+        });
+        let results = match counted {
+            Ok(results) => results,
             Err(fault) => {
                 return places.into_iter().for_each(|place| run.tally.fail(place, fault.clone()));
             }
