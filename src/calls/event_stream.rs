@@ -19,7 +19,7 @@ pub enum StreamedAnswer {
     Whole(Vec<u8>),
 }
 
-/// What is wanted of an answer after an event.
+/// The part of an answer that is still wanted after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventProgress {
     /// More events: without them the answer is broken off.

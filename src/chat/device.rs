@@ -22,9 +22,9 @@ pub struct Device {
     wake: Notify,
     /// Notified when a message is answered for whose acceptance the device has waited.
     room: Notify,
-    /// Its messages on the way to the journal.
+    /// The messages of the device on their way to the journal.
     pub(super) recorded: TurnQueue,
-    /// Its messages that are not recorded.
+    /// The messages of the device that are not recorded.
     pub(super) unrecorded: TurnQueue,
 }
 

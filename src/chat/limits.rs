@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// The connections, or the sessions, that are open.
 pub struct ConnectionCounts {
-    /// What is counted, for the log.
+    /// The name of what is counted, for the log.
     kind: &'static str,
     counts: Mutex<OpenConnections>,
     max: usize,

@@ -100,7 +100,7 @@ impl GrowingAnswer {
         self.end.is_some() || self.is_done
     }
 
-    /// What is wanted of the answer now.
+    /// The part of the answer that is still wanted.
     pub fn progress(&self) -> EventProgress {
         match (self.is_done, self.is_whole()) {
             (true, _) => EventProgress::Stop,
@@ -183,7 +183,7 @@ fn not_cut_off(end: Option<&str>) -> Result<(), CallFault> {
     Err(Fault::transient(reason, remedy).into())
 }
 
-/// What is no completion, said without its words: servers repeat what they were asked.
+/// The fault of a body that is no completion, without its words: servers repeat what they were asked.
 fn no_completion(error: &serde_json::Error) -> CallFault {
     let what = if error.is_data() { "it has not the form of a chat completion" } else { "it is no JSON" };
     garbage(&format!("{what} (line {}, column {})", error.line(), error.column()))

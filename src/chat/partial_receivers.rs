@@ -1,4 +1,4 @@
-//! Who may see the text of a model's answer while it grows: senders to whom their message type sends all of it.
+//! The receivers of the text of a model's answer while it grows: senders to whom their message type sends all of it.
 
 use serde_json::Value;
 

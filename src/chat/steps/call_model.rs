@@ -95,11 +95,7 @@ fn may_pass(failed: &CallFault) -> bool {
 fn both(first: &CallFault, second: CallFault) -> CallFault {
     let reason = format!("{}; and then {}", first.fault.reason, second.fault.reason);
     CallFault {
-        fault: Fault {
-            reason,
-            held_back: first.fault.held_back && second.fault.held_back,
-            ..second.fault
-        },
+        fault: Fault { reason, held_back: first.fault.held_back && second.fault.held_back, ..second.fault },
         retry_after: first.retry_after.max(second.retry_after),
     }
 }
