@@ -158,6 +158,26 @@ impl AirAccount {
         self.remark(format!("the trachea and the main bronchi, {ml:.0} mL, are not counted as lung"));
     }
 
+    /// Signs that the images are turned against what their header says.
+    pub fn describe_directions(&mut self, is_spine_misplaced: bool, is_trachea_below: bool) {
+        let signs = [
+            (
+                is_spine_misplaced,
+                "the most bone lies before the lungs or at a side, not behind them as the spine does",
+            ),
+            (is_trachea_below, "a trachea was found at the feet's end of the lungs"),
+        ];
+        for (_, sign) in signs.into_iter().filter(|(is_seen, _)| *is_seen) {
+            self.reserve(
+                "orientation",
+                format!(
+                    "{sign}: if the images are turned against what their header says, right and left are exchanged and \
+                     upper and lower parts may be, too"
+                ),
+            );
+        }
+    }
+
     pub fn remark(&mut self, remark: String) {
         self.remarks.push(remark);
     }

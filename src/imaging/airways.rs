@@ -21,6 +21,11 @@ const TRACHEA_MM2: std::ops::RangeInclusive<f64> = 40.0..=700.0;
 const ASPECT_MOST: f64 = 2.5;
 /// A shorter structure is not a trachea, but the tip of a lung or the gullet.
 const LENGTH_MM_LEAST: f64 = 30.0;
+/// The length and the mean CT number of what is a trachea for certain. Lung is denser, also with emphysema.
+const LONG_MM: f64 = 60.0;
+const AIR_HU_MOST: f64 = -930.0;
+/// Such a trachea begins in the first part, one of so many, of the slices with air.
+const CERTAIN_START: usize = 4;
 /// The largest lumen, at the carina.
 const LUMEN_MM2_MOST: f64 = 900.0;
 const LUMEN_MM2_LEAST: f64 = 12.0;
@@ -58,24 +63,46 @@ impl AirwayLimits {
     }
 }
 
-/// The lumen of trachea and main bronchi within a box of a volume, on the box's grid; `None` if no
-/// trachea is found. `air` is the air inside the body, on the same grid.
+/// The end of the images from which airways are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AirwayEnd {
+    Head,
+    /// The end where no trachea is, if the header is right.
+    Feet,
+}
+
+/// Airways that were followed from one end of the images.
+pub struct TrackedAirways {
+    pub lumen: VoxelSet,
+    /// They begin near that end, are long, and filled with air: bronchi that are followed the wrong way do not, and
+    /// the tips of lungs are not.
+    pub is_certain: bool,
+}
+
+/// Trachea and main bronchi within a box of a volume, on the box's grid; `None` if no trachea is found. `air` is the
+/// air inside the body, on the same grid.
 pub fn find_airways(
     volume: &Volume,
     bounds: &VoxelBounds,
     air: &VoxelSet,
     limits: &AirwayLimits,
-) -> Option<VoxelSet> {
-    let tracker = AirwayTracker::new(volume, bounds, *limits);
+    end: AirwayEnd,
+) -> Option<TrackedAirways> {
+    let mut tracker = AirwayTracker::new(volume, bounds, *limits);
+    if end == AirwayEnd::Feet {
+        tracker.head_first = !tracker.head_first;
+    }
     // The trachea begins in the upper half of the lungs' extent or above.
     let upper = tracker.depth / 2 + 1;
     for step in 0..upper {
         for start in tracheas(&tracker, air, step) {
             let found = tracker.follow(start, step);
             let voxels = found.iter().flat_map(|(_, branches)| branches).map(Vec::len).sum::<usize>() as u64;
-            let is_long = found.len() as f64 * volume.spacing[2] >= LENGTH_MM_LEAST * limits.length;
-            if is_long && voxels <= limits.voxels_most {
-                return Some(tracker.filled(&found));
+            let length_mm = found.len() as f64 * volume.spacing[2] / limits.length;
+            if length_mm >= LENGTH_MM_LEAST && voxels <= limits.voxels_most {
+                let is_at_end = step * CERTAIN_START <= tracker.depth;
+                let is_certain = is_at_end && length_mm >= LONG_MM && tracker.mean_hu(&found) <= AIR_HU_MOST;
+                return Some(TrackedAirways { lumen: tracker.filled(&found), is_certain });
             }
         }
     }
@@ -168,6 +195,14 @@ impl<'a> AirwayTracker<'a> {
             followed.push((z, branches));
         }
         followed
+    }
+
+    fn mean_hu(&self, followed: &[AirwayStage]) -> f64 {
+        let pixels =
+            followed.iter().flat_map(|(z, branches)| branches.iter().flatten().map(move |at| (*at, *z)));
+        let (count, sum) =
+            pixels.fold((0_u32, 0.0), |(count, sum), (at, z)| (count + 1, sum + f64::from(self.hu(at, z))));
+        sum / f64::from(count.max(1))
     }
 
     fn filled(&self, followed: &[AirwayStage]) -> VoxelSet {

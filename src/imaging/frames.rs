@@ -27,6 +27,9 @@ pub struct FrameAttributes {
     pub kernel: String,
     /// Frame Type (0008,9007).
     pub frame_type: Vec<String>,
+    /// Volume Based Calculation Technique (0008,9207).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub calculation_technique: String,
     pub acquisition_number: Option<i32>,
     pub temporal_position: Option<i32>,
 }
@@ -80,6 +83,9 @@ impl FunctionalGroups<'_> {
             frame_type: self
                 .group(tags::CT_IMAGE_FRAME_TYPE_SEQUENCE)
                 .map_or(Vec::new(), |group| group.texts(tags::FRAME_TYPE)),
+            calculation_technique: self
+                .group(tags::CT_IMAGE_FRAME_TYPE_SEQUENCE)
+                .map_or(String::new(), |group| group.text(tags::VOLUME_BASED_CALCULATION_TECHNIQUE)),
             acquisition_number: content
                 .as_ref()
                 .and_then(|group| group.short(tags::FRAME_ACQUISITION_NUMBER))

@@ -12,7 +12,8 @@ use crate::dicom_file::content::is_image;
 use crate::step::{Digest, Fault, PathOf, Payload};
 
 use super::StudyAttributes;
-use super::elements::{HeaderElements, Part10File};
+use super::codecs::stream_loses;
+use super::elements::{HeaderElements, Part10File, PixelData};
 use super::frames::{FrameAttributes, is_enhanced_ct};
 use super::objects::is_own_result;
 use super::rescale::{PixelUnits, rescale};
@@ -90,7 +91,23 @@ pub struct InstanceHeader {
     /// Temporal Position Identifier (0020,0100).
     #[serde(default)]
     pub temporal_position: Option<i32>,
-    /// Lossy Image Compression (0028,2110) is 01, or the transfer syntax is one that always loses.
+    /// Derivation Description (0008,2111).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub derivation_description: String,
+    /// Volume Based Calculation Technique (0008,9207).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub calculation_technique: String,
+    /// Reconstruction Diameter (0018,1100) in mm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconstruction_diameter: Option<f64>,
+    /// Slice Location (0020,1041) in mm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice_location: Option<f64>,
+    /// Spacing Between Slices (0018,0088) in mm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spacing_between_slices: Option<f64>,
+    /// The pixels were compressed with loss at some time: by Lossy Image Compression (0028,2110), its ratio or method,
+    /// by the transfer syntax, or by the first code stream itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_lossy: bool,
     /// Lossy Image Compression Ratio (0028,2112), if it is written.
@@ -173,6 +190,11 @@ impl InstanceHeader {
             acquisition_number: elements.integer(tags::ACQUISITION_NUMBER),
             acquisition_time: elements.text(tags::ACQUISITION_TIME),
             temporal_position: elements.integer(tags::TEMPORAL_POSITION_IDENTIFIER),
+            derivation_description: elements.text(tags::DERIVATION_DESCRIPTION),
+            calculation_technique: elements.text(tags::VOLUME_BASED_CALCULATION_TECHNIQUE),
+            reconstruction_diameter: elements.decimal(tags::RECONSTRUCTION_DIAMETER),
+            slice_location: elements.decimal(tags::SLICE_LOCATION),
+            spacing_between_slices: elements.decimal(tags::SPACING_BETWEEN_SLICES),
             is_lossy: is_lossy(transfer_syntax_uid, elements),
             lossy_ratio: elements.decimal(tags::LOSSY_IMAGE_COMPRESSION_RATIO),
             frame: None,
@@ -238,6 +260,7 @@ impl InstanceHeader {
                 true => self.image_type.clone(),
                 false => frame.frame_type.clone(),
             },
+            calculation_technique: or(&frame.calculation_technique, &self.calculation_technique),
             acquisition_number: frame.acquisition_number.or(self.acquisition_number),
             temporal_position: frame.temporal_position.or(self.temporal_position),
             ..self.clone()
@@ -300,11 +323,19 @@ fn damage(elements: &HeaderElements) -> Option<String> {
 }
 
 /// Whether the pixels were compressed with loss at any time. JPEG 2000 can be without loss under either of its
-/// transfer syntaxes, so that only the attribute tells.
+/// transfer syntaxes, so that the attributes tell, or else the code stream. A ratio and a method are written only then.
 fn is_lossy(transfer_syntax_uid: &str, elements: &HeaderElements) -> bool {
     const LOSSY: [&str; 3] =
         [uids::JPEG_BASELINE8_BIT, uids::JPEG_EXTENDED12_BIT, uids::JPEGLS_NEAR_LOSSLESS];
-    elements.text(tags::LOSSY_IMAGE_COMPRESSION) == "01" || LOSSY.contains(&transfer_syntax_uid)
+    let ratio = elements.decimal(tags::LOSSY_IMAGE_COMPRESSION_RATIO);
+    let is_said = elements.text(tags::LOSSY_IMAGE_COMPRESSION) == "01"
+        || ratio.is_some_and(|ratio| ratio > 1.0)
+        || !elements.text(tags::LOSSY_IMAGE_COMPRESSION_METHOD).is_empty();
+    let by_stream = || match elements.pixels {
+        Some(PixelData::Encapsulated(items)) => stream_loses(transfer_syntax_uid, items),
+        _ => false,
+    };
+    is_said || LOSSY.contains(&transfer_syntax_uid) || by_stream()
 }
 
 /// The contrast agent, of an enhanced object as the meaning of its code.
@@ -333,7 +364,11 @@ fn study(elements: &HeaderElements) -> StudyAttributes {
     }
 }
 
-/// The beginning of a file up to its pixels. More is read until the pixels begin in it.
+/// Bytes of encapsulated pixels that hold the head of the first code stream, after a table of frames.
+const STREAM_BYTES: usize = 2 << 10;
+
+/// The beginning of a file up to its pixels, and of encapsulated ones the first bytes. More is read until these are
+/// in it.
 fn beginning(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let mut bytes = Vec::new();
@@ -341,7 +376,10 @@ fn beginning(path: &Path) -> io::Result<Vec<u8>> {
     loop {
         let missing = wanted - bytes.len() as u64;
         let read = file.by_ref().take(missing).read_to_end(&mut bytes)? as u64;
-        let whole = Part10File::open_header(&bytes).is_ok_and(|file| file.elements().pixels.is_some());
+        let whole = Part10File::open_header(&bytes).is_ok_and(|file| match file.elements().pixels {
+            Some(PixelData::Encapsulated(items)) => items.len() >= STREAM_BYTES,
+            pixels => pixels.is_some(),
+        });
         if whole || read < missing {
             return Ok(bytes);
         }
@@ -379,6 +417,22 @@ mod tests {
             other => panic!("{other:?}"),
         }
         assert!(matches!(read_instance("text", &header.path, b"text"), Err(HeaderError::NotDicom)));
+    }
+
+    #[test]
+    fn loss_is_told_by_ratio_and_method_too() {
+        let lossy = |tag: Tag, vr: &str, value: &[u8]| {
+            let header = sample::header(0);
+            let pixels = sample::element(tags::PIXEL_DATA, "OW", &[0; 24]);
+            let data = [sample::elements(&header), sample::element(tag, vr, value), pixels];
+            let bytes = sample::file(&header.transfer_syntax_uid, &data.concat());
+            read_instance("", &header.path, &bytes).unwrap().0.is_lossy
+        };
+        assert!(lossy(tags::LOSSY_IMAGE_COMPRESSION_RATIO, "DS", b"30"));
+        assert!(lossy(tags::LOSSY_IMAGE_COMPRESSION_METHOD, "CS", b"ISO_10918_1 "));
+        assert!(lossy(tags::LOSSY_IMAGE_COMPRESSION, "CS", b"01"));
+        assert!(!lossy(tags::LOSSY_IMAGE_COMPRESSION, "CS", b"00"));
+        assert!(!lossy(tags::LOSSY_IMAGE_COMPRESSION_RATIO, "DS", b"1 "));
     }
 
     #[test]

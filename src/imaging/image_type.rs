@@ -25,6 +25,9 @@ pub enum ImageKind {
 
 const PROJECTIONS: [&str; 9] =
     ["MIP", "MINIP", "MAXIP", "MIN IP", "MAX IP", "MINIMUM", "MAXIMUM", "PROJECTION", "VOLUME RENDERED"];
+/// Projections in a description, which is written for people, and as Volume Based Calculation Technique.
+const NAMED_PROJECTIONS: [&str; 8] =
+    ["MIP", "MINIP", "MAXIP", "MIN IP", "MAX IP", "INTENSITY PROJECTION", "VOLUME RENDER", "SURFACE RENDER"];
 const QUANTITIES: [&str; 15] = [
     "IODINE",
     "WATER",
@@ -55,7 +58,7 @@ impl ImageKind {
         };
         if has(&["LOCALIZER"]) {
             ImageKind::Localizer
-        } else if has(&PROJECTIONS) {
+        } else if has(&PROJECTIONS) || named_projection(header).is_some() {
             ImageKind::Projection
         } else if has(&QUANTITIES) {
             ImageKind::Quantity
@@ -71,17 +74,35 @@ impl ImageKind {
     /// The reason why such images cannot be a volume of CT numbers, as a fragment; `None` if they can.
     pub fn obstacle(self, header: &InstanceHeader) -> Option<String> {
         let written = image_type(header);
+        let named = || {
+            let (name, value) = named_projection(header)?;
+            Some(format!("a projection of the largest or least CT numbers ({name} {value})"))
+        };
         match self {
             ImageKind::Localizer => Some("a localizer".to_owned()),
-            ImageKind::Projection => {
+            ImageKind::Projection => named().or_else(|| {
                 Some(format!("a projection of the largest or least CT numbers (Image Type {written})"))
-            }
+            }),
             ImageKind::Quantity => Some(format!(
                 "a map of a material or another quantity, not of CT numbers (Image Type {written})"
             )),
             ImageKind::Plain | ImageKind::Monoenergetic | ImageKind::Derived => None,
         }
     }
+}
+
+/// The attribute beside Image Type that names a projection, and its value.
+fn named_projection(header: &InstanceHeader) -> Option<(&'static str, &str)> {
+    let attributes = [
+        ("Series Description", &header.series_description),
+        ("Derivation Description", &header.derivation_description),
+        ("Volume Based Calculation Technique", &header.calculation_technique),
+    ];
+    let names = |value: &str| {
+        let words = plain_words(value);
+        NAMED_PROJECTIONS.iter().any(|word| words.contains(&format!(" {word} ")))
+    };
+    attributes.into_iter().find(|(_, value)| names(value)).map(|(name, value)| (name, value.as_str()))
 }
 
 /// Reservations for slices that are computed from others, compressed with loss, or not named CT.
@@ -184,6 +205,26 @@ mod tests {
         ] {
             assert_eq!(kind(image_type), expected, "{image_type}");
         }
+    }
+
+    #[test]
+    fn projections_are_told_by_descriptions_too() {
+        use ImageKind::{Plain, Projection};
+        let kind = |change: &dyn Fn(&mut InstanceHeader)| {
+            let mut header = sample::header(0);
+            change(&mut header);
+            let kind = ImageKind::of(&header);
+            (kind, kind.obstacle(&header))
+        };
+        let (described, obstacle) = kind(&|header| header.series_description = "Thorax MinIP 8mm".to_owned());
+        assert_eq!(described, Projection);
+        assert!(obstacle.unwrap().ends_with("(Series Description Thorax MinIP 8mm)"));
+        let derived = |text: &str| kind(&|header| header.derivation_description = text.to_owned()).0;
+        assert_eq!(derived("slab of 5 slices, MIP"), Projection);
+        assert_eq!(derived("Minimum intensity projection"), Projection);
+        assert_eq!(derived("skipped, chimpanzee"), Plain);
+        let technique = |text: &str| kind(&|header| header.calculation_technique = text.to_owned()).0;
+        assert_eq!(["MIN_IP", "MAX_IP", "NONE", ""].map(technique), [Projection, Projection, Plain, Plain]);
     }
 
     /// The codes of the reservations for 12 slices with a change.

@@ -24,6 +24,7 @@ mod densities;
 mod drawing;
 mod elements;
 mod failures;
+mod foreign_slices;
 mod frames;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -64,6 +65,7 @@ mod sides;
 mod slice_files;
 mod slices;
 mod spine;
+mod stated_scale;
 mod study;
 mod text;
 mod thin_wall;

@@ -16,6 +16,9 @@ use super::elements::{HeaderElements, NativePixels, Part10File, PixelData, is_na
 /// The CT number of padding: the lowest of most scanners.
 const PADDING_HU: i16 = -1024;
 
+/// Padding among the CT numbers of a body would erase it: converters write the attribute for voxels that are none, as 0.
+const TISSUE_HU: std::ops::Range<f64> = -999.5..2000.0;
+
 /// The largest slope and intercept: with them, every 16-bit value stays within 32 bits.
 const WHOLE_MOST: f64 = 16_384.0;
 
@@ -116,6 +119,9 @@ impl ValueScale {
     fn new(header: &InstanceHeader, elements: &HeaderElements) -> Result<ValueScale, DecodeError> {
         let raw = elements.short(tags::PIXEL_PADDING_VALUE);
         let padding = raw.map(|raw| if header.signed { i32::from(raw as i16) } else { i32::from(raw) });
+        let hu = padding.map(|padding| f64::from(padding) * header.slope + header.intercept);
+        let is_tissue = hu.is_some_and(|hu| TISSUE_HU.contains(&hu));
+        let (raw, padding) = if is_tissue { (None, None) } else { (raw, padding) };
         let bits_stored = u32::from(header.bits_stored).clamp(1, u32::from(header.bits_allocated));
         let mut scale = ValueScale {
             slope: header.slope,
@@ -368,6 +374,22 @@ mod tests {
         let lower = InstanceHeader { intercept: 0.0, ..header };
         decode_slice(&lower, &bytes, &mut voxels).unwrap();
         assert_eq!(voxels[..2], [PADDING_HU, 0]);
+    }
+
+    #[test]
+    fn padding_among_the_numbers_of_tissue_erases_nothing() {
+        let header = InstanceHeader { signed: true, bits_stored: 16, intercept: 0.0, ..sample::header(0) };
+        for padding in [0_i16, -850, 100] {
+            let data = [
+                sample::elements(&header),
+                sample::element(tags::PIXEL_PADDING_VALUE, "SS", &padding.to_le_bytes()),
+                sample::element(tags::PIXEL_DATA, "OW", &padding.to_le_bytes().repeat(12)),
+            ];
+            let mut voxels = vec![1; 12];
+            let bytes = sample::file(&header.transfer_syntax_uid, &data.concat());
+            decode_slice(&header, &bytes, &mut voxels).unwrap();
+            assert_eq!(voxels, [padding; 12]);
+        }
     }
 
     /// GE's padding of −2000 in 16 bits, of which 12 are stored and unsigned: its low bits alone are 1072 HU.

@@ -202,7 +202,8 @@ mod tests {
     use crate::imaging::body::body_inside;
 
     /// Two lungs in a body of 40 × 30 × 20 cells, or the right one alone, around a spine.
-    fn sides(has_left: bool, spine: SpinePlace) -> LungSides {
+    fn sides(has_left: bool, [column, middle]: [f64; 2]) -> LungSides {
+        let spine = SpinePlace { column, middle, is_misplaced: false };
         let size = [40, 30, 20];
         let hu = |index: usize| {
             let [x, y, z] = [index % 40, index / 40 % 30, index / 1200];
@@ -217,7 +218,7 @@ mod tests {
         let voxels: Vec<i16> = (0..size.iter().product()).map(hu).collect();
         let volume = Volume { voxels: voxels.into(), size, spacing: [4.0; 3], origin: [0.0; 3], axes };
         let grid = volume.coarse();
-        let body = body_inside(&grid, true).unwrap();
+        let body = body_inside(&grid, volume.axes[1][1] >= 0.0).unwrap();
         let bounds = VoxelBounds { low: [0; 3], high: size };
         let mut air = grid.refine(&body.region, &bounds);
         air.keep_below(|y, z| volume.row(y, z), &bounds, -400);
@@ -227,16 +228,16 @@ mod tests {
 
     #[test]
     fn two_lungs_on_one_side_of_the_spine_are_told_by_the_middle_and_doubted() {
-        let right = sides(true, SpinePlace { column: 19.5, middle: 19.5 });
+        let right = sides(true, [19.5, 19.5]);
         assert!(!right.is_doubtful && right.right.count() == right.left.count());
-        let wrong = sides(true, SpinePlace { column: 36.0, middle: 19.5 });
+        let wrong = sides(true, [36.0, 19.5]);
         assert!(wrong.is_doubtful && wrong.right == right.right && wrong.left == right.left);
     }
 
     #[test]
     fn the_side_of_a_single_lung_is_doubted_where_spine_and_middle_disagree() {
-        let right = sides(false, SpinePlace { column: 25.0, middle: 19.5 });
+        let right = sides(false, [25.0, 19.5]);
         assert!(!right.is_doubtful && right.left.is_empty() && !right.right.is_empty());
-        assert!(sides(false, SpinePlace { column: 3.0, middle: 19.5 }).is_doubtful);
+        assert!(sides(false, [3.0, 19.5]).is_doubtful);
     }
 }

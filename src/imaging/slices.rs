@@ -64,6 +64,12 @@ impl<'a> AxialSlice<'a> {
         }
     }
 
+    /// The distance of the positions in mm, in any direction.
+    pub fn distance_mm(&self, other: &AxialSlice) -> f64 {
+        let way: [f64; 3] = std::array::from_fn(|axis| other.position[axis] - self.position[axis]);
+        dot(way, way).sqrt()
+    }
+
     /// Order along the normal; at one place by instance number, then by SOP Instance UID. The order in which
     /// the instances came does not matter.
     pub fn order(a: &AxialSlice, b: &AxialSlice) -> Ordering {
@@ -143,9 +149,19 @@ fn check_doubles(slices: &[AxialSlice], distances: &[f64]) -> Result<(), Fault> 
 /// Runs of at least this many equal distances were reconstructed so; a missing slice makes one long distance.
 const RUN_LEAST: usize = 4;
 
+/// In runs of at least this many distances a smaller change counts: rounded positions make single distances odd.
+const LONG_RUN_LEAST: usize = 10;
+const CHANGE_SHARE: f64 = 0.05;
+
 /// Refuses a series whose slices are evenly spaced in each of several stretches, by that reason.
 fn check_changes(slices: &[AxialSlice], distances: &[f64]) -> Result<(), Fault> {
-    let same = |one: f64, other: f64| (one - other).abs() <= UNEVEN_SHARE * one.min(other);
+    check_runs(slices, distances, UNEVEN_SHARE, RUN_LEAST)?;
+    check_runs(slices, distances, CHANGE_SHARE, LONG_RUN_LEAST)
+}
+
+/// Refuses a series with runs of at least some distances that differ by more than a share.
+fn check_runs(slices: &[AxialSlice], distances: &[f64], share: f64, run_least: usize) -> Result<(), Fault> {
+    let same = |one: f64, other: f64| (one - other).abs() <= share * one.min(other);
     let mut runs: Vec<(usize, usize)> = Vec::new();
     for (index, distance) in distances.iter().enumerate() {
         match runs.last_mut() {
@@ -154,7 +170,7 @@ fn check_changes(slices: &[AxialSlice], distances: &[f64]) -> Result<(), Fault> 
         }
     }
     let long: Vec<usize> =
-        runs.into_iter().filter(|(_, count)| *count >= RUN_LEAST).map(|run| run.0).collect();
+        runs.into_iter().filter(|(_, count)| *count >= run_least).map(|run| run.0).collect();
     let change = long.windows(2).find(|pair| !same(distances[pair[0]], distances[pair[1]]));
     let Some(&[before, after]) = change else { return Ok(()) };
     Err(Fault::new(
@@ -218,6 +234,24 @@ pub fn shifts(slices: &[AxialSlice]) -> Vec<[i32; 2]> {
     let [between_rows, between_columns] = first.spacing;
     let pixels = |[x, y]: [f64; 2]| [(x / between_columns).round() as i32, (y / between_rows).round() as i32];
     aside_mm.into_iter().map(pixels).collect()
+}
+
+/// The slice that lies farthest from the straight line through the first and the last one, and how far in mm; `None`
+/// where all lie near it. A tilted gantry moves slices along a line.
+pub fn off_line<'a, 'b>(
+    slices: &'b [AxialSlice<'a>],
+    shifts: &[[i32; 2]],
+) -> Option<(&'b AxialSlice<'a>, f64)> {
+    let last = shifts.last()?;
+    let [between_rows, between_columns] = slices.first()?.spacing;
+    let steps = (shifts.len() - 1).max(1) as f64;
+    let off_mm = |(index, shift): (usize, &[i32; 2])| {
+        let off = |axis: usize| f64::from(shift[axis]) - f64::from(last[axis]) * index as f64 / steps;
+        (off(0) * between_columns).hypot(off(1) * between_rows)
+    };
+    let off = shifts.iter().enumerate().map(off_mm).enumerate();
+    let (index, mm) = off.max_by(|one, other| one.1.total_cmp(&other.1))?;
+    (mm > SHIFT_MM_MOST + between_rows.max(between_columns)).then(|| (&slices[index], mm))
 }
 
 /// The place of a slice for a message: the patient's z coordinate.

@@ -4,6 +4,8 @@
 //! counts as much against a place as bone counts for it, because the vertebrae of old patients have less bone than a
 //! shoulder blade. The spine lies near the middle of the body, metal and shoulder blades at its side do not.
 
+use std::ops::Range;
+
 use super::bits::VoxelSet;
 use super::coarse::CoarseGrid;
 
@@ -18,6 +20,10 @@ const BODY_MM: f64 = 340.0;
 const BEHIND_CELLS: usize = 8;
 /// Fewer cells with bone per slice tell nothing.
 const BONE_LEAST: u32 = 4;
+/// So many times the bone behind the lungs lies elsewhere only if the images are turned. In three chests, the vertebrae
+/// have 4 to 14 times the cells of the breastbone, with very little bone as many. Blood with a contrast agent is as dense
+/// as bone, and the heart as large as the vertebrae.
+const MISPLACED_TIMES: u32 = 2;
 /// The part of the slices in which a body that the images cut reaches their side.
 const CUT_SHARE: f64 = 0.5;
 
@@ -28,6 +34,9 @@ pub struct SpinePlace {
     pub column: f64,
     /// The middle of the body. Of one that the images cut on one side it is not known, and the spine stands for it.
     pub middle: f64,
+    /// Much more bone lies before the lungs' middle or at a side than behind it: the images are perhaps turned against
+    /// what their header says.
+    pub is_misplaced: bool,
 }
 
 impl SpinePlace {
@@ -35,10 +44,9 @@ impl SpinePlace {
     /// front to back.
     pub fn of(grid: &CoarseGrid, body: &VoxelSet, inside: &VoxelSet, back_last: bool) -> SpinePlace {
         let Some(bounds) = inside.bounds() else { return SpinePlace::at_middle(body) };
-        let sides: Vec<[usize; 2]> = (bounds.low[2]..bounds.high[2])
-            .filter_map(|z| body.slice_bounds(z))
-            .map(|(low, high)| [low[0], high[0]])
-            .collect();
+        let heights = bounds.low[2]..bounds.high[2];
+        let sides = heights.clone().filter_map(|z| body.slice_bounds(z));
+        let sides: Vec<[usize; 2]> = sides.map(|(low, high)| [low[0], high[0]]).collect();
         if sides.is_empty() {
             return SpinePlace::at_middle(body);
         }
@@ -46,43 +54,118 @@ impl SpinePlace {
         let width_mm =
             median(sides.iter().map(|[low, high]| (high - low) as f64).collect()) * grid.spacing[0];
         let scale = (width_mm / BODY_MM).min(1.0);
+        let [reach_low, reach_high] = reaches(&sides, grid.size[0], REACH_MM * scale / grid.spacing[0]);
+        let width = WIDTH_MM * scale / grid.spacing[0];
         let half = (bounds.low[1] + bounds.high[1]) / 2;
-        let behind = match back_last {
-            true => half..(bounds.high[1] + BEHIND_CELLS).min(grid.size[1]),
-            false => bounds.low[1].saturating_sub(BEHIND_CELLS)..half,
-        };
-        let mut bone = vec![0_u32; grid.size[0]];
-        let mut air = vec![0_u32; grid.size[0]];
-        for (z, y) in (bounds.low[2]..bounds.high[2]).flat_map(|z| behind.clone().map(move |y| (z, y))) {
-            for x in body.columns(y, z) {
-                bone[x] += u32::from(grid.mean([x, y, z]) >= BONE_HU);
-            }
-            inside.columns(y, z).for_each(|x| air[x] += 1);
+        let mut halves = [
+            bounds.low[1].saturating_sub(BEHIND_CELLS)..half,
+            half..(bounds.high[1] + BEHIND_CELLS).min(grid.size[1]),
+        ];
+        if !back_last {
+            halves.reverse();
         }
-        let width = ((WIDTH_MM * scale / grid.spacing[0]).round() as usize).clamp(1, grid.size[0]);
-        let reach = REACH_MM * scale / grid.spacing[0];
-        let [reach_low, reach_high] = reaches(&sides, grid.size[0], reach);
-        let centre = |from: usize| from as f64 + (width - 1) as f64 / 2.0;
-        let sum = |cells: &[u32], from: usize| cells[from..from + width].iter().sum::<u32>();
-        let score = |from: usize| i64::from(sum(&bone, from)) - i64::from(sum(&air, from));
-        let away = |from: usize| (centre(from) - middle).abs();
-        let near = (0..=grid.size[0] - width)
-            .filter(|from| (middle - reach_low..=middle + reach_high).contains(&centre(*from)));
-        let best = near.max_by(|one, other| {
-            score(*one).cmp(&score(*other)).then_with(|| away(*other).total_cmp(&away(*one)))
-        });
-        let Some(first) = best else { return SpinePlace { column: middle, middle } };
-        let count = sum(&bone, first);
-        let has_bone = count > BONE_LEAST * (bounds.high[2] - bounds.low[2]) as u32;
-        let moments = (first..first + width).map(|x| x as f64 * f64::from(bone[x])).sum::<f64>();
-        let column = if has_bone { moments / f64::from(count) } else { centre(first) };
+        let bone = |rows: &Range<usize>, heights: &Range<usize>| {
+            let profile = BoneProfile::along_columns(grid, body, inside, [rows.clone(), heights.clone()]);
+            profile.best(width, middle, [reach_low, reach_high])
+        };
+        let Some(spine) = bone(&halves[1], &heights) else { return SpinePlace::at_middle(body) };
+        let has_bone = spine.bone > BONE_LEAST * heights.len() as u32;
+        let column = if has_bone { spine.bone_middle } else { spine.middle };
         let is_cut = reach_low.max(reach_high).is_infinite();
-        SpinePlace { column, middle: if is_cut { column } else { middle } }
+
+        let least = BONE_LEAST * heights.len() as u32;
+        let front = bone(&halves[0], &heights).map_or(0, |window| window.bone);
+        let column_half = (middle.round() as usize).clamp(bounds.low[0], bounds.high[0]);
+        let mut at_sides =
+            [bounds.low[0]..column_half, column_half..bounds.high[0]].into_iter().filter_map(|columns| {
+                let profile = BoneProfile::along_rows(grid, body, inside, [columns, heights.clone()]);
+                let reach = REACH_MM * scale / grid.spacing[1];
+                profile.best(WIDTH_MM * scale / grid.spacing[1], half as f64, [reach; 2])
+            });
+        let most = MISPLACED_TIMES * spine.bone + least;
+        let is_misplaced = front > most || at_sides.any(|side| side.bone > most.max(side.air));
+        SpinePlace { column, middle: if is_cut { column } else { middle }, is_misplaced }
     }
 
     fn at_middle(body: &VoxelSet) -> SpinePlace {
         let middle = body.bounds().map_or(0.0, |bounds| (bounds.low[0] + bounds.high[0] - 1) as f64 / 2.0);
-        SpinePlace { column: middle, middle }
+        SpinePlace { column: middle, middle, is_misplaced: false }
+    }
+}
+
+/// The numbers of cells with bone and with air in a part of some slices: by column or by row.
+struct BoneProfile {
+    bone: Vec<u32>,
+    air: Vec<u32>,
+}
+
+/// The place in a profile that is most like a spine.
+struct BoneWindow {
+    bone: u32,
+    air: u32,
+    middle: f64,
+    /// The middle of the bone.
+    bone_middle: f64,
+}
+
+impl BoneProfile {
+    /// Counts by column in a range of rows and one of slices.
+    fn along_columns(
+        grid: &CoarseGrid,
+        body: &VoxelSet,
+        inside: &VoxelSet,
+        [rows, heights]: [Range<usize>; 2],
+    ) -> BoneProfile {
+        let mut profile = BoneProfile::of(grid.size[0]);
+        for (z, y) in heights.flat_map(|z| rows.clone().map(move |y| (z, y))) {
+            for x in body.columns(y, z) {
+                profile.bone[x] += u32::from(grid.mean([x, y, z]) >= BONE_HU);
+            }
+            inside.columns(y, z).for_each(|x| profile.air[x] += 1);
+        }
+        profile
+    }
+
+    /// Counts by row in a range of columns and one of slices.
+    fn along_rows(
+        grid: &CoarseGrid,
+        body: &VoxelSet,
+        inside: &VoxelSet,
+        [columns, heights]: [Range<usize>; 2],
+    ) -> BoneProfile {
+        let mut profile = BoneProfile::of(grid.size[1]);
+        for (z, y) in heights.flat_map(|z| (0..grid.size[1]).map(move |y| (z, y))) {
+            let bone = body.columns(y, z).filter(|x| columns.contains(x));
+            profile.bone[y] += bone.filter(|x| grid.mean([*x, y, z]) >= BONE_HU).count() as u32;
+            profile.air[y] += inside.columns(y, z).filter(|x| columns.contains(x)).count() as u32;
+        }
+        profile
+    }
+
+    fn of(length: usize) -> BoneProfile {
+        BoneProfile { bone: vec![0; length], air: vec![0; length] }
+    }
+
+    /// The window of a width with the most bone and the least air within reach of a middle; of equal ones the nearest.
+    fn best(&self, width: f64, middle: f64, [low, high]: [f64; 2]) -> Option<BoneWindow> {
+        let width = (width.round() as usize).clamp(1, self.bone.len());
+        let centre = |from: usize| from as f64 + (width - 1) as f64 / 2.0;
+        let sum = |cells: &[u32], from: usize| cells[from..from + width].iter().sum::<u32>();
+        let score = |from: usize| i64::from(sum(&self.bone, from)) - i64::from(sum(&self.air, from));
+        let away = |from: usize| (centre(from) - middle).abs();
+        let near = (0..=self.bone.len() - width)
+            .filter(|from| (middle - low..=middle + high).contains(&centre(*from)));
+        let first = near.max_by(|one, other| {
+            score(*one).cmp(&score(*other)).then_with(|| away(*other).total_cmp(&away(*one)))
+        })?;
+        let bone = sum(&self.bone, first);
+        let moments = (first..first + width).map(|x| x as f64 * f64::from(self.bone[x])).sum::<f64>();
+        Some(BoneWindow {
+            bone,
+            air: sum(&self.air, first),
+            middle: centre(first),
+            bone_middle: moments / f64::from(bone.max(1)),
+        })
     }
 }
 
@@ -108,15 +191,14 @@ fn median(mut numbers: Vec<f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::imaging::bits::VoxelBounds;
 
     const COLUMNS: usize = 90;
     const ROWS: usize = 60;
     const SLICES: usize = 10;
 
-    /// The spine's column of a body of 90 × 60 cells of 4 mm, without its first `cut` columns. The lungs lie from
+    /// The spine of a body of 90 × 60 cells of 4 mm, without its first `cut` columns. The lungs lie from
     /// column 12 to 40 and from 52 to 80; `bone` tells the CT numbers of other cells.
-    fn column(bone: fn([usize; 2]) -> Option<i16>, has_left: bool, cut: usize) -> f64 {
+    fn spine(bone: fn([usize; 2]) -> Option<i16>, has_left: bool, cut: usize) -> SpinePlace {
         let size = [COLUMNS - cut, ROWS, SLICES];
         let is_lung = |x: usize, y: usize| {
             let right = (12..40).contains(&x);
@@ -130,34 +212,22 @@ mod tests {
             [x, y] if is_body(x, y) => bone([x, y]).unwrap_or(40),
             _ => -1000,
         };
-        let grid_of = |hu: &dyn Fn(usize) -> i16| {
-            let voxels: Vec<i16> = (0..size.iter().product()).map(hu).collect();
-            CoarseGrid::of(&voxels, size, [4.0; 3])
-        };
-        let mirrored = |index: usize| {
-            let [x, y, z] = [index % size[0], index / size[0] % ROWS, index / size[0] / ROWS];
-            (z * ROWS + ROWS - 1 - y) * size[0] + x
-        };
-        let grid = grid_of(&hu);
-        let body = VoxelSet::of(size, |index| grid.means[index] >= -200);
-        let inside = VoxelSet::of(size, |index| {
-            let [x, y] = place(index);
-            is_lung(x, y)
-        });
-        assert_eq!(inside.bounds().map(|VoxelBounds { low, .. }| low[2]), Some(0));
         let [from_front, from_back] = [true, false].map(|back_last| {
-            let turned = |set: &VoxelSet| match back_last {
-                true => set.clone(),
-                false => VoxelSet::of(size, |index| {
-                    let [x, y, z] = [index % size[0], index / size[0] % ROWS, index / size[0] / ROWS];
-                    set.contains([x, ROWS - 1 - y, z])
-                }),
+            let mirror = |index: usize| {
+                let [x, y, z] = [index % size[0], index / size[0] % ROWS, index / size[0] / ROWS];
+                if back_last { index } else { (z * ROWS + ROWS - 1 - y) * size[0] + x }
             };
-            let grid = if back_last { grid_of(&hu) } else { grid_of(&|index| hu(mirrored(index))) };
-            SpinePlace::of(&grid, &turned(&body), &turned(&inside), back_last).column
+            let voxels: Vec<i16> = (0..size.iter().product()).map(|index| hu(mirror(index))).collect();
+            let grid = CoarseGrid::of(&voxels, size, [4.0; 3]);
+            let body = VoxelSet::of(size, |index| grid.means[index] >= -200);
+            let inside = VoxelSet::of(size, |index| {
+                let [x, y] = place(mirror(index));
+                is_lung(x, y)
+            });
+            SpinePlace::of(&grid, &body, &inside, back_last)
         });
         assert_eq!(from_front, from_back, "the order of the rows does not matter");
-        from_front + cut as f64
+        SpinePlace { column: from_front.column + cut as f64, ..from_front }
     }
 
     /// Vertebrae of old people in columns 43 to 48, and shoulder blades with more bone.
@@ -176,7 +246,8 @@ mod tests {
     fn shoulder_blades_and_metal_are_no_spine() {
         for (name, bone) in [("blades", porous as fn([usize; 2]) -> Option<i16>), ("metal", metal)] {
             for has_left in [true, false] {
-                let column = column(bone, has_left, 0);
+                let SpinePlace { column, is_misplaced, .. } = spine(bone, has_left, 0);
+                assert!(!is_misplaced, "{name}, {has_left}");
                 assert!((41.0..=53.0).contains(&column), "{name}, {has_left}: {column}");
             }
         }
@@ -184,14 +255,32 @@ mod tests {
 
     #[test]
     fn without_bone_the_spine_is_between_the_lungs() {
-        let column = column(|_| None, true, 0);
-        assert!((44.0..=46.0).contains(&column), "{column}");
+        let SpinePlace { column, is_misplaced, .. } = spine(|_| None, true, 0);
+        assert!((44.0..=46.0).contains(&column) && !is_misplaced, "{column}");
     }
 
     #[test]
     fn the_spine_of_a_cut_body_can_be_at_its_side() {
         // The middle of what is left is column 64.
-        let column = column(porous, true, 42);
+        let column = spine(porous, true, 42).column;
         assert!((44.0..=50.0).contains(&column), "{column}");
+    }
+
+    /// Vertebrae of adults before the lungs' middle, and a breastbone behind.
+    fn in_front([x, y]: [usize; 2]) -> Option<i16> {
+        let vertebra = (40..51).contains(&x) && (12..24).contains(&y);
+        let breastbone = (41..50).contains(&x) && y == 50;
+        (vertebra || breastbone).then_some(300)
+    }
+
+    fn behind([x, y]: [usize; 2]) -> Option<i16> {
+        in_front([x, ROWS - 1 - y])
+    }
+
+    #[test]
+    fn a_spine_before_the_lungs_is_misplaced() {
+        for has_left in [true, false] {
+            assert!(spine(in_front, has_left, 0).is_misplaced && !spine(behind, has_left, 0).is_misplaced);
+        }
     }
 }

@@ -20,6 +20,7 @@ mod jpeg;
 mod jpeg2000;
 mod jpeg_ls;
 mod layout;
+mod loss;
 mod native;
 mod rle;
 mod samples;
@@ -29,6 +30,7 @@ pub use codec::{can_decode, decode, decode_frame, photometric_interpretation, sa
 pub use decode_error::{DecodeError, syntax_name};
 pub use decoded::{DecodedPixels, decoded};
 pub use layout::{PixelLayout, PlanarOrder};
+pub use loss::stream_loses;
 
 #[cfg(test)]
 mod testing;

@@ -3,6 +3,7 @@
 use crate::imaging::body_size::small_for_body;
 use crate::imaging::caveats::caveats;
 use crate::imaging::ct_scale::CtScale;
+use crate::imaging::foreign_slices::foreign_slices;
 use crate::imaging::kernels::is_sharp;
 use crate::imaging::lung_shape::{enclosed_percent, trachea_solidity};
 use crate::imaging::noise::{airway_air, tissue_noise_hu};
@@ -70,8 +71,10 @@ fn sharpest_kernel(series: &SortedSeries) -> &str {
 }
 
 fn tilt_degrees(series: &SortedSeries, volume: &Volume) -> f64 {
-    let Some([across, down]) = series.shifts.last() else { return 0.0 };
-    let aside = (f64::from(*across) * volume.spacing[0]).hypot(f64::from(*down) * volume.spacing[1]);
+    let aside = series.shifts.iter().map(|[across, down]| {
+        (f64::from(*across) * volume.spacing[0]).hypot(f64::from(*down) * volume.spacing[1])
+    });
+    let Some(aside) = aside.reduce(f64::max) else { return 0.0 };
     let along = series.slice_spacing * (series.slices.len() - 1) as f64;
     aside.atan2(along).to_degrees()
 }
@@ -107,7 +110,7 @@ fn mixed_versions(request: &Request, series: &SortedSeries) -> Option<StepReserv
 fn step() -> Step {
     Step::new(
         "assess-quality",
-        6,
+        7,
         "Measures noise, resolution and lung shape, and says what limits the results.",
     )
     .takes::<Request>("request")
@@ -127,6 +130,7 @@ fn step() -> Step {
             reservations.0.extend(front);
         }
         reservations.0.extend(small_for_body(call.input("volume"), lungs, quality.lung_ml));
+        reservations.0.extend(foreign_slices(series, call.input("volume")));
         reservations.0.extend(series.reservations.iter().cloned());
         reservations.0.extend(mixed_versions(call.input("request"), series));
         Ok(StepOutputs::default().with("quality", quality).with("reservations", reservations))

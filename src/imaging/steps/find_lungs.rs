@@ -26,7 +26,7 @@
 //! All operations work on runs and on bits ([`VoxelSet`]), on a coarse grid, and in the lungs' box only.
 
 use crate::imaging::account::AirAccount;
-use crate::imaging::airways::{AirwayLimits, find_airways};
+use crate::imaging::airways::{AirwayEnd, AirwayLimits, TrackedAirways, find_airways};
 use crate::imaging::bits::{VoxelBall, VoxelBounds, VoxelSet};
 use crate::imaging::body::body_inside;
 use crate::imaging::body_size::adult_share;
@@ -137,6 +137,7 @@ fn find_sideways(volume: &Volume, settings: &LungSettings, token: &CancelToken) 
     let mut account = AirAccount::of(&pieces, grid, &grid.cells_in(&airways.walled, &bounds));
     account.describe_wall(&body.flooded);
     account.describe_airways(volume, &airways.lumen);
+    account.describe_directions(body.spine.is_misplaced, airways.from_feet);
     token.check()?;
 
     let mut lungs = lung_air;
@@ -175,20 +176,28 @@ fn find_sideways(volume: &Volume, settings: &LungSettings, token: &CancelToken) 
 struct FoundAirways {
     lumen: VoxelSet,
     walled: VoxelSet,
+    /// They begin at the feet's end of the images.
+    from_feet: bool,
 }
 
 /// Finds the airways in the air of the lungs, or else in all air around it, in a body with a share of an adult's cross
 /// section.
 fn airways(volume: &Volume, bounds: &VoxelBounds, airs: [&VoxelSet; 2], adult_share: f64) -> FoundAirways {
     let limits = AirwayLimits::of(adult_share, airs[0].count());
-    let Some(lumen) = airs.into_iter().find_map(|air| find_airways(volume, bounds, air, &limits)) else {
+    let from = |air, end| find_airways(volume, bounds, air, &limits, end);
+    let from_head = airs.into_iter().find_map(|air| from(air, AirwayEnd::Head));
+    let is_certain = from_head.as_ref().is_some_and(|found| found.is_certain);
+    let below =
+        if is_certain { None } else { from(airs[0], AirwayEnd::Feet).filter(|found| found.is_certain) };
+    let from_feet = below.is_some();
+    let Some(TrackedAirways { lumen, .. }) = below.or(from_head) else {
         let none = VoxelSet::empty(airs[0].size());
-        return FoundAirways { lumen: none.clone(), walled: none };
+        return FoundAirways { lumen: none.clone(), walled: none, from_feet: false };
     };
     let voxel_mm = volume.spacing[0].max(volume.spacing[1]);
     let walled = lumen
         .dilate(&VoxelBall::new((AIRWAY_WALL_MM * adult_share.sqrt()).max(1.01 * voxel_mm), volume.spacing));
-    FoundAirways { lumen, walled }
+    FoundAirways { lumen, walled, from_feet }
 }
 
 /// Closes each lung and fills its holes; voxels that both would take go to the right one. Gives the volumes of large

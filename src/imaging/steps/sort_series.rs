@@ -25,7 +25,10 @@ use crate::imaging::image_type::{ImageKind, computed_images};
 use crate::imaging::mixed_slices::mixed_slices;
 use crate::imaging::patients::{PatientDifferences, check_patient};
 use crate::imaging::preview;
-use crate::imaging::slices::{AxialSlice, check_spacing, impossible_spacing, other_plane, shifts, z};
+use crate::imaging::slices::{
+    AxialSlice, check_spacing, impossible_spacing, off_line, other_plane, shifts, z,
+};
+use crate::imaging::stated_scale::stated_scale;
 use crate::imaging::{InstanceHeader, SortedSeries};
 use crate::printable::counted;
 use crate::step::{BuiltIn, Fault, Parameter, Step, StepOutputs, StepReservation, StepReservations};
@@ -37,7 +40,7 @@ const SPACING_MM_FINE: f64 = 5.0;
 const SPACING_TO_THICKNESS_MOST: f64 = 1.5;
 
 fn step() -> Step {
-    Step::new("sort-series", 7, "Chooses one series of axial CT slices, checks it and puts it in order.")
+    Step::new("sort-series", 8, "Chooses one series of axial CT slices, checks it and puts it in order.")
         .takes_each::<InstanceHeader>("headers")
         .gives::<SortedSeries>("series")
         .gives::<StepReservations>("reservations")
@@ -128,11 +131,24 @@ fn regular(candidate: &Candidate, slices_least: usize) -> Result<SortedSeries, F
             candidate.label
         )),
     }
+    let placed = [bent_stack(candidate, &shifts), stated_scale(slices, slice_spacing)].concat();
     let mixed = mixed_slices(slices);
     let slices: Vec<InstanceHeader> = slices.iter().map(|slice| slice.header.clone()).collect();
     let reservations =
-        [mixed_rescale(&slices).into_iter().collect(), mixed, computed_images(&slices)].concat();
+        [mixed_rescale(&slices).into_iter().collect(), mixed, placed, computed_images(&slices)].concat();
     Ok(SortedSeries { slices, slice_spacing, shifts, remarks, reservations })
+}
+
+/// A reservation if the slices lie aside of each other, but not as a tilted gantry leaves them.
+fn bent_stack(candidate: &Candidate, shifts: &[[i32; 2]]) -> Vec<StepReservation> {
+    let Some((slice, mm)) = off_line(&candidate.slices, shifts) else { return Vec::new() };
+    let text = format!(
+        "the slices of {} do not lie along a straight line, that at z = {} is {mm:.0} mm aside of it: they were moved to \
+         where their positions say, and if these are wrong, the lungs are torn apart there",
+        candidate.label,
+        z(slice)
+    );
+    vec![StepReservation { code: "bent_stack".to_owned(), text }]
 }
 
 /// A candidate without the slices at either end that show nothing, so that what they hide is known to be missing.

@@ -220,6 +220,25 @@ fn a_newborns_lung_is_no_trachea() {
     }
 }
 
+/// The header says the opposite of what it should along two axes, so that right and left are exchanged.
+#[test]
+fn images_turned_against_their_header_are_named() {
+    let vertebrae = |at: VoxelPlace| {
+        (at[0].hypot(at[1] - 60.0) < 20.0 && !lung(at, 1.0) && !lung(at, -1.0)).then_some(300)
+    };
+    for axes in [STRAIGHT, PRONE, FEET_LAST] {
+        let volume = chest(axes, vertebrae);
+        assert!(!is_reserved(&found(&volume), "turned against"), "{axes:?}");
+        let with_axes = |turned: [usize; 2]| {
+            let mut axes = volume.axes;
+            turned.into_iter().for_each(|axis| axes[axis] = axes[axis].map(|cosine| -cosine));
+            found(&Volume { axes, ..volume.clone() })
+        };
+        assert!(is_reserved(&with_axes([0, 1]), "the most bone lies before the lungs"));
+        assert!(is_reserved(&with_axes([0, 2]), "a trachea was found at the feet's end"));
+    }
+}
+
 #[test]
 fn images_turned_in_their_plane_give_the_same_lungs() {
     let volume = chest(STRAIGHT, |_| None);

@@ -271,6 +271,42 @@ fn kernels_are_in_order() {
 }
 
 #[test]
+fn a_smaller_change_of_distance_counts_between_long_runs() {
+    let wider_above = |headers: &mut Vec<InstanceHeader>| {
+        for (index, header) in headers.iter_mut().enumerate() {
+            let above = index.saturating_sub(11) as f64;
+            header.position = Some([-2.0, -1.5, index as f64 + 0.1 * above]);
+        }
+    };
+    let mut headers = slices(30);
+    wider_above(&mut headers);
+    let fault = sorted(&headers).unwrap_err();
+    assert!(fault.reason.contains("changes from 1.00 mm to 1.10 mm at z = 11.0 mm"), "{fault}");
+    let rounded = |index: usize| (0.65 * index as f64 * 10.0).round() / 10.0;
+    let mut headers = slices(30);
+    for (index, header) in headers.iter_mut().enumerate() {
+        header.position = Some([-2.0, -1.5, rounded(index)]);
+    }
+    assert!(sorted(&headers).is_ok(), "positions with one digit");
+}
+
+#[test]
+fn slices_aside_of_a_straight_line_are_a_reservation() {
+    let moved = |aside: fn(usize) -> f64| {
+        let mut headers = slices(20);
+        for (index, header) in headers.iter_mut().enumerate() {
+            header.position = Some([-2.0 + aside(index), -1.5, index as f64]);
+        }
+        sorted(&headers).unwrap().reservations
+    };
+    assert_eq!(moved(|index| 0.3 * index as f64), [], "a tilted gantry");
+    let reservations = moved(|index| if (8..12).contains(&index) { 6.0 } else { 0.0 });
+    let [reservation] = &reservations[..] else { panic!("one reservation: {reservations:?}") };
+    assert_eq!(reservation.code, "bent_stack");
+    assert!(reservation.text.contains("that at z = 11.0 mm is 6 mm aside"), "{}", reservation.text);
+}
+
+#[test]
 fn slices_of_two_reconstructions_are_a_reservation() {
     let mut headers = slices(20);
     assert_eq!(sorted(&headers).unwrap().reservations, []);

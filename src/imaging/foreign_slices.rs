@@ -1,0 +1,177 @@
+//! Slices that do not belong where they lie: another slice's picture, another patient's, or half of a picture.
+//!
+//! Between a slice and the next one the outline of air changes a little, between it and the one after that more. A slice
+//! that differs from both of its neighbours more than they differ from each other is foreign. Slices with the very
+//! pixels of the one before them were copied: noise is never the same twice.
+
+use rayon::prelude::*;
+
+use super::bits::some_below;
+use super::blank::SliceContent;
+use super::{InstanceHeader, SortedSeries, Volume};
+use crate::printable::counted;
+use crate::step::{StepReservation, StepReservations};
+
+/// Air and lung are below this CT number.
+const AIR_HU: i16 = -400;
+/// Rows that are compared: one of so many.
+const ROWS: usize = 4;
+/// How much more a slice may differ from its neighbours than they from each other. Slices 2 to 10 mm apart of real
+/// chests have at most 0.67; changed and exchanged ones over 1.5.
+const DIFFERENCE_MOST: f64 = 1.4;
+/// Smaller shares of voxels that differ say nothing.
+const SHARE_LEAST: f64 = 0.001;
+/// The share of voxels by which a foreign slice differs at least.
+const FOREIGN_SHARE_LEAST: f64 = 0.005;
+/// The most places that a message names.
+const NAMED_MOST: usize = 3;
+
+/// Reservations for slices of the body that do not belong between their neighbours, or repeat the one before.
+pub fn foreign_slices(series: &SortedSeries, volume: &Volume) -> Vec<StepReservation> {
+    let [columns, rows, depth] = volume.size;
+    let slice = |z: usize| &volume.voxels[z * columns * rows..][..columns * rows];
+    let air: Vec<Vec<u64>> = (0..depth).into_par_iter().map(|z| air_bits(slice(z), columns)).collect();
+    let compared = (columns * rows.div_ceil(ROWS)) as f64;
+    let differ = |one: usize, other: usize| {
+        let words = air[one].iter().zip(&air[other]);
+        words.map(|(one, other)| u64::from((one ^ other).count_ones())).sum::<u64>() as f64 / compared
+    };
+    let next: Vec<f64> = (1..depth).map(|z| differ(z - 1, z)).collect();
+    let is_foreign = |z: &usize| {
+        let least = next[z - 1].min(next[*z]);
+        least >= FOREIGN_SHARE_LEAST && least > DIFFERENCE_MOST * differ(z - 1, z + 1).max(SHARE_LEAST)
+    };
+    let foreign: Vec<usize> = (1..depth.saturating_sub(1)).filter(is_foreign).collect();
+    let is_copy = |z: &usize| {
+        next[z - 1] == 0.0 && slice(z - 1) == slice(*z) && SliceContent::of(slice(*z)) == SliceContent::Body
+    };
+    let copies: Vec<usize> = (1..depth).into_par_iter().filter(is_copy).collect();
+    let mut reservations = StepReservations::default();
+    let label = series.slices.first().map_or(String::new(), InstanceHeader::series_label);
+    if !foreign.is_empty() {
+        let [verb, they] = if foreign.len() == 1 {
+            ["does", "it shows another place or another patient, or was"]
+        } else {
+            ["do", "they show another place or another patient, or were"]
+        };
+        let text = format!(
+            "{} of {label}, {}, {verb} not fit between the neighbours: if {they} \
+             damaged, volumes and densities are wrong there",
+            counted(foreign.len(), "slice"),
+            places(series, &foreign)
+        );
+        reservations.say("foreign_slices", text);
+    }
+    if !copies.is_empty() {
+        let verb = if copies.len() == 1 { "has" } else { "have" };
+        let text = format!(
+            "{} of {label}, {}, {verb} the very pixels of the one before: what lies there was not imaged, or was lost on \
+             the way, so volumes and densities are wrong there",
+            counted(copies.len(), "slice"),
+            places(series, &copies)
+        );
+        reservations.say("repeated_slices", text);
+    }
+    reservations.0
+}
+
+/// The places of some slices in words.
+fn places(series: &SortedSeries, slices: &[usize]) -> String {
+    let z = |index: &usize| series.slices.get(*index).and_then(|slice| slice.position).map(|at| at[2]);
+    let named = slices.iter().take(NAMED_MOST).map(|index| match z(index) {
+        Some(z) => format!("{z:.1} mm"),
+        None => format!("slice {}", index + 1),
+    });
+    let named: Vec<String> = named.collect();
+    let more = if slices.len() > NAMED_MOST { " and further ones" } else { "" };
+    format!("at z = {}{more}", named.join(", "))
+}
+
+/// Whether the voxels of some rows are air, a bit each.
+fn air_bits(slice: &[i16], columns: usize) -> Vec<u64> {
+    let rows = slice.chunks_exact(columns).step_by(ROWS);
+    let words = rows.flat_map(|row| row.chunks(u64::BITS as usize));
+    words.map(|voxels| some_below(voxels, AIR_HU)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imaging::sample;
+
+    const SIZE: [usize; 3] = [64, 64, 24];
+
+    /// The codes and texts for a body with a lung that changes from slice to slice, and noise, after a change.
+    fn said(change: impl Fn(&mut Vec<Vec<i16>>)) -> Vec<(String, String)> {
+        let hu = |z: usize, index: usize| {
+            let [x, y] = [index % 64, index / 64].map(|at| at as f64 - 31.5);
+            let noise = (index * 7919 + z * 104_729) % 41;
+            let material = match () {
+                () if x.hypot(y) > 28.0 => -1000,
+                () if (x - z as f64 / 3.0).hypot(y) < 8.0 + z as f64 / 2.0 => -850,
+                () => 40,
+            };
+            material + noise as i16 - 20
+        };
+        let mut slices: Vec<Vec<i16>> =
+            (0..SIZE[2]).map(|z| (0..64 * 64).map(|index| hu(z, index)).collect()).collect();
+        change(&mut slices);
+        let axes = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+        let voxels = slices.concat().into();
+        let volume = Volume { voxels, size: SIZE, spacing: [4.0; 3], origin: [0.0; 3], axes };
+        let series = SortedSeries {
+            slices: (0..SIZE[2]).map(sample::header).collect(),
+            slice_spacing: 1.0,
+            shifts: Vec::new(),
+            remarks: Vec::new(),
+            reservations: Vec::new(),
+        };
+        foreign_slices(&series, &volume).into_iter().map(|one| (one.code, one.text)).collect()
+    }
+
+    fn check(change: impl Fn(&mut Vec<Vec<i16>>), code: &str, words: &str) {
+        let said = said(change);
+        let [(one, text)] = &said[..] else { panic!("one reservation, {code}: {said:?}") };
+        assert!(one == code && text.contains(words), "{said:?}");
+        assert!(code.len() <= 16, "the code fits a coded concept");
+    }
+
+    #[test]
+    fn slices_of_one_body_belong_together() {
+        assert_eq!(said(|_| ()), []);
+        let thick = |slices: &mut Vec<Vec<i16>>| {
+            let every = slices.iter().step_by(2).cloned().collect::<Vec<_>>();
+            slices.splice(..12, every);
+        };
+        assert!(said(thick).iter().all(|(code, _)| code != "repeated_slices"));
+        let blank = |slices: &mut Vec<Vec<i16>>| slices[..3].iter_mut().for_each(|slice| slice.fill(-1000));
+        assert_eq!(said(blank), [], "nothing is no copy");
+    }
+
+    #[test]
+    fn a_slice_that_shows_something_else_is_named() {
+        check(
+            |slices| slices[9] = slices[20].clone(),
+            "foreign_slices",
+            "1 slice of series 3 (Thorax), at z = 9.0 mm",
+        );
+        check(|slices| slices.swap(5, 20), "foreign_slices", "at z = 5.0 mm, 20.0 mm");
+        check(|slices| slices[9][32 * 64..].fill(-1000), "foreign_slices", "at z = 9.0 mm");
+        check(
+            |slices| slices[9].iter_mut().for_each(|hu| *hu = (*hu).max(40)),
+            "foreign_slices",
+            "at z = 9.0",
+        );
+    }
+
+    #[test]
+    fn copies_of_a_slice_are_named() {
+        let copied = |slices: &mut Vec<Vec<i16>>| (8..14).for_each(|z| slices[z] = slices[7].clone());
+        let said = said(copied);
+        let (_, text) = said.iter().find(|(code, _)| code == "repeated_slices").expect("it is said");
+        assert!(
+            text.starts_with("6 slices of series 3 (Thorax), at z = 8.0 mm, 9.0 mm, 10.0 mm and further"),
+            "{text}"
+        );
+    }
+}
