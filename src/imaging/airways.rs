@@ -21,9 +21,9 @@ const TRACHEA_MM2: std::ops::RangeInclusive<f64> = 40.0..=700.0;
 const ASPECT_MOST: f64 = 2.5;
 /// A shorter structure is not a trachea, but the tip of a lung or the gullet.
 const LENGTH_MM_LEAST: f64 = 30.0;
-/// The length and the mean CT number of what is a trachea for certain. Lung is denser, also with emphysema.
+/// The length and the median CT number of what is a trachea for certain. Lung is denser, also with emphysema.
 const LONG_MM: f64 = 60.0;
-const AIR_HU_MOST: f64 = -930.0;
+const AIR_HU_MOST: i16 = -930;
 /// Such a trachea begins in the first part, one of so many, of the slices with air.
 const CERTAIN_START: usize = 4;
 /// The largest lumen, at the carina.
@@ -101,7 +101,8 @@ pub fn find_airways(
             let length_mm = found.len() as f64 * volume.spacing[2] / limits.length;
             if length_mm >= LENGTH_MM_LEAST && voxels <= limits.voxels_most {
                 let is_at_end = step * CERTAIN_START <= tracker.depth;
-                let is_certain = is_at_end && length_mm >= LONG_MM && tracker.mean_hu(&found) <= AIR_HU_MOST;
+                let is_certain =
+                    is_at_end && length_mm >= LONG_MM && tracker.median_hu(&found) <= AIR_HU_MOST;
                 return Some(TrackedAirways { lumen: tracker.filled(&found), is_certain });
             }
         }
@@ -197,12 +198,13 @@ impl<'a> AirwayTracker<'a> {
         followed
     }
 
-    fn mean_hu(&self, followed: &[AirwayStage]) -> f64 {
+    /// The median CT number: the voxels at the walls are averaged with these.
+    fn median_hu(&self, followed: &[AirwayStage]) -> i16 {
         let pixels =
             followed.iter().flat_map(|(z, branches)| branches.iter().flatten().map(move |at| (*at, *z)));
-        let (count, sum) =
-            pixels.fold((0_u32, 0.0), |(count, sum), (at, z)| (count + 1, sum + f64::from(self.hu(at, z))));
-        sum / f64::from(count.max(1))
+        let mut numbers: Vec<i16> = pixels.map(|(at, z)| self.hu(at, z)).collect();
+        numbers.sort_unstable();
+        numbers.get(numbers.len() / 2).copied().unwrap_or(0)
     }
 
     fn filled(&self, followed: &[AirwayStage]) -> VoxelSet {
