@@ -28,7 +28,7 @@ const VOXELS_MOST: usize = 1 << 31;
 const OUTSIDE_HU: i16 = -1024;
 
 fn step() -> Step {
-    Step::new("assemble-volume", 3, "Decodes the slices of a series into one volume of CT numbers.")
+    Step::new("assemble-volume", 4, "Decodes the slices of a series into one volume of CT numbers.")
         .takes::<SortedSeries>("series")
         .gives::<Volume>("volume")
         .recomputed()
