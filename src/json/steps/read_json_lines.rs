@@ -58,7 +58,9 @@ impl OpenLines {
             let line = bytes.strip_prefix(BYTE_ORDER_MARK).filter(|_| self.line == 1).unwrap_or(&bytes);
             let line = line.trim_ascii();
             if !line.is_empty() {
-                return Some(serde_json::from_slice(line).map(JsonItem).map_err(|error| self.no_json(&error)));
+                return Some(
+                    serde_json::from_slice(line).map(JsonItem).map_err(|error| self.no_json(&error)),
+                );
             }
         }
     }
