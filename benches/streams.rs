@@ -26,8 +26,8 @@ use flow::dataflow::Dataflow;
 use flow::engine::{self, EngineSettings, NullObserver, PendingDelivery, RequestQueue, ResponseSink};
 use flow::journal::{Journal, Receipt};
 use flow::step::{
-    Call, Digest, Fault, Item, ItemPlace, Parameter, Payload, Request, ResponseFiles, Step, StepOutputs,
-    StepTable, StreamItem,
+    Call, Digest, Fault, Item, Parameter, Payload, Request, ResponseFiles, Step, StepOutputs, StepTable,
+    StreamItem,
 };
 use flow::store::Store;
 
@@ -349,8 +349,7 @@ fn wait(counted: &Count, until: usize) {
 
 fn request(number: usize, round: usize) -> Receipt {
     let digest = Digest::of(&[number.to_le_bytes(), round.to_le_bytes()].concat());
-    let place = ItemPlace::File("/nowhere".into());
-    let item = Item { name: "item".to_owned(), place, digest, size: 1, decoded: 1 };
+    let item = Item { digest, ..Item::inline("item", *b"1") };
     Receipt::unrecorded(Arc::new(Request::new(number.to_string(), Default::default(), vec![item])))
 }
 

@@ -202,10 +202,10 @@ impl Device {
         if state.queue.is_empty() && state.skipped.is_empty() {
             return None;
         }
-        match state.take(&self.member) {
-            DeviceWork::Send(outgoing) => Some(outgoing),
-            DeviceWork::Read { .. } | DeviceWork::Nothing | DeviceWork::End => None,
-        }
+        let work = state.take(&self.member);
+        // A read is not begun here, but asked for again.
+        state.is_reading &= !matches!(work, DeviceWork::Read { .. });
+        if let DeviceWork::Send(outgoing) = work { Some(outgoing) } else { None }
     }
 
     /// Brings events that were read in the log, as `take` asked for. `is_whole`: there were no more then.
@@ -420,6 +420,12 @@ mod tests {
         assert_eq!(device.take(), read());
         device.bring_nothing();
         assert_eq!(drained(&device, 2), [1, 2]);
+        let device = Device::new(member(&["c", "d"]), &HashMap::new());
+        device.begin([place("c", 0, None), place("d", 0, None)]);
+        device.push(&Arc::new(event("c", 1, "provider")));
+        device.push(&Arc::new(event("d", 2, "all")));
+        assert_eq!(device.take_ready(), None, "what is for others is skipped, and no read is begun");
+        assert!(matches!(device.take(), DeviceWork::Read { .. }));
     }
 
     #[test]
