@@ -100,7 +100,8 @@ impl PixelCodec {
         Ok(codec)
     }
 
-    fn of_syntax(uid: &str) -> Option<PixelCodec> {
+    /// The decoder of a transfer syntax; `None` if there is none.
+    pub fn of_syntax(uid: &str) -> Option<PixelCodec> {
         Some(match uid {
             uids::ENCAPSULATED_UNCOMPRESSED_EXPLICIT_VR_LITTLE_ENDIAN => PixelCodec::Uncompressed,
             uids::DEFLATED_IMAGE_FRAME_COMPRESSION => PixelCodec::Deflated,

@@ -3,20 +3,9 @@
 //! JPEG 2000 with the 9-7 transformation (ISO/IEC 15444-1 A.6.1, table A.20) rounds; JPEG-LS with NEAR over 0 (ISO/IEC
 //! 14495-1 C.2.3) is off by up to that. A stream of the 5-3 transformation that was cut short cannot be told.
 
-use dicom_dictionary_std::uids;
-
+use super::codec::PixelCodec;
 use super::stream::{MarkerSegments, byte, short};
 
-const JPEG_2000: [&str; 7] = [
-    uids::JPEG2000_LOSSLESS,
-    uids::JPEG2000,
-    uids::JPEG2000MC_LOSSLESS,
-    uids::JPEG2000MC,
-    uids::HTJ2K_LOSSLESS,
-    uids::HTJ2K_LOSSLESS_RPCL,
-    uids::HTJ2K,
-];
-const JPEG_LS: [&str; 2] = [uids::JPEGLS_LOSSLESS, uids::JPEGLS_NEAR_LOSSLESS];
 const CODING_STYLE: u8 = 0x52;
 const START_OF_DATA: u8 = 0x93;
 const START_OF_TILE: u8 = 0x90;
@@ -27,10 +16,11 @@ const ITEM_HEAD_BYTES: usize = 8;
 /// items of the pixel data, or their beginning.
 pub fn stream_loses(transfer_syntax_uid: &str, items: &[u8]) -> bool {
     let Some(stream) = first_stream(items) else { return false };
-    if JPEG_2000.contains(&transfer_syntax_uid) {
-        return transformation(stream) == Some(0);
+    match PixelCodec::of_syntax(transfer_syntax_uid) {
+        Some(PixelCodec::Jpeg2000) => transformation(stream) == Some(0),
+        Some(PixelCodec::JpegLs) => near(stream).is_some_and(|near| near > 0),
+        _ => false,
     }
-    JPEG_LS.contains(&transfer_syntax_uid) && near(stream).is_some_and(|near| near > 0)
 }
 
 /// The bytes of the first fragment that are there, after the table of frames.
@@ -66,6 +56,8 @@ fn near(stream: &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use dicom_dictionary_std::uids;
+
     use super::*;
 
     /// Pixel data with an empty table of frames and one fragment.
