@@ -29,7 +29,7 @@ const LOOK_TIME: Duration = Duration::from_millis(20);
 /// ```
 pub struct StateFolder {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 /// Why a state folder cannot be used.
@@ -85,7 +85,7 @@ impl StateFolder {
         }
         let noted = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
         noted.map_err(failed)?;
-        Ok(StateFolder { path: folder.to_owned(), _lock: lock })
+        Ok(StateFolder { path: folder.to_owned(), lock })
     }
 
     /// The path of the folder.
@@ -100,6 +100,14 @@ impl StateFolder {
             Err(TryLockError::WouldBlock) => noted_holder(folder).filter(|process| !is_gone(*process)),
             Ok(()) | Err(TryLockError::Error(_)) => None,
         }
+    }
+}
+
+impl Drop for StateFolder {
+    /// Closing the file is not enough: a process that was forked just now has it, too, until it becomes a program.
+    fn drop(&mut self) {
+        // If this fails, the lock ends with that process.
+        let _ = self.lock.unlock();
     }
 }
 
@@ -146,5 +154,15 @@ mod tests {
         let taken = StateFolder::take(folder.path());
         release.join().unwrap();
         assert!(taken.is_ok_and(|state| state.path() == folder.path()));
+    }
+
+    #[test]
+    fn a_folder_that_is_given_back_can_be_taken_while_a_forked_process_has_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateFolder::take(folder.path()).unwrap();
+        let of_forked = state.lock.try_clone().unwrap();
+        drop(state);
+        assert!(StateFolder::take(folder.path()).is_ok());
+        drop(of_forked);
     }
 }

@@ -60,8 +60,8 @@ impl Archive {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let configuration = format!(
-            "[DEFAULT]\nae_title: PYND\nport: {port}\nmax_pdu: 16382\nacse_timeout: 30\ndimse_timeout: 30\n\
-             network_timeout: 30\nbind_address: 127.0.0.1\ninstance_location: instances\n\
+            "[DEFAULT]\nae_title: PYND\nport: {port}\nmax_pdu: 16382\nacse_timeout: 600\ndimse_timeout: 600\n\
+             network_timeout: 600\nbind_address: 127.0.0.1\ninstance_location: instances\n\
              database_location: instances.sqlite\nlog_identifier: False\n\
              [FLOW]\naddress: 127.0.0.1\nport: {flow_port}\n"
         );
