@@ -327,6 +327,7 @@ fn fill(journal: &Journal, number: usize) -> usize {
             lacking: None,
             took_us: 100,
             place: None,
+            batches: Vec::new(),
         };
         journal.note(row, JournalEntry::Run(run), vec![7; 700]);
     }

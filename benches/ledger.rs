@@ -75,6 +75,7 @@ fn run(number: usize) -> JournalEntry {
         lacking: None,
         took_us: 100 + (number as u64 * 7919) % 5_000_000,
         place: None,
+        batches: Vec::new(),
     })
 }
 

@@ -335,12 +335,12 @@ impl CoordinatorShared {
                     reports.refused(ticket);
                 }
                 ReportFrame::StepEnded(end) => {
-                    let StepEndNote { ticket, mut record, retry_after } = *end;
+                    let StepEndNote { ticket, mut record, again } = *end;
                     // One that joined does not know its index.
                     let process = served.process;
                     let place = record.place.unwrap_or(RunPlace::of(process));
                     record.place = Some(RunPlace { process, ..place });
-                    reports.step_ended(ticket, RemoteStepEnd { record, content, retry_after });
+                    reports.step_ended(ticket, RemoteStepEnd { record, content, again });
                 }
                 ReportFrame::Fetch(ChunkRequest { number, ticket, value, offset }) => {
                     let piece = reports.piece(ticket, value, offset, CHUNK_BYTES);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::dataflow::{Dataflow, RequestPriority, Response};
-use crate::engine::{CarriedInput, RemoteRequestKey, RemoteStepKey};
+use crate::engine::{AttemptNote, CarriedInput, RemoteBatch, RemoteRequestKey, RemoteStepKey};
 use crate::journal::RunRecord;
 use crate::step::{Digest, Request};
 
@@ -76,6 +76,8 @@ pub struct StepOrder {
     pub key: RemoteStepKey,
     /// The request, if this process has not been told of it over this connection.
     pub request: Option<Arc<Request>>,
+    /// The batch, if it is one of a step in a stream.
+    pub batch: Option<RemoteBatch>,
     pub inputs: Vec<CarriedInput>,
     /// The bytes of the small inputs.
     pub input_bytes: usize,
@@ -90,8 +92,7 @@ pub struct StepOrder {
 pub struct StepEndNote {
     pub ticket: u64,
     pub record: RunRecord,
-    /// The shortest wait before another attempt.
-    pub retry_after: Option<Duration>,
+    pub again: AttemptNote,
 }
 
 /// A frame of another process.

@@ -57,7 +57,7 @@ impl<'a> MemberEngine<'a> {
     /// # Errors
     /// Its dataflow cannot be run here.
     pub fn step(&mut self, order: StepOrder, mut content: &[u8]) -> Result<RemoteStep, String> {
-        let StepOrder { ticket, key, request, inputs, input_bytes, runs, dataflow } = order;
+        let StepOrder { ticket, key, request, batch, inputs, input_bytes, runs, dataflow } = order;
         if let Some(request) = request {
             self.requests.add(key.request, request);
         }
@@ -65,7 +65,7 @@ impl<'a> MemberEngine<'a> {
         let dataflow = self.dataflow(key.request.version, dataflow.as_ref())?;
         let of_inputs = content.split_off(..input_bytes).ok_or(NOT_WHOLE)?.to_vec();
         let runs = runs_of(runs, &mut content)?;
-        Ok(RemoteStep { ticket, key, request, dataflow, inputs, content: of_inputs, runs })
+        Ok(RemoteStep { ticket, key, request, dataflow, batch, inputs, content: of_inputs, runs })
     }
 
     /// A dataflow that process 0 has told of, or tells of now.

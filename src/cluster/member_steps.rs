@@ -193,7 +193,7 @@ impl MemberStepsState {
     fn send_end(&self, key: &RemoteStepKey) {
         let step = self.steps.get(key);
         let Some((ticket, end)) = step.and_then(|step| step.ticket.zip(step.end.as_ref())) else { return };
-        let note = StepEndNote { ticket, record: end.record.clone(), retry_after: end.retry_after };
+        let note = StepEndNote { ticket, record: end.record.clone(), again: end.again };
         // If the connection ends, the end is sent over the next one.
         let frame = ReportFrame::StepEnded(Box::new(note));
         self.link.iter().for_each(|link| _ = link.send(&frame, &end.content));

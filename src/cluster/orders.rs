@@ -112,6 +112,7 @@ impl StepProcesses for CoordinatorShared {
             ticket: step.ticket,
             key: step.key,
             request: member.tell_request(&step.key.request).then(|| Arc::clone(&step.request)),
+            batch: step.batch,
             inputs: step.inputs.clone(),
             input_bytes: step.content.len(),
             runs: runs.collect(),

@@ -9,6 +9,7 @@ use crate::step::{
 };
 
 use super::node::{MemberSource, SectionMember, StreamConsumer, StreamRole, StreamSection};
+use super::process_label::ProcessLabel;
 use super::section_account::SectionAccount;
 use super::section_run;
 use super::stream_roles::connected;
@@ -227,7 +228,7 @@ fn composed(first: &DataflowNode, section: StreamSection, border: SectionBorder)
         parameters: StepParameters::default(),
         enabled: true,
         when: None,
-        on: first.on.clone(),
+        on: on_of_all(&section).cloned(),
         max: None,
         rate: None,
         timeout: None,
@@ -239,6 +240,13 @@ fn composed(first: &DataflowNode, section: StreamSection, border: SectionBorder)
         again: None,
         section: Some(section),
     }
+}
+
+/// What all steps of a section say with `on`; `None` if they differ, and each speaks for its own batches.
+fn on_of_all(section: &StreamSection) -> Option<&ProcessLabel> {
+    let mut all = section.members.iter().map(|member| member.node.on.as_ref());
+    let first = all.next().flatten()?;
+    all.all(|on| on == Some(first)).then_some(first)
 }
 
 fn border_outputs(member: &SectionMember) -> Vec<OutputDeclaration> {

@@ -44,6 +44,7 @@ mod overlay;
 mod overlay_origin;
 mod owned_section;
 pub mod perform;
+mod placed_batches;
 mod plan;
 mod policy;
 mod port;

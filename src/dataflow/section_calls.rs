@@ -36,7 +36,7 @@ pub(super) struct CallItems {
 
 impl CallWork {
     pub fn new(
-        ask: &CallFunction,
+        ask: CallFunction,
         member: &SectionMember,
         inputs: &StepInputs,
         identity: &ResultIdentity,
@@ -44,7 +44,7 @@ impl CallWork {
     ) -> CallWork {
         let node = member.node.clone();
         CallWork {
-            ask: Arc::clone(ask),
+            ask,
             retry: node.retry.clone().unwrap_or_else(RetryRule::of_calls),
             round: member.round,
             inputs: inputs.clone(),
@@ -58,7 +58,8 @@ impl CallWork {
     /// The results of a batch that asks nobody: one attempt, of which nothing is recorded.
     fn computed(&self, batch: &CallItems) -> CallAnswers {
         let each = |fault: Fault| batch.items.iter().map(|_| Err(fault.clone())).collect();
-        let results = self.attempt(batch, Digest::of(b"")).unwrap_or_else(|failed| each(failed.fault));
+        let key = self.attempt_key(&batch.places, 0);
+        let results = self.attempt(batch, key).unwrap_or_else(|failed| each(failed.fault));
         CallAnswers { results, retried: 0 }
     }
 

@@ -51,8 +51,8 @@ impl CallLane {
     }
 
     /// Has the calls made by a pool. Without one, each is made where its answers are taken.
-    pub fn call_on(&mut self, pool: &Arc<CallPool>) {
-        self.pool = Some(Arc::clone(pool));
+    pub fn call_on(&mut self, pool: Arc<CallPool>) {
+        self.pool = Some(pool);
     }
 
     pub fn take(&mut self, batch: ItemBatch) {

@@ -9,6 +9,7 @@ use crate::step::{
 
 use super::node::{DataflowNode, MemberSource, RoundPart, SectionMember, StreamConsumer, StreamRole};
 use super::perform::broken;
+use super::placed_batches;
 use super::section_calls::CallWork;
 use super::section_expansion::{ExpansionOrigin, ItemExpansion};
 use super::section_lane::CallLane;
@@ -60,6 +61,7 @@ enum MemberWork {
 
 impl<'a> MemberRun<'a> {
     pub fn new(
+        index: usize,
         member: &'a SectionMember,
         skip: Option<OutcomeReason>,
         call: &Call,
@@ -77,7 +79,8 @@ impl<'a> MemberRun<'a> {
             );
         }
         let identity = ResultIdentity { step: Arc::clone(&member.node.name), ..call.identity.clone() };
-        let work = if skip.is_some() { MemberWork::Nothing } else { work(member, &inputs, &identity, call) };
+        let work =
+            if skip.is_some() { MemberWork::Nothing } else { work(index, member, &inputs, &identity, call) };
         let of_inputs = member.sources.len();
         MemberRun {
             member,
@@ -94,10 +97,10 @@ impl<'a> MemberRun<'a> {
         }
     }
 
-    /// Has calls made by the threads of a pool.
-    pub fn call_on(&mut self, pool: &Arc<CallPool>) {
+    /// Has calls made by the threads of a pool, if it makes any.
+    pub fn call_on(&mut self, pool: impl FnOnce() -> Arc<CallPool>) {
         if let MemberWork::Calls(lane) = &mut self.work {
-            lane.call_on(pool);
+            lane.call_on(pool());
         }
     }
 
@@ -300,9 +303,23 @@ impl<'a> MemberRun<'a> {
 }
 
 /// The function of a step for streams.
-fn work(member: &SectionMember, inputs: &StepInputs, identity: &ResultIdentity, call: &Call) -> MemberWork {
+fn work(
+    index: usize,
+    member: &SectionMember,
+    inputs: &StepInputs,
+    identity: &ResultIdentity,
+    call: &Call,
+) -> MemberWork {
     let node = &member.node;
     let size = node.batch.unwrap_or(BatchSize::TAKEN);
+    let calls = |ask, size| {
+        MemberWork::Calls(CallLane::new(CallWork::new(ask, member, inputs, identity, call), size))
+    };
+    if member.part == RoundPart::Step
+        && let Some(ask) = placed_batches::asks_elsewhere(index, node, call.environment)
+    {
+        return calls(ask, placed_batches::size(node));
+    }
     match (node.step.stream(), node.stream) {
         _ if member.part == RoundPart::Bound => MemberWork::Fails,
         (StreamFunction::Fold(kernel), StreamRole::Ends) if takes_first(member) => {
@@ -317,7 +334,7 @@ fn work(member: &SectionMember, inputs: &StepInputs, identity: &ResultIdentity, 
         (StreamFunction::Calls(ask) | StreamFunction::Batches(_, ask), StreamRole::Items)
             if takes_first(member) =>
         {
-            MemberWork::Calls(CallLane::new(CallWork::new(ask, member, inputs, identity, call), size))
+            calls(Arc::clone(ask), size)
         }
         (StreamFunction::Makes(make), _) => MemberWork::Makes(ItemExpansion::new(make)),
         _ => MemberWork::Runs,
@@ -325,7 +342,7 @@ fn work(member: &SectionMember, inputs: &StepInputs, identity: &ResultIdentity, 
 }
 
 /// Whether threads of its own work on the batches of a step.
-pub(super) fn has_threads(node: &DataflowNode) -> bool {
+fn has_threads(node: &DataflowNode) -> bool {
     let declaration = &node.step.declaration;
     declaration.calls || declaration.batches && node.max.is_some()
 }

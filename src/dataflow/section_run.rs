@@ -17,7 +17,7 @@ use crate::step::{BatchSize, Call, Fault, ItemBatch, StepOutputs, WiredInput};
 use super::node::{MemberSource, SectionMember, StreamConsumer, StreamRole, StreamSection};
 use super::section_account::{SectionAccount, SectionPlan};
 use super::section_end::close;
-use super::section_member::{GivenBatch, MemberRun, has_threads};
+use super::section_member::{GivenBatch, MemberRun};
 use super::section_pool::CallPool;
 
 /// The items that are made of single values before those which are held where streams meet go on: 64 full batches.
@@ -32,10 +32,8 @@ pub(super) fn run(section: &StreamSection, call: &Call) -> Result<StepOutputs, F
     let mut members = members(section, call);
     let mut pools: BTreeMap<usize, Arc<CallPool>> = BTreeMap::new();
     for (run, member) in members.iter_mut().zip(&section.members) {
-        if has_threads(&member.node) {
-            let pool = || Arc::new(CallPool::new(&member.node.name, member.node.max));
-            run.call_on(pools.entry(member.written).or_insert_with(pool));
-        }
+        let pool = || Arc::new(CallPool::new(&member.node.name, member.node.max));
+        run.call_on(|| Arc::clone(pools.entry(member.written).or_insert_with(pool)));
     }
     let ended = vec![StreamEnd::Open; members.len()];
     let mut run = SectionRun { section, call, members, has_meeting: has_meeting(section), wave: WAVE, ended };
@@ -251,9 +249,9 @@ fn members<'a>(section: &'a StreamSection, call: &Call) -> Vec<MemberRun<'a>> {
         let number = makers.iter().position(|maker| section.members[*maker].written == written)?;
         several.then_some(number as u64)
     };
-    let members = section.members.iter().zip(skips);
-    let run = |(member, skip): (&'a SectionMember, _)| {
-        let mut run = MemberRun::new(member, skip, call, &section.border, origin(member.written));
+    let members = section.members.iter().zip(skips).enumerate();
+    let run = |(index, (member, skip)): (usize, (&'a SectionMember, _))| {
+        let mut run = MemberRun::new(index, member, skip, call, &section.border, origin(member.written));
         run.holds_left = holds_left(section, member, &makers);
         run
     };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::placed_batches::is_by_item;
 use super::plan::DataflowPlan;
 use super::wiring::{DataflowWiring, InputLink};
 use super::{InputWire, NodePhase, StreamRole};
@@ -94,7 +95,8 @@ impl StreamCheck<'_> {
         let (draft, role) = (self.plan.node(node), self.roles[node]);
         let Some(declaration) = self.plan.declaration(node) else { return };
         let (name, place) = (self.plan.name(node), draft.name.place);
-        if draft.batch.is_some() && (role != StreamRole::Items || !declaration.batches) {
+        let takes_batches = declaration.batches || draft.on.is_some();
+        if draft.batch.is_some() && (role != StreamRole::Items || !takes_batches) {
             let message =
                 format!("\"{name}\" does not take a stream in batches, so that \"batch\" says nothing");
             collector.add(place, message);
@@ -108,7 +110,7 @@ impl StreamCheck<'_> {
         }
         self.check_lists(node, collector);
         let refused = [
-            ("limits", draft.max.is_some() && !declaration.batches),
+            ("limits", draft.max.is_some() && !takes_batches),
             ("rate", draft.rate.is_some()),
             ("timeout", draft.timeout.is_some()),
             ("retry", draft.retry.is_some()),
@@ -158,7 +160,8 @@ impl StreamCheck<'_> {
         }
     }
 
-    /// Checks that the steps that a stream connects say the same `on`, and those of the failure part none.
+    /// Checks that the steps that a stream connects say the same `on`, but for those whose batches can be worked on
+    /// elsewhere, and those of the failure part none.
     fn check_places(&self, order: &[usize], collector: &mut ProblemCollector) {
         let sections = self.sections();
         for node in order {
@@ -169,11 +172,15 @@ impl StreamCheck<'_> {
                 let hint = "an error response is made by the process that has the request";
                 collector.add(draft.name.place, message).hint(hint.to_owned());
             }
-            let first = sections[*node].first().copied().unwrap_or(*node);
-            if self.roles[*node] != StreamRole::Outside && draft.on != self.plan.node(first).on {
-                let (name, other) = (self.plan.name(*node), self.plan.name(first));
-                let message = format!("\"{name}\" and \"{other}\" do not have the same \"on\"");
-                let hint = "the steps that a stream connects run together: write the same `on` at each";
+            let mut section = sections[*node].iter();
+            let role = self.roles[*node];
+            let is_alone = section.any(|other| self.plan.node(*other).on != draft.on);
+            let is_by_item = || self.plan.declaration(*node).is_none_or(|step| is_by_item(role, step));
+            if role != StreamRole::Outside && draft.on.is_some() && is_alone && !is_by_item() {
+                let name = self.plan.name(*node);
+                let message = format!("\"{name}\" cannot have an \"on\" of its own");
+                let hint = "only steps that give one item for each of a stream can run on other processes than the \
+                            stream; for the others write the same `on` at each step that the stream connects";
                 collector.add(draft.name.place, message).hint(hint.to_owned());
             }
         }

@@ -4,9 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::step::{CallBatch, CallEnvironment, CallLimits, CancelToken, Fault, FaultKind};
+use crate::step::{
+    CallBatch, CallEnvironment, CallFault, CallLimits, CancelToken, Fault, FaultKind, PlacedBatch, Value,
+};
 
+use super::batches_elsewhere::BatchesElsewhere;
 use super::control::EngineControl;
+use super::job::RunEnvironment;
 use super::memory::{MemoryKey, RequestMemories};
 use super::partial_text::PartialText;
 
@@ -16,17 +20,22 @@ pub struct RecordedCalls {
     memory: MemoryKey,
     control: Arc<EngineControl>,
     dataflow: Arc<str>,
+    elsewhere: Option<Arc<BatchesElsewhere>>,
 }
 
 impl RecordedCalls {
     pub fn shared(
-        memories: &Arc<RequestMemories>,
+        work: &RunEnvironment,
         memory: MemoryKey,
-        control: &Arc<EngineControl>,
-        dataflow: &Arc<str>,
+        elsewhere: Option<&Arc<BatchesElsewhere>>,
     ) -> Arc<dyn CallEnvironment> {
-        let (memories, control) = (Arc::clone(memories), Arc::clone(control));
-        Arc::new(RecordedCalls { memories, memory, control, dataflow: Arc::clone(dataflow) })
+        Arc::new(RecordedCalls {
+            memories: Arc::clone(&work.memories),
+            memory,
+            control: Arc::clone(&work.control),
+            dataflow: Arc::clone(&work.dataflow.name),
+            elsewhere: elsewhere.cloned(),
+        })
     }
 }
 
@@ -65,6 +74,18 @@ impl CallEnvironment for RecordedCalls {
             std::thread::sleep(part);
             left -= part;
         }
+    }
+
+    fn is_elsewhere(&self, label: &str) -> bool {
+        self.elsewhere.as_ref().is_some_and(|elsewhere| elsewhere.is_elsewhere(label))
+    }
+
+    fn answer_elsewhere(
+        &self,
+        batch: &PlacedBatch,
+        token: &CancelToken,
+    ) -> Result<Vec<Result<Value, Fault>>, CallFault> {
+        self.elsewhere.as_ref().expect("asked for labels that are elsewhere").answer(batch, token)
     }
 }
 

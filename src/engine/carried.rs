@@ -23,14 +23,29 @@ impl CarriedInputs {
     /// # Errors
     /// If the store cannot be written.
     pub fn of(run: &RecordedRun, dataflow: &Dataflow, store: &Store) -> Result<CarriedInputs, StoreError> {
+        let source = |index| run.node.input_source(dataflow, index);
+        CarriedInputs::from(run.inputs, source, run.request.id, run.item, store)
+    }
+
+    /// Inputs of a request, each with its source.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub fn from(
+        inputs: &StepInputs,
+        source: impl Fn(usize) -> Option<InputSource>,
+        request: Digest,
+        item: Option<usize>,
+        store: &Store,
+    ) -> Result<CarriedInputs, StoreError> {
         let mut content = Vec::new();
-        let mut value = |value: &Value| carried(run.request.id, value, store, &mut content);
-        let each = run.inputs.iter().enumerate().map(|(index, (_, wired))| {
-            Ok(match (wired, run.node.input_source(dataflow, index)) {
+        let mut value = |value: &Value| carried(request, value, store, &mut content);
+        let each = inputs.iter().enumerate().map(|(index, (_, wired))| {
+            Ok(match (wired, source(index)) {
                 (WiredInput::Absent, _) => CarriedInput::Absent,
                 (WiredInput::One(_), Some(InputSource::Request)) => CarriedInput::One(CarriedValue::Request),
                 (WiredInput::One(_), Some(InputSource::Items)) => {
-                    CarriedInput::One(CarriedValue::Item(run.item.unwrap_or(0)))
+                    CarriedInput::One(CarriedValue::Item(item.unwrap_or(0)))
                 }
                 (WiredInput::Each(values), Some(InputSource::Items)) => {
                     CarriedInput::Each((0..values.len()).map(CarriedValue::Item).collect())
@@ -83,15 +98,23 @@ impl ArrivedInputs<'_> {
     /// # Errors
     /// The name of the input that cannot be read, with the reason.
     pub fn read(&self, node: &DataflowNode) -> Result<(StepInputs, u64), String> {
-        let declared = node.step.declaration.inputs.iter().map(|input| input.name);
-        let names: Vec<&'static str> = declared.chain(node.plan_input()).collect();
+        let batch = self.step.batch;
+        let (takes, plan) = match batch {
+            None => (node, node.plan_input()),
+            Some(batch) => (node.member_step(batch.member).ok_or("it has no such step here")?, None),
+        };
+        let declared = takes.step.declaration.inputs.iter().map(|input| input.name);
+        let names: Vec<&'static str> = declared.chain(plan).collect();
         if names.len() != self.step.inputs.len() {
             return Err("it has other inputs here".to_owned());
         }
         let (mut content, mut taken) = (self.step.content.as_slice(), 0);
         let mut inputs = StepInputs::default();
         for (index, (name, carried)) in names.into_iter().zip(&self.step.inputs).enumerate() {
-            let source = node.input_source(&self.step.dataflow, index);
+            let source = match batch {
+                None => node.input_source(&self.step.dataflow, index),
+                Some(batch) => node.batch_source(&self.step.dataflow, batch.member, index),
+            };
             let mut value = |carried: &CarriedValue| {
                 let (value, bytes) = self.value(carried, source, &mut content)?;
                 taken += bytes;

@@ -1,7 +1,7 @@
 //! One run of a step that says `on`, in the process that has the request: it is given to a process with the label, and
 //! its end is recorded as if it had run here.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
 use crate::dataflow::perform::{broken, guarded};
@@ -9,6 +9,7 @@ use crate::dataflow::{DataflowNode, ProcessLabel};
 use crate::step::{Fault, FaultKind, Outcome, Request, StepInputs, StepOutputs};
 use crate::store::StoreError;
 
+use super::batches_elsewhere::BatchesElsewhere;
 use super::carried::CarriedInputs;
 use super::disk_wait::retry_while_full;
 use super::event::{EngineEvent, tell};
@@ -16,7 +17,7 @@ use super::job::{DeliveredFiles, FINAL, RunEnd, RunEnvironment, StepJob, not_kep
 use super::memory::RecordedRun;
 use super::remote_request::RemoteRequestKey;
 use super::remote_step::{RemoteStep, RemoteStepEnd, RemoteStepKey, WaitingStep};
-use super::remote_steps::{RemoteSteps, StepLoss, StepReply, WaitingPlace};
+use super::remote_steps::{CancelWatch, RemoteSteps, StepLoss, StepReply, WaitingPlace};
 
 /// The processes that a step is for, which this one does not belong to.
 pub struct StepElsewhere {
@@ -48,6 +49,23 @@ impl RunEnvironment {
         let label = self.dataflow.nodes[node].label().filter(|label| steps.is_elsewhere(label))?.clone();
         let request = self.memories.remote_key(self.memory_key(request))?;
         Some(StepElsewhere { steps: Arc::clone(steps), label, request })
+    }
+
+    /// The processes for the batches of the steps in a stream that say `on` by themselves; `None` if all run here.
+    pub fn batches_elsewhere(&self, node: usize, request: &Request) -> Option<Arc<BatchesElsewhere>> {
+        let steps = self.steps.as_ref()?;
+        let section = self.dataflow.nodes[node].section.as_ref()?;
+        let mut labels = section.members.iter().filter_map(|member| member.node.label());
+        labels.find(|label| steps.is_elsewhere(label))?;
+        Some(Arc::new(BatchesElsewhere {
+            steps: Arc::clone(steps),
+            store: Arc::clone(&self.store),
+            dataflow: Arc::clone(&self.dataflow),
+            request: Arc::new(request.clone()),
+            key: self.memories.remote_key(self.memory_key(request))?,
+            node,
+            places: Mutex::default(),
+        }))
     }
 
     /// Has another process run a step, and reports how it ended.
@@ -98,7 +116,8 @@ impl RunEnvironment {
             Err(error) => return Ok((job.is_wanted)().then(|| Err(not_kept(error)))),
         };
         let step = self.remote_step(job, &run, carried, elsewhere);
-        let reply = elsewhere.steps.run(&elsewhere.label, step, job.token, &self.store)?;
+        let (steps, watch) = (&elsewhere.steps, CancelWatch::Told);
+        let (_, reply) = steps.run(&elsewhere.label, step, job.token, watch, &self.store)?;
         // From here on the run is not given up.
         if !(job.is_wanted)() {
             return Ok(None);
@@ -127,6 +146,7 @@ impl RunEnvironment {
             key: RemoteStepKey { request: elsewhere.request, node: job.node, item: job.item, run: run.key },
             request: Arc::new(run.request.clone()),
             dataflow: Arc::clone(&self.dataflow),
+            batch: None,
             inputs,
             content,
             runs: self.memories.answers_of(run.memory, &steps),
@@ -140,7 +160,7 @@ impl RunEnvironment {
         key: &RemoteRequestKey,
         end: RemoteStepEnd,
     ) -> Result<StepOutputs, Fault> {
-        let RemoteStepEnd { mut record, content, retry_after } = end;
+        let RemoteStepEnd { mut record, content, again } = end;
         record.inputs = run.input_digests();
         let outcome = record.outcome.clone();
         self.memories.note_of_other(key, record, content).map_err(|error| {
@@ -148,7 +168,7 @@ impl RunEnvironment {
             Fault::of(FaultKind::Storage, reason, "Send the request again.")
         })?;
         match outcome {
-            Outcome::Failed(fault) => Err(Fault { retry_after, ..fault }),
+            Outcome::Failed(fault) => Err(again.on(fault)),
             Outcome::Done | Outcome::Skipped { .. } => self.memories.recall(run).unwrap_or_else(|| {
                 let reason = "what it gave in another process is not in the store";
                 let remedy = "Give all processes the same --state folder, and send the request again.";
@@ -158,7 +178,7 @@ impl RunEnvironment {
     }
 }
 
-fn unable(label: &ProcessLabel, reason: &str) -> Fault {
+pub fn unable(label: &ProcessLabel, reason: &str) -> Fault {
     Fault::of(
         FaultKind::Broken,
         format!("a process with the label {label} could not run it: {reason}"),

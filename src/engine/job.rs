@@ -103,7 +103,8 @@ impl RunEnvironment {
         let StepJob { request, item, token, .. } = *job;
         let identity = node.identity(&self.dataflow, request, FINAL);
         let memory = self.memory_key(request);
-        let environment = RecordedCalls::shared(&self.memories, memory, &self.control, &self.dataflow.name);
+        let elsewhere = self.batches_elsewhere(job.node, request);
+        let environment = RecordedCalls::shared(self, memory, elsewhere.as_ref());
         if !self.memories.remembers(memory) {
             let performed = node.perform(&identity, inputs, token, &environment);
             return (job.is_wanted)().then(|| self.kept(job, performed));
@@ -120,7 +121,8 @@ impl RunEnvironment {
         let kept = self.kept(job, result);
         let result = kept.as_ref().map(|(outputs, _)| outputs);
         let took = began.elapsed();
-        let note = || self.memories.note(&run, result, took);
+        let batches = || elsewhere.iter().flat_map(|elsewhere| elsewhere.places()).collect();
+        let note = || self.memories.note(&run, result, took, batches());
         let noted = if known { Ok(()) } else { retry_while_full(request, StoreError::may_pass, note) };
         Some(noted.map_err(not_kept).and(kept))
     }

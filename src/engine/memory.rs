@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::dataflow::response::files_at;
 use crate::dataflow::{DataflowNode, failed_kind};
 use crate::journal::{
-    Journal, JournalEntry, JournalError, OutputRecord, RequestHistory, RunPlace, RunRecord, ValuePlace,
-    small_files,
+    BatchPlace, Journal, JournalEntry, JournalError, OutputRecord, RequestHistory, RunPlace, RunRecord,
+    ValuePlace, small_files,
 };
 use crate::step::{
     Artifact, CallAnswers, CallBatch, Digest, Fault, FaultKind, Outcome, Payload, Request, ResponseFile,
@@ -198,6 +198,11 @@ impl RequestMemories {
         self.changed.notify_all();
     }
 
+    /// This process, as the place of a run; `None` if flow is alone.
+    pub fn place(&self) -> Option<RunPlace> {
+        self.process.map(RunPlace::of)
+    }
+
     pub fn remembers(&self, memory: MemoryKey) -> bool {
         self.keeps() && self.lock().contains_key(&memory)
     }
@@ -235,11 +240,13 @@ impl RequestMemories {
         run: &RecordedRun,
         result: Result<&StepOutputs, &Fault>,
         took: Duration,
+        batches: Vec<BatchPlace>,
     ) -> Result<(), StoreError> {
         let Some(memory) = self.of(run.memory) else { return Ok(()) };
         let recomputed = run.node.step.declaration.recomputed;
         let (mut record, content) = self.record(run, result, took, recomputed)?;
         record.inputs = run.input_digests();
+        record.batches = batches;
         match &self.elsewhere {
             Some(recorder) => recorder.note(&run.memory.at(memory.number), record, content),
             None => self.journal.note(memory.number, JournalEntry::Run(record), content),
@@ -274,7 +281,8 @@ impl RequestMemories {
             outputs,
             lacking: result.ok().and_then(failed_kind),
             took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            place: self.process.map(RunPlace::of),
+            place: self.place(),
+            batches: Vec::new(),
         };
         Ok((record, content))
     }
@@ -325,6 +333,7 @@ impl RequestMemories {
             lacking: None,
             took_us: 0,
             place: None,
+            batches: Vec::new(),
         };
         if let Some(recorder) = &self.elsewhere {
             return Ok(recorder.note_durably(&memory.at(remembered.number), record, content)?);

@@ -12,7 +12,7 @@
 //! | `chain` | which nodes share an operator |
 //! | `to_worker` | its channels between workers |
 //! | `remote`, `remote_request`, `placement` | other processes that run whole requests, and which request runs where |
-//! | `remote_step`, `remote_steps`, `step_processes`, `elsewhere`, `carried`, `apart` | other processes that run single steps, those that say `on:` |
+//! | `remote_step`, `remote_steps`, `step_processes`, `elsewhere`, `batches_elsewhere`, `carried`, `apart` | other processes that run single steps, those that say `on:` |
 //! | `step_runner`, `step_memory` | steps of requests that another process has |
 //! | `losses` | how many processes may be lost over one request |
 //! | `epoch` | what they share about a request |
@@ -30,6 +30,7 @@
 mod answer_queue;
 mod apart;
 mod as_json;
+mod batches_elsewhere;
 mod budget;
 mod call_gates;
 mod call_records;
@@ -100,7 +101,8 @@ pub use queue::{
 pub use remote::{ProcessMesh, RemoteProcesses, RemoteReports};
 pub use remote_request::{RemoteRequest, RemoteRequestKey, RunNotRecorded, RunRecorder};
 pub use remote_step::{
-    CarriedInput, CarriedValue, RemoteStep, RemoteStepEnd, RemoteStepKey, StepValue, ValuePiece, WaitingStep,
+    AttemptNote, CarriedInput, CarriedValue, RemoteBatch, RemoteStep, RemoteStepEnd, RemoteStepKey,
+    StepValue, ValuePiece, WaitingStep,
 };
 pub use response_sink::ResponseSink;
 pub use running_dataflows::DataflowRefusal;

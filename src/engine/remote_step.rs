@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataflow::{Dataflow, ProcessLabel};
 use crate::journal::RunRecord;
-use crate::step::{Digest, Request};
+use crate::step::{CallAttempt, Digest, Fault, Request};
 
 use super::remote_request::RemoteRequestKey;
 
@@ -34,12 +34,32 @@ pub struct RemoteStep {
     pub request: Arc<Request>,
     /// The dataflow.
     pub dataflow: Arc<Dataflow>,
+    /// The batch, if it is one of a step in a stream: then the inputs are those of that step.
+    pub batch: Option<RemoteBatch>,
     /// The inputs, in the order of their declaration.
     pub inputs: Vec<CarriedInput>,
     /// The bytes of the values that travel with the step, one after the other.
     pub content: Vec<u8>,
     /// The recorded answers to calls of the step, with their contents.
     pub runs: Vec<(RunRecord, Vec<u8>)>,
+}
+
+/// A batch of a step in a stream. The node of its key is that of the whole stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteBatch {
+    /// The index of the step among those that the stream connects.
+    pub member: usize,
+    /// The key of the attempt.
+    pub key: Digest,
+    /// The time-out of the attempt.
+    pub timeout: Duration,
+}
+
+impl RemoteBatch {
+    /// The attempt at the batch.
+    pub fn attempt(&self) -> CallAttempt {
+        CallAttempt { key: self.key, timeout: self.timeout }
+    }
 }
 
 /// The values at an input on their way.
@@ -98,8 +118,30 @@ pub struct RemoteStepEnd {
     pub record: RunRecord,
     /// The content of the record.
     pub content: Vec<u8>,
-    /// The shortest wait before another attempt, if a service says it.
+    /// What its fault says about another attempt, if it failed.
+    pub again: AttemptNote,
+}
+
+/// What a fault says about another attempt: it is not a part of the fault's form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptNote {
+    /// The shortest wait, if a service says it.
     pub retry_after: Option<Duration>,
+    /// Whether the service was not called at all.
+    pub held_back: bool,
+}
+
+impl AttemptNote {
+    /// The note of a fault.
+    pub fn of(fault: &Fault) -> AttemptNote {
+        AttemptNote { retry_after: fault.retry_after, held_back: fault.held_back }
+    }
+
+    /// The fault with what the note says.
+    #[must_use]
+    pub fn on(self, fault: Fault) -> Fault {
+        Fault { retry_after: self.retry_after, held_back: self.held_back, ..fault }
+    }
 }
 
 /// A step that waits until a process with its label is there.

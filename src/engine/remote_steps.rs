@@ -4,8 +4,9 @@
 //! process that was lost has a new generation when it is back, and its earlier tickets are closed by then.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
 
 use crate::dataflow::ProcessLabel;
 use crate::step::{CancelToken, Digest, Request};
@@ -66,6 +67,18 @@ pub enum StepLoss {
     Lost { process: usize },
 }
 
+/// How the wait for the end of a step learns that it was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelWatch {
+    /// The token tells it: the token is that of this step alone.
+    Told,
+    /// It looks now and then: others have the same token.
+    Looks,
+}
+
+/// How often a wait looks whether its token was cancelled.
+const CANCEL_INTERVAL: Duration = Duration::from_millis(20);
+
 /// A note that a step waits, until it is dropped.
 pub struct WaitingPlace {
     steps: Arc<RemoteSteps>,
@@ -122,25 +135,29 @@ impl RemoteSteps {
         first.into_values().collect()
     }
 
-    /// Has a process with this label run a step, and waits for its end.
+    /// Has a process with this label run a step, and waits for its end. Gives also the process.
     pub fn run(
         &self,
         label: &ProcessLabel,
         step: RemoteStep,
         token: &CancelToken,
+        watch: CancelWatch,
         store: &Store,
-    ) -> Result<StepReply, StepLoss> {
+    ) -> Result<(usize, StepReply), StepLoss> {
         let (reply, replies) = channel();
         // Open before it is given: its end may come before this thread goes on.
         let request = step.request.id;
         let (process, ticket) =
             self.open(label, step.key, &step.request, reply.clone()).ok_or(StepLoss::NoProcess)?;
         let remote = Arc::clone(&self.remote);
-        token.on_cancel(move || {
+        let cancel = move || {
             // Before a further attempt is given: the process would go on with this one.
             remote.cancel_step(process, ticket);
             let _ = reply.send(StepMessage::Reply(StepReply::Cancelled));
-        });
+        };
+        if watch == CancelWatch::Told {
+            token.on_cancel(cancel.clone());
+        }
         let Some(generation) = self.remote.run_step(process, &RemoteStep { ticket, ..step }) else {
             self.lock().open.remove(&ticket);
             return Err(StepLoss::NoProcess);
@@ -148,8 +165,16 @@ impl RemoteSteps {
         self.lock().open.entry(ticket).and_modify(|open| open.generation = Some(generation));
         // The process may have been lost since.
         self.follow();
-        // The token has a sender, too.
-        let message = replies.recv().unwrap_or(StepMessage::Lost);
+        let message = loop {
+            match replies.recv_timeout(CANCEL_INTERVAL) {
+                Ok(message) => break message,
+                Err(RecvTimeoutError::Timeout) if watch == CancelWatch::Looks && token.is_cancelled() => {
+                    cancel()
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break StepMessage::Lost,
+            }
+        };
         self.lock().open.remove(&ticket);
         let message = match message {
             StepMessage::Reply(StepReply::Ended(end)) => {
@@ -168,7 +193,7 @@ impl RemoteSteps {
                     // It may have been given after the cancellation.
                     self.remote.cancel_step(process, ticket);
                 }
-                Ok(reply)
+                Ok((process, reply))
             }
         }
     }

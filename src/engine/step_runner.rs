@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::dataflow::perform::{broken, guarded};
 use crate::journal::{RunPlace, RunRecord, ValuePlace};
-use crate::step::{CancelToken, Digest, Fault, FaultKind, Request, StepInputs, StepOutputs};
+use crate::step::{
+    CallAnswers, CallFault, CancelToken, Digest, Fault, FaultKind, Outcome, PlacedBatch, Request, StepInputs,
+};
 use crate::store::StoreError;
 
 use super::apart::{self, BroughtValues, ValueSource};
@@ -19,11 +21,11 @@ use super::call_records::RecordedCalls;
 use super::carried::ArrivedInputs;
 use super::disk_wait::retry_while_full;
 use super::job::{FINAL, RunEnvironment, StepJob, not_kept};
-use super::memory::{KeptRun, RecordedRun, RequestMemories};
+use super::memory::{RecordedRun, RequestMemories};
 use super::open::claim;
 use super::pool::JobThread;
 use super::remote_request::RemoteRequestKey;
-use super::remote_step::{RemoteStep, RemoteStepEnd, RemoteStepKey, ValuePiece};
+use super::remote_step::{AttemptNote, RemoteBatch, RemoteStep, RemoteStepEnd, RemoteStepKey, ValuePiece};
 use super::running_dataflows::RunningDataflows;
 use super::shared::ProcessShared;
 
@@ -148,51 +150,67 @@ impl StepRunner {
             Ok(read) => read,
             Err(reason) => return failed(step, not_read(&reason)),
         };
-        let (result, retry_after) = work.result_for_other(step, &inputs, token);
-        let ended = work.record_for_other(step, &inputs, result, began.elapsed());
+        let mut end = match &step.batch {
+            Some(batch) => work.batch_for_other(step, batch, &inputs, token),
+            None => work.step_for_other(step, &inputs, token),
+        };
         drop(inputs);
-        let (mut record, content) = ended.unwrap_or_else(|fault| (failed(step, fault).record, Vec::new()));
-        let given = given_bytes(&record, work, &step.request);
+        let record = &mut end.record;
+        let given = given_bytes(record, work, &step.request);
         // Without a common store, all that is read here is brought here, or was brought for another step.
         let taken = if source.is_some() { count.load(Ordering::Relaxed) } else { taken };
         record.place = record.place.map(|place| RunPlace { taken, given, ..place });
-        RemoteStepEnd { record, content, retry_after }
+        record.took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        end
     }
 }
 
 impl RunEnvironment {
-    /// Performs a step for another process, and keeps the files that belong to the response. Gives also the shortest
-    /// wait before another attempt.
-    fn result_for_other(
-        &self,
-        step: &RemoteStep,
-        inputs: &StepInputs,
-        token: &CancelToken,
-    ) -> (Result<StepOutputs, Fault>, Option<Duration>) {
+    /// Performs a step for another process, and keeps what it gave and the files that belong to the response.
+    fn step_for_other(&self, step: &RemoteStep, inputs: &StepInputs, token: &CancelToken) -> RemoteStepEnd {
         let (node, request) = (&self.dataflow.nodes[step.key.node], &*step.request);
         let memory = self.memory_key(request);
-        let calls = RecordedCalls::shared(&self.memories, memory, &self.control, &self.dataflow.name);
+        let calls = RecordedCalls::shared(self, memory, None);
         let identity = node.identity(&self.dataflow, request, FINAL);
         let performed = node.perform(&identity, inputs, token, &calls);
         let job = StepJob { node: step.key.node, request, item: step.key.item, token, is_wanted: &|| true };
         let result = self.kept(&job, performed).map(|(outputs, _)| outputs);
-        let retry_after = result.as_ref().err().and_then(|fault| fault.retry_after);
-        (result, retry_after)
+        let again = result.as_ref().err().map(AttemptNote::of).unwrap_or_default();
+        let run = RecordedRun { memory, node, request, item: step.key.item, inputs, key: step.key.run };
+        // All of it is needed in another process, also what is cheap to make again.
+        let record = || self.memories.record(&run, result.as_ref(), Duration::ZERO, false);
+        match retry_while_full(request, StoreError::may_pass, record) {
+            Ok((record, content)) => RemoteStepEnd { record, content, again },
+            Err(error) => failed(step, not_kept(error)),
+        }
     }
 
-    fn record_for_other(
+    /// Works on a batch of a step in a stream for another process. Its results travel with its end.
+    fn batch_for_other(
         &self,
         step: &RemoteStep,
+        batch: &RemoteBatch,
         inputs: &StepInputs,
-        result: Result<StepOutputs, Fault>,
-        took: Duration,
-    ) -> Result<KeptRun, Fault> {
+        token: &CancelToken,
+    ) -> RemoteStepEnd {
         let (node, request) = (&self.dataflow.nodes[step.key.node], &*step.request);
-        let (memory, item, key) = (self.memory_key(request), step.key.item, step.key.run);
-        let run = RecordedRun { memory, node, request, item, inputs, key };
-        // All of it is needed in another process, also what is cheap to make again.
-        let record = || self.memories.record(&run, result.as_ref(), took, false);
-        retry_while_full(request, StoreError::may_pass, record).map_err(not_kept)
+        let calls = RecordedCalls::shared(self, self.memory_key(request), None);
+        let identity = node.identity(&self.dataflow, request, FINAL);
+        let attempt = batch.attempt();
+        let placed = PlacedBatch { label: "", member: batch.member, inputs, attempt: &attempt };
+        let place = self.memories.place();
+        match node.answer_batch(&placed, &identity, token, &calls) {
+            Ok(results) => {
+                let content = CallAnswers { results, retried: 0 }.to_bytes();
+                let record = RunRecord { place, ..record_of(step, Outcome::Done) };
+                RemoteStepEnd { record, content, again: AttemptNote::default() }
+            }
+            Err(CallFault { fault, retry_after }) => {
+                let again = AttemptNote { retry_after, ..AttemptNote::of(&fault) };
+                let record = RunRecord { place, ..record_of(step, Outcome::Failed(fault)) };
+                RemoteStepEnd { record, content: Vec::new(), again }
+            }
+        }
     }
 }
 
@@ -238,20 +256,27 @@ const NO_PANIC: &str = "nothing panics while it holds the lock";
 
 /// The end of a step that has stored nothing.
 fn failed(step: &RemoteStep, fault: Fault) -> RemoteStepEnd {
+    let again = AttemptNote::of(&fault);
+    RemoteStepEnd { record: record_of(step, Outcome::Failed(fault)), content: Vec::new(), again }
+}
+
+/// The record of a run that has stored nothing.
+fn record_of(step: &RemoteStep, outcome: Outcome) -> RunRecord {
     let node = &step.dataflow.nodes[step.key.node];
-    let record = RunRecord {
+    let node = step.batch.and_then(|batch| node.member_step(batch.member)).unwrap_or(node);
+    RunRecord {
         step: node.name.to_string(),
         item: step.key.item,
         key: step.key.run,
         version: node.step.declaration.version,
         inputs: Default::default(),
-        outcome: crate::step::Outcome::Failed(fault),
+        outcome,
         outputs: Vec::new(),
         lacking: None,
         took_us: 0,
         place: None,
-    };
-    RemoteStepEnd { record, content: Vec::new(), retry_after: None }
+        batches: Vec::new(),
+    }
 }
 
 fn not_read(reason: &str) -> Fault {

@@ -141,6 +141,24 @@ pub struct RunRecord {
     /// The process of a cluster that ran it; absent where flow is alone.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub place: Option<RunPlace>,
+    /// What other processes worked on of it, if it is the run of steps that a stream connects.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub batches: Vec<BatchPlace>,
+}
+
+/// Batches of a step in a stream that another process of a cluster worked on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchPlace {
+    /// The step's name in the dataflow.
+    pub step: String,
+    /// The index of the process.
+    pub process: usize,
+    /// Their number.
+    pub batches: u64,
+    /// The bytes that were brought there.
+    pub taken: u64,
+    /// The bytes that were brought back.
+    pub given: u64,
 }
 
 /// The process of a cluster that ran a step.

@@ -97,6 +97,7 @@ mod tests {
             lacking: None,
             took_us: 1500,
             place: None,
+            batches: Vec::new(),
         })
     }
 

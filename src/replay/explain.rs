@@ -126,7 +126,7 @@ fn explanation(past: &PastRequest, dataflow: &Dataflow, node: &DataflowNode) -> 
         otherwise: otherwise(node, &endings, past),
         endings,
         took_us: runs.iter().map(|run| run.took_us).fold(0, u64::saturating_add),
-        places: places(&runs),
+        places: places(past, node, &runs),
         parameters: node.parameters.iter().map(|(name, setting)| format!("{name}: {setting}")).collect(),
         inputs: inputs(dataflow, node, last),
         outputs: last.map(outputs).unwrap_or_default(),
@@ -134,13 +134,18 @@ fn explanation(past: &PastRequest, dataflow: &Dataflow, node: &DataflowNode) -> 
     }
 }
 
-/// Where the runs were, by process.
-fn places(runs: &[&RecordingRun]) -> Vec<StepPlace> {
+/// Where the runs were, by process; for a step of a stream whose batches were worked on elsewhere, where those were.
+fn places(past: &PastRequest, node: &DataflowNode, runs: &[&RecordingRun]) -> Vec<StepPlace> {
     let mut places: BTreeMap<usize, StepPlace> = BTreeMap::new();
-    for RunPlace { process, taken, given } in runs.iter().filter_map(|run| run.place) {
+    let batches = past.recording.runs.iter().flat_map(|run| &run.batches);
+    let its = batches.filter(|batches| *batches.step == *node.name);
+    let elsewhere = its.map(|its| (its.batches, its.process, its.taken, its.given));
+    let here = runs.iter().filter_map(|run| run.place);
+    let here = here.map(|RunPlace { process, taken, given }| (1, process, taken, given));
+    for (runs, process, taken, given) in elsewhere.chain(here) {
         let none = StepPlace { process, runs: 0, taken: 0, given: 0 };
         let place = places.entry(process).or_insert(none);
-        place.runs += 1;
+        place.runs += usize::try_from(runs).unwrap_or(usize::MAX);
         place.taken = place.taken.saturating_add(taken);
         place.given = place.given.saturating_add(given);
     }

@@ -210,8 +210,9 @@ impl RecordedBytes {
             kept: self.kept(&record.kept, &mut content),
         };
         let outputs = run.outputs.iter().map(output).collect();
-        let RunRecord { step, item, key, version, inputs, outcome, took_us, place, .. } = run.clone();
-        RecordingRun { step, item, key, version, inputs, outcome, took_us, place, outputs }
+        let RunRecord { step, item, key, version, inputs, outcome, took_us, place, batches, .. } =
+            run.clone();
+        RecordingRun { step, item, key, version, inputs, outcome, took_us, place, batches, outputs }
     }
 
     /// Values that are only needed while a request is in work have been removed.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::dataflow::Response;
-use crate::journal::RunPlace;
+use crate::journal::{BatchPlace, RunPlace};
 use crate::step::{Artifact, CallAnswers, Digest, Outcome, Request, ResponseFile};
 
 /// The recording without the bytes, which are found by their digests. The form is JSON with stable names:
@@ -51,6 +51,9 @@ pub struct RecordingRun {
     /// The process of a cluster that ran it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub place: Option<RunPlace>,
+    /// What other processes worked on of it, if it is the run of steps that a stream connects.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub batches: Vec<BatchPlace>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub outputs: Vec<RecordingOutput>,
 }

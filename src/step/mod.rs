@@ -85,8 +85,8 @@ pub use reservation::{StepReservation, StepReservations};
 pub use stream::{
     BatchPlaces, BatchSize, CallAnswers, CallAttempt, CallBatch, CallEnvironment, CallFault, CallFunction,
     CallLimits, GuardFunction, ItemBatch, ItemFault, ItemMaker, ItemOrdinal, ItemTally, JoinRule,
-    KernelFactory, KernelRun, MadeItems, MakerFunction, RateLimit, StreamFunction, StreamItem, StreamKernel,
-    UnmatchedItem, UnrecordedCalls,
+    KernelFactory, KernelRun, MadeItems, MakerFunction, PlacedBatch, RateLimit, StreamFunction, StreamItem,
+    StreamKernel, UnmatchedItem, UnrecordedCalls,
 };
 pub use table::{BuiltIn, BuiltInAttributes, StepTable};
 pub use token::CancelToken;

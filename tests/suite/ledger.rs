@@ -79,6 +79,7 @@ fn run(step: &str, failed: bool, took_us: u64) -> JournalEntry {
         lacking: None,
         took_us,
         place: None,
+        batches: Vec::new(),
     })
 }
 

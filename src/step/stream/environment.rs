@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::step::{CancelToken, Digest, Fault};
+use crate::step::{CancelToken, Digest, Fault, StepInputs, Value};
 
+use super::calls::{CallAttempt, CallFault};
 use super::rate::RateLimit;
 
 /// A batch about which a service is called.
@@ -32,6 +33,19 @@ pub struct CallLimits<'a> {
     pub max: Option<usize>,
     /// How often one may begin.
     pub rate: Option<RateLimit>,
+}
+
+/// A batch of a step in a stream that runs on other processes than the stream.
+#[derive(Clone, Copy, Debug)]
+pub struct PlacedBatch<'a> {
+    /// The label of these processes.
+    pub label: &'a str,
+    /// The index of the step among those that the stream connects.
+    pub member: usize,
+    /// The inputs of the step, with the items of the batch at the first of them.
+    pub inputs: &'a StepInputs,
+    /// The attempt: its key is the same for the same batch.
+    pub attempt: &'a CallAttempt,
 }
 
 /// Records, waits and answers for the calls of a run.
@@ -67,6 +81,27 @@ pub trait CallEnvironment: Send + Sync {
 
     /// Waits between two attempts, or until the run is cancelled.
     fn wait(&self, time: Duration, token: &CancelToken);
+
+    /// Whether steps with this label run on other processes. By default all steps run here.
+    fn is_elsewhere(&self, label: &str) -> bool {
+        let _ = label;
+        false
+    }
+
+    /// Has another process work on a batch, and waits for a result for each of its items, in order. Called for labels
+    /// that are elsewhere.
+    ///
+    /// # Errors
+    /// The fault of the attempt, or that of too many processes which were lost with it.
+    fn answer_elsewhere(
+        &self,
+        batch: &PlacedBatch,
+        token: &CancelToken,
+    ) -> Result<Vec<Result<Value, Fault>>, CallFault> {
+        let _ = token;
+        let reason = format!("no process with the label {} can be asked here", batch.label);
+        Err(Fault::new(reason, "Report this to the authors of flow.").into())
+    }
 }
 
 /// An environment that records nothing and does not wait.

@@ -21,7 +21,7 @@ mod tally;
 
 pub use batch::{BatchPlaces, BatchSize, ItemBatch, StreamItem};
 pub use calls::{CallAnswers, CallAttempt, CallFault, CallFunction};
-pub use environment::{CallBatch, CallEnvironment, CallLimits, UnrecordedCalls};
+pub use environment::{CallBatch, CallEnvironment, CallLimits, PlacedBatch, UnrecordedCalls};
 pub use guard::GuardFunction;
 pub use join::{JoinRule, UnmatchedItem};
 pub use kernel::{KernelFactory, KernelRun, MakerFunction, StreamFunction, StreamKernel};

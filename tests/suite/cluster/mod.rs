@@ -3,6 +3,7 @@
 //! `FLOW_CLUSTER_KILLS` says how many processes are killed or stopped in [`kills`]; three, where it says nothing.
 //! `FLOW_SEED` varies which.
 
+mod batches;
 mod kills;
 mod losses;
 mod placement;

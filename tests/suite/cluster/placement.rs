@@ -268,7 +268,7 @@ fn gives_the_same(text: &str, input: &[&str], place: &Place, joins: bool) -> (u6
 }
 
 /// The files of the responses, without what says how they were delivered.
-fn tree_of_files(place: &Place, output: &str) -> Vec<(std::path::PathBuf, flow::step::Digest)> {
+pub fn tree_of_files(place: &Place, output: &str) -> Vec<(std::path::PathBuf, flow::step::Digest)> {
     let files = tree(&place.path(output)).into_iter();
     files.filter(|(path, _)| path.file_name().is_none_or(|name| name != "delivery.json")).collect()
 }
@@ -351,10 +351,18 @@ fn places_are_checked_and_shown() {
     let wrong = place.run(&["check", "wrong.yaml"]);
     assert_eq!(wrong.code, 3, "{}", wrong.err);
     assert!(wrong.err.contains("small letters and digits, words joined by hyphens"), "{}", wrong.err);
-    fs::write(place.path("apart.yaml"), placed("keep-json", "network")).unwrap();
+    fs::write(place.path("apart.yaml"), placed("read-json-lines", "network")).unwrap();
     let apart = place.run(&["check", "apart.yaml"]);
     assert_eq!(apart.code, 3, "{}", apart.err);
-    assert!(apart.err.contains("do not have the same \"on\""), "{}", apart.err);
+    assert!(apart.err.contains("\"jobs\" cannot have an \"on\" of its own"), "{}", apart.err);
+    fs::write(place.path("calls.yaml"), placed("call-http", "network")).unwrap();
+    let calls = place.run(&["check", "calls.yaml"]);
+    assert_eq!(calls.code, 0, "{}", calls.err);
+    let shown = place.run(&["graph", "calls.yaml", "--placement"]).out;
+    assert!(
+        shown.lines().any(|line| line.starts_with("network") && line.contains("found, first, second")),
+        "{shown}"
+    );
     fs::write(place.path("right.yaml"), placed("write-total", "big-memory")).unwrap();
     let right = place.run(&["check", "right.yaml"]);
     assert_eq!(right.code, 0, "{}", right.err);

@@ -43,7 +43,18 @@ fn recording() -> RequestRecording {
     let run = |step: &str, item, outcome, outputs| {
         let (key, inputs) = (Digest::of(step.as_bytes()), BTreeMap::from([("in".to_owned(), digest)]));
         let (step, place) = (step.to_owned(), None);
-        RecordingRun { step, item, key, version: 1, inputs, outcome, took_us: 7, place, outputs }
+        RecordingRun {
+            step,
+            item,
+            key,
+            version: 1,
+            inputs,
+            outcome,
+            took_us: 7,
+            place,
+            batches: Vec::new(),
+            outputs,
+        }
     };
     let runs = vec![
         run("write", None, Outcome::Done, outputs),
