@@ -18,8 +18,12 @@ use crate::printable::counted;
 pub fn troubles(state: &Path) -> Vec<String> {
     let stopped = StateFolder::holder(state).is_none();
     let stopped = stopped.then(|| format!("no flow is running on {}", state.display()));
-    let lost = process_lines(state).into_iter().filter(|line| line.contains("NOT THERE"));
+    let lost = process_lines(state).into_iter().filter(|line| is_trouble(line));
     stopped.into_iter().chain(lost).chain(peer_troubles(state)).collect()
+}
+
+fn is_trouble(line: &str) -> bool {
+    line.contains("NOT THERE") || line.contains("CANNOT RUN")
 }
 
 /// Archives and services that fail.
@@ -65,7 +69,7 @@ fn unix_ms(time: SystemTime) -> i64 {
 }
 
 fn of_process(one: &ProcessStanding) -> String {
-    let ProcessStanding { process, address, is_connected, generation, since_ms, requests, .. } = one;
+    let ProcessStanding { process, address, is_connected, generation, since_ms, requests, unable, .. } = one;
     let since = ago(*since_ms);
     let labels: Vec<&str> = one.labels.iter().map(ProcessLabel::as_str).collect();
     let labels = if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(", ")) };
@@ -73,9 +77,10 @@ fn of_process(one: &ProcessStanding) -> String {
     let outage =
         one.last_outage_ms.map(|outage| format!("; its last outage took {:.1} s", outage as f64 / 1e3));
     let outage = outage.unwrap_or_default();
+    let unable: String = unable.iter().map(|reason| format!("; CANNOT RUN steps: {reason}")).collect();
     match is_connected {
         true => format!(
-            "process {process} at {address}{labels} is there since {since}, generation {generation}, and runs {requests} requests{steps}{outage}"
+            "process {process} at {address}{labels} is there since {since}, generation {generation}, and runs {requests} requests{steps}{outage}{unable}"
         ),
         false => format!("process {process} at {address}{labels} is NOT THERE, since {since}"),
     }

@@ -4,8 +4,9 @@
 //! for a moment: if it is still there and connects again, it goes on with them under its new generation. Otherwise
 //! they begin elsewhere.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::{RemoteProcesses, RemoteReports, RemoteStepEnd};
 use crate::journal::RunPlace;
+use crate::printable::with_causes;
 use crate::tls::{CertificateNames, SessionKeys};
 
 use super::chunks::{self, CHUNK_BYTES, ChunkRequest};
@@ -31,6 +33,10 @@ const HANDSHAKES_MAX: usize = 64;
 
 /// How often it is looked which process is gone for good.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// The time after which the same refusal is told again, and the refusals that are kept in mind.
+const REFUSED_TIME: Duration = Duration::from_secs(60);
+const REFUSED_MAX: usize = 256;
 
 /// The longest wait at the end for processes that have just been lost: they come back to be told of it.
 const END_WAIT: Duration = Duration::from_secs(3);
@@ -56,6 +62,8 @@ pub struct CoordinatorShared {
     is_ending: AtomicBool,
     is_ended: AtomicBool,
     handshakes: AtomicUsize,
+    /// When a refusal was told, by its address and reason.
+    refused: Mutex<BTreeMap<(IpAddr, String), Instant>>,
     file: StandingFile,
 }
 
@@ -97,6 +105,7 @@ impl ClusterCoordinator {
             is_ending: AtomicBool::new(false),
             is_ended: AtomicBool::new(false),
             handshakes: AtomicUsize::new(0),
+            refused: Mutex::default(),
             file: StandingFile::at(state),
         });
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
@@ -210,11 +219,26 @@ impl CoordinatorShared {
         match met {
             Ok((link, served)) => self.serve(link, &served),
             Err(HandshakeError::Disagreement(difference)) => {
-                tracing::warn!(%from, "refused a process: {difference}");
+                self.tell_refused(from, &difference);
                 self.lock().disagreement.get_or_insert((from.to_string(), difference));
                 self.changed.notify_all();
             }
-            Err(error) => tracing::warn!(%from, %error, "refused a connection to the cluster's port"),
+            Err(error) => self.tell_refused(from, &with_causes(&error)),
+        }
+    }
+
+    /// Tells of a connection that was refused; of one that comes again for the same reason, once a minute.
+    fn tell_refused(&self, from: SocketAddr, why: &str) {
+        let mut told = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|_, at| at.elapsed() < REFUSED_TIME);
+        let is_new = !told.contains_key(&(from.ip(), why.to_owned()));
+        if is_new && told.len() < REFUSED_MAX {
+            told.insert((from.ip(), why.to_owned()), Instant::now());
+        }
+        drop(told);
+        match is_new {
+            true => tracing::warn!(%from, "refused a connection to the cluster's port: {why}"),
+            false => tracing::debug!(%from, "refused a connection to the cluster's port: {why}"),
         }
     }
 
@@ -353,7 +377,8 @@ impl CoordinatorShared {
                 }
                 ReportFrame::StepUnable { ticket, reason } => {
                     tracing::warn!("process {} cannot run a step: {reason}", served.process);
-                    reports.step_refused(ticket, reason);
+                    self.lock().members[served.process - 1].refuse_step(ticket, &reason);
+                    reports.step_refused(ticket);
                 }
                 ReportFrame::Beat => {}
             }

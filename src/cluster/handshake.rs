@@ -89,7 +89,7 @@ impl HelloMessage {
     pub fn new(process: usize, instance: u64, workers: usize, agreement: &ClusterAgreement) -> HelloMessage {
         HelloMessage {
             protocol: PROTOCOL,
-            flow: env!("CARGO_PKG_VERSION").to_owned(),
+            flow: concat!(env!("CARGO_PKG_VERSION"), env!("FLOW_COMMIT")).to_owned(),
             process,
             instance,
             workers,
@@ -153,7 +153,11 @@ pub fn welcome(
     let theirs: HelloMessage = link.receive_until(until)?;
     if let Some(difference) = theirs.difference(ours) {
         link.send(&WelcomeMessage::Disagrees(difference.clone()))?;
-        return Err(HandshakeError::Disagreement(difference));
+        // The cluster does not need one that joins.
+        return Err(match theirs.joins {
+            true => HandshakeError::Refused(difference),
+            false => HandshakeError::Disagreement(difference),
+        });
     }
     Ok((link, theirs, names))
 }

@@ -27,6 +27,9 @@ use super::{ClusterError, ClusterSetup};
 /// The interval between attempts to connect.
 const RETRY: Duration = Duration::from_millis(150);
 
+/// The longest interval, after process 0 has refused this one again and again.
+const REFUSED_RETRY_MAX: Duration = Duration::from_secs(2);
+
 /// The longest time that an attempt takes to connect.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
 
@@ -119,7 +122,7 @@ impl ClusterMember {
         patience: Duration,
     ) -> Result<(ProcessLink, u64, u64), ClusterError> {
         let address = &self.setup.hosts.addresses()[0];
-        let mut distrusted = 0;
+        let (mut distrusted, mut pause) = (0, RETRY);
         loop {
             let mut hello = self.hello.clone();
             (hello.held, hello.held_steps) = (self.held(), self.steps.held());
@@ -133,7 +136,7 @@ impl ClusterMember {
                     let waited_s = patience.as_secs();
                     return Err(ClusterError::Absent { peer: 0, address: address.clone(), waited_s });
                 }
-                Err(HandshakeError::Silent(_)) => distrusted = 0,
+                Err(HandshakeError::Silent(_)) => (distrusted, pause) = (0, RETRY),
                 Err(source @ HandshakeError::Disagreement(_)) => {
                     return Err(ClusterError::Handshake { address: address.clone(), source });
                 }
@@ -143,9 +146,10 @@ impl ClusterMember {
                         return Err(ClusterError::Handshake { address: address.clone(), source });
                     }
                     tracing::warn!(%source, "process 0 at {address} did not take this process in");
+                    pause = (2 * pause).min(REFUSED_RETRY_MAX);
                 }
             }
-            std::thread::sleep(RETRY);
+            std::thread::sleep(pause);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The knowledge of process 0 about another process.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -49,7 +49,10 @@ pub struct MemberEntry {
     running: BTreeSet<u64>,
     /// The steps that it has worked on since before it connected.
     held_steps: HashSet<RemoteStepKey>,
-    steps: BTreeSet<u64>,
+    /// The steps that it runs, with the versions of their dataflows.
+    steps: BTreeMap<u64, Digest>,
+    /// The versions of dataflows of which it cannot run steps, with the reasons.
+    unable: BTreeMap<Digest, String>,
     /// The versions of dataflows that it was told of.
     told: BTreeSet<Digest>,
     /// The requests that it was told of for their steps.
@@ -80,7 +83,8 @@ impl MemberEntry {
             held_until: now,
             running: BTreeSet::new(),
             held_steps: HashSet::new(),
-            steps: BTreeSet::new(),
+            steps: BTreeMap::new(),
+            unable: BTreeMap::new(),
             told: BTreeSet::new(),
             told_requests: ToldRequests::default(),
             last_generation: 0,
@@ -151,6 +155,7 @@ impl MemberEntry {
         self.labels.clone_from(&hello.labels);
         self.running.clear();
         self.steps.clear();
+        self.unable.clear();
         self.told.clear();
         self.told_requests.clear();
         let outage = self.lost.take().map(|lost| lost.elapsed());
@@ -190,9 +195,16 @@ impl MemberEntry {
         Some(std::mem::take(&mut self.running).len())
     }
 
-    /// Whether it is connected and has a label.
-    pub fn has_label(&self, label: &ProcessLabel) -> bool {
-        self.is_connected() && self.labels.contains(label)
+    /// Whether it is connected, has a label, and can run steps of a version of a dataflow as far as is known.
+    pub fn is_place(&self, label: &ProcessLabel, version: &Digest) -> bool {
+        self.is_connected() && self.labels.contains(label) && !self.unable.contains_key(version)
+    }
+
+    /// Notes that it cannot run a step: it gets no other one of its dataflow over this connection.
+    pub fn refuse_step(&mut self, ticket: u64, reason: &str) {
+        if let Some(version) = self.steps.get(&ticket) {
+            self.unable.insert(*version, reason.to_owned());
+        }
     }
 
     pub fn holds_step(&self, key: &RemoteStepKey) -> bool {
@@ -201,7 +213,7 @@ impl MemberEntry {
 
     pub fn begin_step(&mut self, ticket: u64, key: &RemoteStepKey) {
         self.held_steps.remove(key);
-        self.steps.insert(ticket);
+        self.steps.insert(ticket, key.request.version);
     }
 
     pub fn end_step(&mut self, ticket: u64) {
@@ -277,6 +289,7 @@ impl MemberEntry {
             requests: self.running.len(),
             steps: self.steps.len(),
             labels: self.labels.clone(),
+            unable: self.unable.values().cloned().collect(),
             outages: self.outages,
             last_outage_ms: self.last_outage.and_then(|outage| i64::try_from(outage.as_millis()).ok()),
         }

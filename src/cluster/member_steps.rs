@@ -33,12 +33,16 @@ pub struct MemberSteps {
 struct MemberStepsState {
     link: Option<LinkSender>,
     steps: HashMap<RemoteStepKey, MemberStep>,
+    /// The number of steps so far.
+    begun: u64,
     /// The last use of each request whose values are in a store of this process alone.
     used: HashMap<RemoteRequestKey, Instant>,
 }
 
 #[derive(Default)]
 struct MemberStep {
+    /// Its number. One that was given up may end when the same step has begun again.
+    number: u64,
     /// The ticket of the present connection.
     ticket: Option<u64>,
     run: Option<StepRun>,
@@ -86,7 +90,9 @@ impl MemberSteps {
         let (key, ticket) = (step.key, step.ticket);
         let mut state = self.lock();
         let is_known = state.steps.contains_key(&key);
-        let known = state.steps.entry(key).or_default();
+        state.begun += u64::from(!is_known);
+        let number = state.begun;
+        let known = state.steps.entry(key).or_insert_with(|| MemberStep { number, ..MemberStep::default() });
         (known.ticket, known.orphaned) = (Some(ticket), None);
         state.used.insert(key.request, Instant::now());
         if is_known {
@@ -96,13 +102,16 @@ impl MemberSteps {
         drop(state);
         let steps = Arc::clone(self);
         let source = self.joins.then(|| Arc::clone(self) as Arc<dyn ValueSource>);
-        match runner.begin(step, source, move |end| steps.ended(&key, end)) {
+        match runner.begin(step, source, move |end| steps.ended(&key, number, end)) {
             Ok(run) => {
-                self.lock().steps.entry(key).and_modify(|step| step.run = Some(run));
+                if let Some(step) = self.lock().of(&key, number) {
+                    step.run = Some(run);
+                }
                 Ok(())
             }
             Err(reason) => {
-                self.lock().steps.remove(&key);
+                tracing::warn!("a step cannot run here: {reason}");
+                self.lock().steps.retain(|its, step| *its != key || step.number != number);
                 Err(reason)
             }
         }
@@ -164,9 +173,9 @@ impl MemberSteps {
     }
 
     /// Takes the end of a step; that of one that was given up is dropped.
-    fn ended(&self, key: &RemoteStepKey, end: RemoteStepEnd) {
+    fn ended(&self, key: &RemoteStepKey, number: u64, end: RemoteStepEnd) {
         let mut state = self.lock();
-        if let Some(step) = state.steps.get_mut(key) {
+        if let Some(step) = state.of(key, number) {
             step.end = Some(end);
             state.send_end(key);
         }
@@ -189,6 +198,11 @@ impl ValueSource for MemberSteps {
 }
 
 impl MemberStepsState {
+    /// The step with this number; `None` if it was given up.
+    fn of(&mut self, key: &RemoteStepKey, number: u64) -> Option<&mut MemberStep> {
+        self.steps.get_mut(key).filter(|step| step.number == number)
+    }
+
     /// Sends the end of a step, if it has one and process 0 waits for it.
     fn send_end(&self, key: &RemoteStepKey) {
         let step = self.steps.get(key);

@@ -92,9 +92,9 @@ impl StepProcesses for CoordinatorShared {
         self.hello.labels.contains(label)
     }
 
-    fn labelled(&self, label: &ProcessLabel) -> Vec<RemotePeer> {
+    fn labelled(&self, label: &ProcessLabel, version: &Digest) -> Vec<RemotePeer> {
         let state = self.lock();
-        let members = (1..).zip(&state.members).filter(|(_, member)| member.has_label(label));
+        let members = (1..).zip(&state.members).filter(|(_, member)| member.is_place(label, version));
         members.map(|(process, member)| RemotePeer { process, workers: member.workers }).collect()
     }
 

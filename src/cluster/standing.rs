@@ -39,6 +39,9 @@ pub struct ProcessStanding {
     pub steps: usize,
     #[serde(default)]
     pub labels: BTreeSet<ProcessLabel>,
+    /// The reasons why it cannot run steps of some dataflows.
+    #[serde(default)]
+    pub unable: BTreeSet<String>,
     /// The number of times that it was lost.
     pub outages: u64,
     /// The length of its last outage that has ended, in milliseconds.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::journal::{ValuePlace, small_files};
+use crate::printable::with_causes;
 use crate::step::{Digest, Item, ItemPlace, Request};
 use crate::store::Store;
 
@@ -104,8 +105,8 @@ impl BroughtValues<'_> {
                     CarriedValue::Item(index) => _ = items.insert(*index),
                     CarriedValue::Stored { form } => {
                         let brought = self.stored(*form, StepValue::Stored(*form));
-                        brought
-                            .ok_or_else(|| format!("the value {} cannot be brought here", form.short()))?;
+                        let short = form.short();
+                        brought.map_err(|why| format!("the value {short} cannot be brought here: {why}"))?;
                     }
                 }
             }
@@ -117,7 +118,8 @@ impl BroughtValues<'_> {
             };
             if !matches!(item.place, ItemPlace::Inline(_)) {
                 let path = self.item(index, item);
-                let path = path.ok_or_else(|| format!("the item {} cannot be brought here", item.name))?;
+                let name = &item.name;
+                let path = path.map_err(|why| format!("the item {name} cannot be brought here: {why}"))?;
                 item.place = ItemPlace::File(path);
             }
         }
@@ -127,20 +129,21 @@ impl BroughtValues<'_> {
     /// The file of an item, by the item's digest.
     pub fn path_of(&self, digest: Digest) -> Option<PathBuf> {
         let (index, item) = self.request.items.iter().enumerate().find(|(_, item)| item.digest == digest)?;
-        self.item(index, item)
+        self.item(index, item).ok()
     }
 
-    fn item(&self, index: usize, item: &Item) -> Option<PathBuf> {
+    fn item(&self, index: usize, item: &Item) -> Result<PathBuf, String> {
         self.stored(item.digest, StepValue::Item(index))
     }
 
     /// The file of a value in the store of this process.
-    fn stored(&self, digest: Digest, value: StepValue) -> Option<PathBuf> {
+    fn stored(&self, digest: Digest, value: StepValue) -> Result<PathBuf, String> {
         if self.store.work_size(self.request.id, digest).is_none() {
-            let bytes = self.source.fetch(&self.key, value)?;
+            let bytes = self.source.fetch(&self.key, value).ok_or("it did not come over the connection")?;
             self.brought.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-            self.store.put_work(self.request.id, digest, &bytes).ok()?;
+            let put = self.store.put_work(self.request.id, digest, &bytes);
+            put.map_err(|error| with_causes(&error))?;
         }
-        Some(self.store.work_path(self.request.id, digest))
+        Ok(self.store.work_path(self.request.id, digest))
     }
 }

@@ -14,7 +14,6 @@ use crate::store::{Store, StoreError};
 
 use super::carried::CarriedInputs;
 use super::disk_wait::retry_while_full;
-use super::elsewhere::unable;
 use super::job::not_kept;
 use super::losses::{LOSSES_MAX, deadly};
 use super::remote_request::RemoteRequestKey;
@@ -64,8 +63,7 @@ impl BatchesElsewhere {
             let sent = step.content.len() as u64;
             match self.steps.run(&label, step, token, CancelWatch::Looks, &self.store) {
                 Ok((process, StepReply::Ended(end))) => return self.taken(batch, process, sent, *end),
-                Ok((_, StepReply::Unable(reason))) => return Err(unable(&label, &reason).into()),
-                Ok((_, StepReply::Cancelled)) => return Err(Fault::cancelled().into()),
+                Ok((_, StepReply::Unable | StepReply::Cancelled)) => return Err(Fault::cancelled().into()),
                 Err(StepLoss::NoProcess) => {}
                 Err(StepLoss::Lost { process }) => {
                     losses += 1;
@@ -90,10 +88,11 @@ impl BatchesElsewhere {
         token: &CancelToken,
     ) -> Result<(), Fault> {
         let mut place = None;
-        while !self.steps.has_place(label) {
+        while !self.steps.has_place(label, &self.key.version) {
             place.get_or_insert_with(|| {
-                let (number, step) = (self.key.number, self.name(member).to_owned());
-                self.steps.wait(WaitingStep { number, step, label: label.clone(), since: SystemTime::now() })
+                let RemoteRequestKey { number, version, .. } = self.key;
+                let (step, label) = (self.name(member).to_owned(), label.clone());
+                self.steps.wait(WaitingStep { number, step, label, version, since: SystemTime::now() })
             });
             token.check()?;
             std::thread::sleep(PLACE_INTERVAL);

@@ -32,13 +32,14 @@ type KeptResult = Option<Result<(StepOutputs, DeliveredFiles), Fault>>;
 impl StepElsewhere {
     /// Whether a process with the label is there.
     pub fn has_place(&self) -> bool {
-        self.steps.has_place(&self.label)
+        self.steps.has_place(&self.label, &self.request.version)
     }
 
     /// Notes that a step waits for one.
     pub fn wait(&self, step: &str) -> WaitingPlace {
-        let (number, step, label) = (self.request.number, step.to_owned(), self.label.clone());
-        self.steps.wait(WaitingStep { number, step, label, since: SystemTime::now() })
+        let RemoteRequestKey { number, version, .. } = self.request;
+        let (step, label) = (step.to_owned(), self.label.clone());
+        self.steps.wait(WaitingStep { number, step, label, version, since: SystemTime::now() })
     }
 }
 
@@ -124,8 +125,7 @@ impl RunEnvironment {
         }
         let result = match reply {
             StepReply::Ended(end) => self.take_end(&run, &elsewhere.request, *end),
-            StepReply::Unable(reason) => Err(unable(&elsewhere.label, &reason)),
-            StepReply::Cancelled => Err(Fault::cancelled()),
+            StepReply::Unable | StepReply::Cancelled => Err(Fault::cancelled()),
         };
         Ok(Some(self.kept(job, result)))
     }
@@ -176,12 +176,4 @@ impl RunEnvironment {
             }),
         }
     }
-}
-
-pub fn unable(label: &ProcessLabel, reason: &str) -> Fault {
-    Fault::of(
-        FaultKind::Broken,
-        format!("a process with the label {label} could not run it: {reason}"),
-        "See in its log why. `flow retry` with the request's name runs the request once more.",
-    )
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::dataflow::perform::{broken, guarded};
 use crate::dataflow::response::files_at;
-use crate::dataflow::{Dataflow, DataflowNode, Response};
+use crate::dataflow::{Dataflow, DataflowNode, ProcessLabel, Response};
 use crate::step::{
     Artifact, CancelToken, Fault, FaultKind, Outcome, Request, ResponseFile, StepInputs, StepOutputs,
 };
@@ -152,7 +152,9 @@ impl RunEnvironment {
     /// Whether steps of its requests have to wait now, because no process with their label is there.
     pub fn lacks_process(&self) -> bool {
         let Some(steps) = &self.steps else { return false };
-        self.dataflow.labels().keys().any(|label| steps.is_elsewhere(label) && !steps.has_place(label))
+        let version = self.dataflow.digest();
+        let lacks = |label: &ProcessLabel| steps.is_elsewhere(label) && !steps.has_place(label, &version);
+        self.dataflow.labels().into_keys().any(lacks)
     }
 
     /// The name under which a request that runs through this dataflow is remembered.

@@ -89,8 +89,8 @@ impl RemoteReports {
     }
 
     /// The process cannot run the step with this ticket.
-    pub fn step_refused(&self, ticket: u64, reason: String) {
-        self.steps.reply(ticket, StepReply::Unable(reason));
+    pub fn step_refused(&self, ticket: u64) {
+        self.steps.reply(ticket, StepReply::Unable);
     }
 
     /// A piece of a value of the step with this ticket, at most so many bytes.

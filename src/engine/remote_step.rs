@@ -153,6 +153,15 @@ pub struct WaitingStep {
     pub step: String,
     /// The label.
     pub label: ProcessLabel,
+    /// The version of the dataflow.
+    pub version: Digest,
     /// The time since which it waits.
     pub since: SystemTime,
+}
+
+impl WaitingStep {
+    /// The label of the processes that could run it, and the version of its dataflow.
+    pub fn place(&self) -> (ProcessLabel, Digest) {
+        (self.label.clone(), self.version)
+    }
 }

@@ -3,7 +3,7 @@
 //! Each time that a step is given to a process it gets a new ticket. An end counts only while its ticket is open: a
 //! process that was lost has a new generation when it is back, and its earlier tickets are closed by then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
@@ -53,8 +53,8 @@ enum StepMessage {
 /// What became of a step that was given to a process.
 pub enum StepReply {
     Ended(Box<RemoteStepEnd>),
-    /// The process cannot run it.
-    Unable(String),
+    /// The process cannot run it: it is no place for steps of the dataflow.
+    Unable,
     Cancelled,
 }
 
@@ -100,9 +100,9 @@ impl RemoteSteps {
         !self.remote.has_label(label)
     }
 
-    /// Whether a process with this label is there.
-    pub fn has_place(&self, label: &ProcessLabel) -> bool {
-        !self.remote.labelled(label).is_empty()
+    /// Whether a process with this label is there, for steps of a version of a dataflow.
+    pub fn has_place(&self, label: &ProcessLabel, version: &Digest) -> bool {
+        !self.remote.labelled(label, version).is_empty()
     }
 
     /// Notes that a step waits for a process.
@@ -123,16 +123,29 @@ impl RemoteSteps {
 
     /// The number of requests of which steps wait for a process.
     pub fn requests_waiting(&self) -> usize {
-        self.lock().waiting_of.len()
+        let lacking = self.lacking();
+        let state = self.lock();
+        let waiting = state.waiting.values();
+        let requests = waiting.filter(|step| lacking.contains(&step.place())).map(|step| step.number);
+        requests.collect::<BTreeSet<i64>>().len()
     }
 
     /// The steps that wait for a process; of several runs of one step for a request, the first.
     pub fn waiting(&self) -> Vec<WaitingStep> {
+        let lacking = self.lacking();
         let mut first: BTreeMap<(i64, String), WaitingStep> = BTreeMap::new();
-        for step in self.lock().waiting.values() {
+        for step in self.lock().waiting.values().filter(|step| lacking.contains(&step.place())) {
             first.entry((step.number, step.step.clone())).or_insert_with(|| step.clone());
         }
         first.into_values().collect()
+    }
+
+    /// The places that are waited for and not there. A step may still be about to find that its process has come.
+    fn lacking(&self) -> BTreeSet<(ProcessLabel, Digest)> {
+        let mut places: BTreeSet<(ProcessLabel, Digest)> =
+            self.lock().waiting.values().map(WaitingStep::place).collect();
+        places.retain(|(label, version)| !self.has_place(label, version));
+        places
     }
 
     /// Has a process with this label run a step, and waits for its end. Gives also the process.
@@ -188,6 +201,7 @@ impl RemoteSteps {
         self.remote.step_ended(process, ticket);
         match message {
             StepMessage::Lost => Err(StepLoss::Lost { process }),
+            StepMessage::Reply(StepReply::Unable) => Err(StepLoss::NoProcess),
             StepMessage::Reply(reply) => {
                 if matches!(reply, StepReply::Cancelled) {
                     // It may have been given after the cancellation.
@@ -261,7 +275,7 @@ impl RemoteSteps {
         request: &Arc<Request>,
         reply: Sender<StepMessage>,
     ) -> Option<(usize, u64)> {
-        let peers = self.remote.labelled(label);
+        let peers = self.remote.labelled(label, &key.request.version);
         let holder = self.remote.step_holder(&key);
         let holder = holder.filter(|holder| peers.iter().any(|peer| peer.process == *holder));
         // Chosen and opened under one lock: steps that begin together do not all choose the same process.
@@ -326,7 +340,7 @@ mod tests {
             false
         }
 
-        fn labelled(&self, _: &ProcessLabel) -> Vec<RemotePeer> {
+        fn labelled(&self, _: &ProcessLabel, _: &Digest) -> Vec<RemotePeer> {
             [1, 2].map(|process| RemotePeer { process, workers: 2 }).into()
         }
 

@@ -151,11 +151,15 @@ impl EngineResources {
     }
 }
 
+/// The runs of a step per item that other processes may have at once, whose cores are not known here.
+const ELSEWHERE_MAX: usize = 64;
+
 /// The number of a node's runs that may be under way at once. Runs per item are many and short, so that more
 /// of them than cores would only take memory.
 fn runs_max(node: &DataflowNode) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     node.max.unwrap_or(match node.runs {
+        RunFrequency::PerItem if node.label().is_some() => ELSEWHERE_MAX,
         RunFrequency::PerItem => cores,
         RunFrequency::Once => usize::MAX,
     })

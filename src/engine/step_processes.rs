@@ -23,8 +23,9 @@ pub trait StepProcesses: Send + Sync {
     /// Whether this process has a label itself.
     fn has_label(&self, label: &ProcessLabel) -> bool;
 
-    /// The processes with a label that are connected now.
-    fn labelled(&self, label: &ProcessLabel) -> Vec<RemotePeer>;
+    /// The processes with a label that are connected now, but for those that cannot run steps of this version of a
+    /// dataflow.
+    fn labelled(&self, label: &ProcessLabel, version: &Digest) -> Vec<RemotePeer>;
 
     /// A connected process that has worked on a step since before it connected last.
     fn step_holder(&self, key: &RemoteStepKey) -> Option<usize>;

@@ -138,7 +138,7 @@ impl StepRunner {
         let request = match source.map(|source| brought(source).bring(step)) {
             None => Arc::clone(&step.request),
             Some(Ok(request)) => request,
-            Some(Err(reason)) => return failed(step, not_read(&reason)),
+            Some(Err(reason)) => return failed(step, not_brought(&reason)),
         };
         let path_of = |digest| match source {
             Some(source) => brought(source).path_of(digest),
@@ -277,6 +277,11 @@ fn record_of(step: &RemoteStep, outcome: Outcome) -> RunRecord {
         place: None,
         batches: Vec::new(),
     }
+}
+
+fn not_brought(reason: &str) -> Fault {
+    let remedy = "See whether the disk of the process that joined is full, then send the request again.";
+    Fault::of(FaultKind::Storage, reason, remedy)
 }
 
 fn not_read(reason: &str) -> Fault {

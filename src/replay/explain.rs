@@ -7,7 +7,6 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::dataflow::{self, Dataflow, DataflowNode, InputWire, NodePhase, OutputPort, RunFrequency};
-use crate::journal::RunPlace;
 use crate::printable::PrintableLines;
 use crate::step::{Digest, Fault, FaultKind, Outcome, OutcomeReason, StepReport};
 
@@ -55,8 +54,12 @@ pub struct StepExplanation {
 /// The runs of a step in one process of a cluster, and what was moved for them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StepPlace {
+    /// The name of the step, if it is one of those that a stream connects, and its batches are counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
     pub process: usize,
-    pub runs: usize,
+    /// The number of runs, or of batches.
+    pub runs: u64,
     /// The bytes of inputs that were brought there.
     pub taken: u64,
     /// The bytes of outputs that were brought back.
@@ -126,7 +129,7 @@ fn explanation(past: &PastRequest, dataflow: &Dataflow, node: &DataflowNode) -> 
         otherwise: otherwise(node, &endings, past),
         endings,
         took_us: runs.iter().map(|run| run.took_us).fold(0, u64::saturating_add),
-        places: places(past, node, &runs),
+        places: places(node, &runs),
         parameters: node.parameters.iter().map(|(name, setting)| format!("{name}: {setting}")).collect(),
         inputs: inputs(dataflow, node, last),
         outputs: last.map(outputs).unwrap_or_default(),
@@ -134,20 +137,21 @@ fn explanation(past: &PastRequest, dataflow: &Dataflow, node: &DataflowNode) -> 
     }
 }
 
-/// Where the runs were, by process; for a step of a stream whose batches were worked on elsewhere, where those were.
-fn places(past: &PastRequest, node: &DataflowNode, runs: &[&RecordingRun]) -> Vec<StepPlace> {
-    let mut places: BTreeMap<usize, StepPlace> = BTreeMap::new();
-    let batches = past.recording.runs.iter().flat_map(|run| &run.batches);
-    let its = batches.filter(|batches| *batches.step == *node.name);
-    let elsewhere = its.map(|its| (its.batches, its.process, its.taken, its.given));
-    let here = runs.iter().filter_map(|run| run.place);
-    let here = here.map(|RunPlace { process, taken, given }| (1, process, taken, given));
-    for (runs, process, taken, given) in elsewhere.chain(here) {
-        let none = StepPlace { process, runs: 0, taken: 0, given: 0 };
-        let place = places.entry(process).or_insert(none);
-        place.runs += usize::try_from(runs).unwrap_or(usize::MAX);
+/// Where the runs were, by process, and the batches of steps in a stream that other processes worked on.
+fn places(node: &DataflowNode, runs: &[&RecordingRun]) -> Vec<StepPlace> {
+    let mut places: BTreeMap<(Option<String>, usize), StepPlace> = BTreeMap::new();
+    let mut add = |step: Option<&str>, process: usize, runs: u64, taken: u64, given: u64| {
+        let step = step.map(str::to_owned);
+        let none = StepPlace { step: step.clone(), process, runs: 0, taken: 0, given: 0 };
+        let place = places.entry((step, process)).or_insert(none);
+        place.runs = place.runs.saturating_add(runs);
         place.taken = place.taken.saturating_add(taken);
         place.given = place.given.saturating_add(given);
+    };
+    for run in runs.iter().filter(|run| *run.step == *node.name) {
+        run.place.iter().for_each(|place| add(None, place.process, 1, place.taken, place.given));
+        let batches = run.batches.iter();
+        batches.for_each(|its| add(Some(&its.step), its.process, its.batches, its.taken, its.given));
     }
     places.into_values().collect()
 }
@@ -329,9 +333,13 @@ impl StepExplanation {
 
 impl fmt::Display for StepPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let StepPlace { process, runs, taken, given } = self;
-        write!(f, "ran in process {process}")?;
-        if *runs > 1 {
+        let StepPlace { step, process, runs, taken, given } = self;
+        match step {
+            None => write!(f, "ran in process {process}")?,
+            Some(step) if *runs == 1 => write!(f, "{step}: 1 batch ran in process {process}")?,
+            Some(step) => write!(f, "{step}: {runs} batches ran in process {process}")?,
+        }
+        if step.is_none() && *runs > 1 {
             write!(f, ", {runs} runs")?;
         }
         if taken + given > 0 {

@@ -19,7 +19,7 @@ import os, time
 from flow_step import Fault, step
 
 @step
-def double(item: "json", log: str) -> "json":
+def double(item: "json", log: str = "") -> "json":
     "Doubles a number."
     with open(os.path.join(log, "calls"), "a") as calls:
         calls.write(f"{item['n']}\n")
@@ -53,14 +53,26 @@ impl SharedStream {
         fs::write(place.path("steps.py"), STEPS).unwrap();
         let line = |number| format!("{{\"group\": \"g{}\", \"n\": {number}}}\n", number % 7);
         fs::write(place.path("numbers"), (0..ITEMS).map(line).collect::<String>()).unwrap();
-        let addresses: Vec<String> = (0..3).map(|_| format!("127.0.0.1:{}", free_port())).collect();
-        fs::write(place.path("hosts"), addresses.join("\n") + "\n").unwrap();
-        SharedStream { place, address: addresses[0].clone() }
+        let addresses: Vec<String> = (0..3).map(|_| format!("127.0.0.1:{}\n", free_port())).collect();
+        for count in 1..=3 {
+            fs::write(place.path(&format!("hosts-{count}")), addresses[..count].concat()).unwrap();
+        }
+        SharedStream { place, address: addresses[0].trim().to_owned() }
     }
 
     fn start(&self, count: &str, index: &str, more: &[&str]) -> Background {
-        let run = ["run", "shared.yaml", "-w", "1", "-n", count, "-p", index, "--hosts", "hosts"];
+        let hosts = format!("hosts-{count}");
+        let run = ["run", "shared.yaml", "-w", "1", "-n", count, "-p", index, "--hosts", &hosts];
         Background::start(&mut self.place.flow(&[&run[..], more].concat()))
+    }
+
+    /// Starts a process that joins. It sees the programs of the dataflow, and nothing of the state folder.
+    fn join(&self) -> Background {
+        Background::start(&mut self.place.flow(&["join", &self.address, LABEL[0], LABEL[1]]))
+    }
+
+    fn until_status(&self, text: &str) {
+        until(text, || self.place.run(&["status", "--check"]).out.contains(text).then_some(()));
     }
 
     /// Checks that the responses are those of a flow that is alone. Gives the batches by process.
@@ -131,9 +143,7 @@ fn batches_of_a_process_that_is_lost_go_to_one_that_joins() {
         status.contains("waits for a process with the label compute, for the step doubled").then_some(())
     });
     fs::remove_file(shared.place.path("log/wait")).unwrap();
-    // It sees the programs of the dataflow, and nothing of the state folder.
-    let join = ["join", &shared.address, LABEL[0], LABEL[1]];
-    let mut joined = Background::start(&mut shared.place.flow(&join));
+    let mut joined = shared.join();
     assert_eq!(first.ended(), 0);
     assert_eq!(joined.ended(), 0);
     let places = shared.account();
@@ -154,4 +164,37 @@ fn a_request_whose_batches_wait_for_a_process_can_be_cancelled() {
     assert_eq!(cancelled.code, 0, "{}", cancelled.err);
     assert_eq!(first.ended(), 1, "an error response");
     assert!(shared.calls().is_empty());
+}
+
+#[test]
+fn what_a_process_that_joined_gives_up_while_it_hangs_does_not_count() {
+    let shared = SharedStream::new();
+    fs::write(shared.place.path("log/wait"), "").unwrap();
+    let mut first = shared.start("1", "0", &FILES);
+    let mut joined = shared.join();
+    until("it works on some", || (!shared.calls().is_empty()).then_some(()));
+    signal(&joined, "-STOP");
+    shared.until_status("a process with the label compute is NOT THERE");
+    let begun = shared.calls().len();
+    signal(&joined, "-CONT");
+    until("they are begun again", || (shared.calls().len() > begun).then_some(()));
+    fs::remove_file(shared.place.path("log/wait")).unwrap();
+    assert_eq!(first.ended(), 0);
+    assert_eq!(joined.ended(), 0);
+    shared.account();
+}
+
+#[test]
+fn a_process_with_another_program_gets_no_steps_and_fails_none() {
+    let shared = SharedStream::new();
+    let mut first = shared.start("1", "0", &FILES);
+    shared.until_status("a process with the label compute is NOT THERE");
+    fs::write(shared.place.path("steps.py"), STEPS.replace("2 * item", "3 * item")).unwrap();
+    let mut other = shared.join();
+    shared.until_status("CANNOT RUN steps: it does not know version");
+    fs::write(shared.place.path("steps.py"), STEPS).unwrap();
+    let mut right = shared.join();
+    assert_eq!(first.ended(), 0);
+    assert_eq!((other.ended(), right.ended()), (0, 0));
+    shared.account();
 }
