@@ -376,8 +376,9 @@ impl CoordinatorShared {
                     exchange.take(reply, content);
                 }
                 ReportFrame::StepUnable { ticket, reason } => {
-                    tracing::warn!("process {} cannot run a step: {reason}", served.process);
-                    self.lock().members[served.process - 1].refuse_step(ticket, &reason);
+                    if self.lock().members[served.process - 1].refuse_step(ticket, &reason) {
+                        tracing::warn!("process {} cannot run steps: {reason}", served.process);
+                    }
                     reports.step_refused(ticket);
                 }
                 ReportFrame::Beat => {}

@@ -233,6 +233,7 @@ impl ClusterMember {
                 let ticket = order.ticket;
                 let step = engine.step(*order, &content);
                 if let Err(reason) = step.and_then(|step| self.steps.run(step, &engine.runner)) {
+                    tracing::warn!("a step cannot run here: {reason}");
                     self.report(&ReportFrame::StepUnable { ticket, reason });
                 }
             }

@@ -200,11 +200,11 @@ impl MemberEntry {
         self.is_connected() && self.labels.contains(label) && !self.unable.contains_key(version)
     }
 
-    /// Notes that it cannot run a step: it gets no other one of its dataflow over this connection.
-    pub fn refuse_step(&mut self, ticket: u64, reason: &str) {
-        if let Some(version) = self.steps.get(&ticket) {
-            self.unable.insert(*version, reason.to_owned());
-        }
+    /// Notes that it cannot run a step: it gets no other one of its dataflow over this connection. Returns whether that
+    /// is new.
+    pub fn refuse_step(&mut self, ticket: u64, reason: &str) -> bool {
+        let version = self.steps.get(&ticket).filter(|version| !self.unable.contains_key(version));
+        version.copied().is_some_and(|version| self.unable.insert(version, reason.to_owned()).is_none())
     }
 
     pub fn holds_step(&self, key: &RemoteStepKey) -> bool {

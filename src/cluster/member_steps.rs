@@ -110,7 +110,6 @@ impl MemberSteps {
                 Ok(())
             }
             Err(reason) => {
-                tracing::warn!("a step cannot run here: {reason}");
                 self.lock().steps.retain(|its, step| *its != key || step.number != number);
                 Err(reason)
             }
