@@ -110,3 +110,9 @@ pub fn of_folder(error: &ProgramFolderError) -> Fault {
     };
     Fault::of(kind, error.to_string(), remedy)
 }
+
+/// A fault of a program that does not do as it declared.
+pub fn wrong(reason: String) -> Fault {
+    let remedy = "Correct the step: the book's page about the protocol says what an answer is.";
+    Fault::of(FaultKind::Broken, reason, remedy)
+}

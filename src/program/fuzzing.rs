@@ -8,7 +8,8 @@ use crate::step::{
 
 use super::hello::ProgramHello;
 use super::npy;
-use super::step_call::{StepAnswer, plain_value};
+use super::plain_item::PlainItem;
+use super::step_answer::{StepAnswer, plain_value};
 
 /// The types that travel as JSON.
 const PLAIN: [&str; 4] = [JsonValue::TYPE, NumberValue::TYPE, TextValue::TYPE, StepReservations::TYPE];
@@ -33,24 +34,44 @@ fn declared(line: &[u8]) -> bool {
     }
 }
 
-fn answered(line: &[u8]) -> bool {
-    let read = || StepAnswer::read(line, 1);
+/// The line of an answer, and behind it the bytes of its column.
+fn answered(bytes: &[u8]) -> bool {
+    let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1);
+    let (line, behind) = bytes.split_at(end);
+    let read = || {
+        let answer = StepAnswer::read(line, 1)?;
+        let column = answer.column().map_or(0, |head| head.bytes);
+        let column = behind.get(..column).ok_or("its column is cut off")?;
+        Ok::<StepAnswer, String>(answer.with_column(column.to_vec()))
+    };
     let Ok(answer) = read() else { return false };
     answer.asks();
-    let values = [
-        read().map(|one| one.results(Vec::new())),
-        read().map(|one| one.items(Vec::new()).map(|said| said.0)),
-    ];
-    let values = values.into_iter().map(|said| said.expect("it was read before"));
-    for value in values.flatten().flatten().flatten() {
-        for kind in PLAIN {
-            if let Ok(value) = plain_value(kind, value.clone()) {
-                assert_eq!(value.kind(), kind);
-                value.to_bytes();
-            }
-        }
-    }
+    results_of::<JsonValue>(&read);
+    results_of::<NumberValue>(&read);
+    results_of::<TextValue>(&read);
     true
+}
+
+/// The results and items of an answer, as values of a type.
+fn results_of<B: PlainItem>(read: &dyn Fn() -> Result<StepAnswer, String>) {
+    let read = || read().expect("it was read before");
+    let results = [read().results::<B>(Vec::new()), read().items::<B>(Vec::new()).map(|said| said.0)];
+    for results in results.into_iter().flatten() {
+        let len = results.len();
+        let values = results.into_iter().inspect(|result| {
+            if let Ok(value) = result {
+                assert!(value.is_one());
+                let json = Value::new(value.clone()).to_json().unwrap_or_default();
+                for kind in PLAIN {
+                    if let Ok(value) = plain_value(kind, json.clone()) {
+                        assert_eq!(value.kind(), kind);
+                        value.to_bytes();
+                    }
+                }
+            }
+        });
+        assert_eq!(values.count(), len);
+    }
 }
 
 fn array(bytes: &[u8]) -> bool {

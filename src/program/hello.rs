@@ -11,6 +11,8 @@ use crate::step::{
     TextValue, Value, interned,
 };
 
+use super::message::MessageForm;
+
 /// The version of the protocol.
 const PROTOCOL: u32 = 1;
 
@@ -25,6 +27,9 @@ pub struct ProgramHello {
     /// Further files whose content is a part of the steps' version.
     #[serde(default)]
     pub files: Vec<String>,
+    /// Whether numbers and texts travel in columns.
+    #[serde(default)]
+    columns: bool,
     steps: Vec<DeclaredStep>,
 }
 
@@ -126,6 +131,11 @@ impl ProgramHello {
                 Err(format!("it speaks version {other} of the protocol, and this flow version {PROTOCOL}"))
             }
         }
+    }
+
+    /// The way in which numbers and texts travel.
+    pub fn form(&self) -> MessageForm {
+        if self.columns { MessageForm::Columns } else { MessageForm::Lines }
     }
 
     /// The steps, without functions.
@@ -343,5 +353,6 @@ mod tests {
         }
         assert!(ProgramHello::read(br#"{"flow": 2, "steps": []}"#).unwrap_err().contains("version 2"));
         assert!(ProgramHello::read(b"hello").is_err());
+        assert!(ProgramHello::read(br#"{"flow": 1, "columns": 1, "steps": []}"#).is_err());
     }
 }

@@ -3,19 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use serde_json::Value as Json;
-
 use crate::dataflow::{ProgramLoader, ProgramSource};
 use crate::step::{
-    Call, Digest, Fault, ItemMaker, JsonValue, NumberValue, Payload, Step, StepDeclaration, StepOutputs,
-    StreamFunction, TextValue, WiredInput,
+    BatchPlaces, BatchSize, Call, Digest, Fault, ItemBatch, ItemMaker, ItemOrdinal, JsonValue, NumberValue,
+    Payload, Step, StepOutputs, StreamFunction, TextValue, WiredInput,
 };
 
+use super::batch_call::{batch_kernel, run_batch};
+use super::fault::wrong;
 use super::group_call::group_kernel;
 use super::hello::{ProgramForm, ProgramStep};
 use super::plain_item::PlainItem;
 use super::pool::ProgramPool;
-use super::step_call::wrong;
 use super::stream_call::{ProgramFold, ProgramMaker};
 
 inventory::submit! { ProgramLoader(load) }
@@ -87,7 +86,10 @@ fn folds(step: Step, pool: &Arc<ProgramPool>) -> Step {
     let step = step.runs(move |call| {
         let mut fold = ProgramFold::new(&pool, &of_values);
         if let WiredInput::Each(values) = call.inputs.get(of_values.inputs[0].name) {
-            fold.send(values.clone(), call)?;
+            for values in values.chunks(BatchSize::TRAVELLING.items) {
+                let places = BatchPlaces::Run(ItemOrdinal::default(), 0);
+                fold.send(ItemBatch::of_values(places, values.to_vec()), call)?;
+            }
         }
         let mut outputs = StepOutputs::default();
         outputs.push(of_values.outputs[0].name, fold.finish(call)?);
@@ -115,17 +117,15 @@ fn batched_from<A: PlainItem>(step: Step, pool: &Arc<ProgramPool>) -> Step {
 }
 
 fn batched_of<A: PlainItem, B: PlainItem>(step: Step, pool: &Arc<ProgramPool>) -> Step {
+    let kernel = batch_kernel::<A, B>(&step.declaration, pool);
     let (declaration, pool) = (step.declaration.clone(), Arc::clone(pool));
-    step.runs_batch(move |items: Vec<A>, call| run_batch::<A, B>(items, call, &declaration, &pool))
-}
-
-fn run_batch<A: PlainItem, B: PlainItem>(
-    items: Vec<A>,
-    call: &Call,
-    declaration: &StepDeclaration,
-    pool: &ProgramPool,
-) -> Result<Vec<Result<B, Fault>>, Fault> {
-    let batch: Vec<Json> = items.into_iter().map(A::into_json).collect();
-    let results = pool.call_batch(declaration, call, &batch)?;
-    Ok(results.into_iter().map(|result| result.and_then(B::made)).collect())
+    let run = move |items: Vec<A>, call: &Call| run_batch::<A, B>(&items, call, &declaration, &pool);
+    let step = step.runs_batch(move |items, call| Ok(run(items, call)?.into_iter().collect()));
+    match step.stream() {
+        StreamFunction::Batches(_, function) => {
+            let function = Arc::clone(function);
+            step.streams(StreamFunction::Batches(kernel, function))
+        }
+        _ => step,
+    }
 }

@@ -7,13 +7,15 @@
 //! * The step `run-program` runs any program once, with an empty standard input; the files in `out/` are the result.
 //! * A program of steps (`programs` in a dataflow file) declares steps, and is kept alive for many calls: `process`
 //!   is one such process, `pool` has those of one program, `hello` reads the declarations, and `load` makes steps
-//!   of them. The lines that travel are described in the book, under "The protocol of steps in any language".
+//!   of them. The messages that travel are described in the book, under "The protocol of steps in any language".
 //!
 //! No program outlives flow, and none outlives a run that was cancelled or took too long. Where flow can make
 //! namespaces, the kernel ends a program with all its descendants; elsewhere they are searched for (`sweep`).
 
+mod batch_call;
 mod call_folder;
 mod child;
+mod column;
 mod confinement;
 mod fault;
 mod folder;
@@ -23,12 +25,15 @@ pub mod fuzzing;
 mod gpg;
 mod group_call;
 mod hello;
+mod item_results;
 mod left_folder;
 mod load;
+mod message;
 mod namespaces;
 mod notify;
 pub mod npy;
 mod piped;
+mod pipes;
 mod plain_item;
 mod pool;
 mod process;
@@ -37,6 +42,7 @@ mod reservations;
 mod run_program;
 mod sandbox;
 mod sandbox_grants;
+mod step_answer;
 mod step_call;
 mod stream_call;
 mod sweep;
@@ -47,5 +53,8 @@ pub use gpg::{GpgError, GpgFiles};
 pub use left_folder::remove_left_folder;
 pub use notify::run_with_input;
 
-/// The helper for steps in Python, one file without dependencies.
+/// The module for steps in Python, one file without dependencies.
 pub const PYTHON_HELPER: &str = include_str!("flow_step.py");
+
+/// The program that runs steps in Python.
+const PYTHON_SERVER: &str = include_str!("flow_serve.py");

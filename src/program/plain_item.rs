@@ -1,15 +1,30 @@
-//! Types of items that travel as JSON.
+//! Types of items that travel as JSON or in columns.
 
-use serde_json::Value as Json;
+use serde_json::{Number, Value as Json};
 
-use crate::step::{Fault, JsonValue, NumberValue, Payload, StreamItem, TextValue};
+use crate::step::{Fault, JsonValue, NumberValue, StreamItem, TextValue};
 
-use super::step_call::{exact_number, wrong};
+use super::column::{self, ColumnType, GivenColumn};
+use super::fault::wrong;
 
-/// A type that travels as JSON, item by item.
+/// A type that travels item by item.
 pub trait PlainItem: StreamItem {
-    /// The value as JSON.
-    fn into_json(self) -> Json;
+    /// What is said of a result that is none.
+    const NOT_ONE: &str;
+
+    /// The items as a column; `None` if they travel as JSON.
+    fn to_column(items: &[Self]) -> Option<(ColumnType, Vec<u8>)>;
+
+    /// The items of a column.
+    ///
+    /// # Errors
+    /// The reason why they are none, to follow "the column".
+    fn of_column(column: GivenColumn) -> Result<Vec<Self>, String>;
+
+    /// Whether an item of a column is one.
+    fn is_one(&self) -> bool {
+        true
+    }
 
     /// The value of JSON; `None` if it is of another type.
     fn of_json(json: Json) -> Option<Self>;
@@ -19,20 +34,19 @@ pub trait PlainItem: StreamItem {
     /// # Errors
     /// The fault of the step, if it is of another type.
     fn made(json: Json) -> Result<Self, Fault> {
-        let not_one = || match Self::TYPE {
-            NumberValue::TYPE => {
-                "the step gave no number for an item, or one of more digits than a number keeps"
-            }
-            TextValue::TYPE => "the step gave no text for an item",
-            _ => "the step gave no value for an item",
-        };
-        Self::of_json(json).ok_or_else(|| wrong(not_one().to_owned()))
+        Self::of_json(json).ok_or_else(|| wrong(Self::NOT_ONE.to_owned()))
     }
 }
 
 impl PlainItem for JsonValue {
-    fn into_json(self) -> Json {
-        self.0
+    const NOT_ONE: &str = "the step gave no value for an item";
+
+    fn to_column(_: &[JsonValue]) -> Option<(ColumnType, Vec<u8>)> {
+        None
+    }
+
+    fn of_column(column: GivenColumn) -> Result<Vec<JsonValue>, String> {
+        Err(format!("is of {}, and the step gives json", column.head.r#type))
     }
 
     fn of_json(json: Json) -> Option<JsonValue> {
@@ -41,8 +55,18 @@ impl PlainItem for JsonValue {
 }
 
 impl PlainItem for NumberValue {
-    fn into_json(self) -> Json {
-        self.0.into()
+    const NOT_ONE: &str = "the step gave no number for an item, or one of more digits than a number keeps";
+
+    fn to_column(items: &[NumberValue]) -> Option<(ColumnType, Vec<u8>)> {
+        Some((ColumnType::Float64, column::of_numbers(items.iter().map(|number| number.0))))
+    }
+
+    fn of_column(column: GivenColumn) -> Result<Vec<NumberValue>, String> {
+        Ok(column.numbers()?.into_iter().map(NumberValue).collect())
+    }
+
+    fn is_one(&self) -> bool {
+        self.0.is_finite()
     }
 
     fn of_json(json: Json) -> Option<NumberValue> {
@@ -51,11 +75,46 @@ impl PlainItem for NumberValue {
 }
 
 impl PlainItem for TextValue {
-    fn into_json(self) -> Json {
-        self.0.into()
+    const NOT_ONE: &str = "the step gave no text for an item";
+
+    fn to_column(items: &[TextValue]) -> Option<(ColumnType, Vec<u8>)> {
+        Some((ColumnType::Text, column::of_texts(items.iter().map(|text| text.0.as_str()))?))
+    }
+
+    fn of_column(column: GivenColumn) -> Result<Vec<TextValue>, String> {
+        Ok(column.texts()?.into_iter().map(TextValue).collect())
     }
 
     fn of_json(json: Json) -> Option<TextValue> {
-        json.as_str().map(|text| TextValue(text.to_owned()))
+        match json {
+            Json::String(text) => Some(TextValue(text)),
+            _ => None,
+        }
+    }
+}
+
+/// The largest whole number up to which a `number` keeps every one.
+const EXACT_MAX: u64 = 1 << 53;
+
+/// A number as it is kept; `None` for a whole number that would become another one.
+pub fn exact_number(number: &Number) -> Option<f64> {
+    let is_other = |whole: u64| whole > EXACT_MAX && (whole as f64) as u128 != u128::from(whole);
+    let whole = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
+    number.as_f64().filter(|_| !whole.is_some_and(is_other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_number_that_would_become_another_one_is_none() {
+        let exact = |text: &str| exact_number(&serde_json::from_str(text).unwrap());
+        assert_eq!(exact("9007199254740992"), Some(9_007_199_254_740_992.0));
+        assert_eq!(exact("9007199254740993"), None);
+        assert_eq!(exact("-9007199254740993"), None);
+        assert_eq!(exact("18446744073709551615"), None);
+        assert_eq!(exact("9223372036854775808"), Some(9_223_372_036_854_775_808.0));
+        assert_eq!(exact("0.1"), Some(0.1));
     }
 }

@@ -4,18 +4,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value as Json;
-
 use crate::dataflow::ProgramSource;
 use crate::step::{Call, CancelToken, Digest, Digester, Fault, StepDeclaration, StepOutputs};
 
-use super::PYTHON_HELPER;
 use super::child::ProgramLimits;
-use super::fault::{self, ProcessFailure};
+use super::fault::{self, ProcessFailure, wrong};
 use super::hello::ProgramHello;
+use super::item_results::ItemResults;
+use super::message::{MessageForm, ProgramMessage, SentItems};
+use super::plain_item::PlainItem;
 use super::process::{ProcessOrder, StepProcess};
 use super::sandbox_grants::{NetworkAccess, ProgramGrants};
-use super::step_call::{self, StepAnswer};
+use super::step_answer::StepAnswer;
+use super::step_call;
+use super::{PYTHON_HELPER, PYTHON_SERVER};
 
 pub struct ProgramPool {
     /// The program in messages.
@@ -24,6 +26,8 @@ pub struct ProgramPool {
     order: Arc<ProcessOrder>,
     /// The digest of the program's code, as it was declared.
     code: Digest,
+    /// The way in which items travel, as it was declared.
+    form: MessageForm,
     state: Mutex<PoolProcesses>,
     freed: Condvar,
 }
@@ -31,9 +35,15 @@ pub struct ProgramPool {
 #[derive(Default)]
 struct PoolProcesses {
     idle: Vec<StepProcess>,
-    /// All processes, idle ones included.
+    /// All processes, idle ones included, but for those of streams.
     count: usize,
+    /// Idle processes beyond `processes`, for further streams.
+    for_streams: Vec<StepProcess>,
 }
+
+/// The processes that are kept for further streams: one for a step that makes one and one for a step that takes it, so
+/// that short streams need not wait for an interpreter to start.
+const FOR_STREAMS_MAX: usize = 2;
 
 /// The time after which a call that waits for a process looks whether it was cancelled.
 const LOOK_TIME: Duration = Duration::from_millis(20);
@@ -48,8 +58,8 @@ impl ProgramPool {
         let failed = |failure, log| fault::fault(&name, failure, log);
         let before =
             Digest::of_parts(own_files(source, &[]).map_err(|error| unreadable(&name, &error))?.slices());
-        let process = StepProcess::start(&order).map_err(|failure| failed(failure, Vec::new()))?;
-        let (hello, code) = greet(source, &process, &CancelToken::default())
+        let mut process = StepProcess::start(&order).map_err(|failure| failed(failure, Vec::new()))?;
+        let (hello, code) = greet(source, &mut process, &CancelToken::default())
             .map_err(|failure| failed(failure, process.folders.errors()))?;
         let after =
             Digest::of_parts(own_files(source, &[]).map_err(|error| unreadable(&name, &error))?.slices());
@@ -58,12 +68,17 @@ impl ProgramPool {
         }
         // It is started again at the first call: a check need not keep a model.
         drop(process);
-        let (state, freed) = (Mutex::default(), Condvar::new());
-        Ok((hello, ProgramPool { name, source: source.clone(), order, code, state, freed }))
+        let (form, state, freed) = (hello.form(), Mutex::default(), Condvar::new());
+        Ok((hello, ProgramPool { name, source: source.clone(), order, code, form, state, freed }))
     }
 
     pub fn code(&self) -> Digest {
         self.code
+    }
+
+    /// The way in which items travel to the program.
+    pub fn form(&self) -> MessageForm {
+        self.form
     }
 
     /// Runs a step.
@@ -80,12 +95,12 @@ impl ProgramPool {
     ///
     /// # Errors
     /// The fault of the whole batch.
-    pub fn call_batch(
+    pub fn call_batch<B: PlainItem>(
         &self,
         step: &StepDeclaration,
         call: &Call,
-        batch: &[Json],
-    ) -> Result<Vec<Result<Json, Fault>>, Fault> {
+        batch: &SentItems,
+    ) -> Result<ItemResults<B>, Fault> {
         self.with_process(step, call, Some(batch), |answer, process| answer.results(process.folders.errors()))
     }
 
@@ -93,7 +108,7 @@ impl ProgramPool {
         &self,
         step: &StepDeclaration,
         call: &Call,
-        batch: Option<&[Json]>,
+        batch: Option<&SentItems>,
         read: impl FnOnce(StepAnswer, &StepProcess) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let place = self.take_place(call.token)?;
@@ -116,9 +131,11 @@ impl ProgramPool {
     ) -> Result<(StreamProcess, StepAnswer), Fault> {
         let idle = {
             let mut state = self.lock();
-            let idle = state.idle.pop();
-            state.count -= usize::from(idle.is_some());
-            idle
+            state.for_streams.pop().or_else(|| {
+                let idle = state.idle.pop();
+                state.count -= usize::from(idle.is_some());
+                idle
+            })
         };
         self.freed.notify_one();
         let (process, answer) = self.asked(idle, step, call, None)?;
@@ -131,7 +148,7 @@ impl ProgramPool {
         idle: Option<StepProcess>,
         step: &StepDeclaration,
         call: &Call,
-        batch: Option<&[Json]>,
+        batch: Option<&SentItems>,
     ) -> Result<(StepProcess, StepAnswer), Fault> {
         let failed =
             |failure, process: &StepProcess| fault::fault(&self.name, failure, process.folders.errors());
@@ -151,8 +168,8 @@ impl ProgramPool {
 
     fn start(&self, token: &CancelToken) -> Result<StepProcess, Fault> {
         let failed = |failure, log| fault::fault(&self.name, failure, log);
-        let process = StepProcess::start(&self.order).map_err(|failure| failed(failure, Vec::new()))?;
-        match greet(&self.source, &process, token) {
+        let mut process = StepProcess::start(&self.order).map_err(|failure| failed(failure, Vec::new()))?;
+        match greet(&self.source, &mut process, token) {
             Ok((_, code)) if code == self.code => Ok(process),
             Ok(_) => Err(failed(ProcessFailure::Changed, Vec::new())),
             Err(failure) => Err(failed(failure, process.folders.errors())),
@@ -168,7 +185,8 @@ impl ProgramPool {
             }
             if state.count < self.source.processes {
                 state.count += 1;
-                return Ok(PoolPlace { idle: None, slot: PoolSlot { pool: self, kept: false } });
+                let idle = state.for_streams.pop();
+                return Ok(PoolPlace { idle, slot: PoolSlot { pool: self, kept: false } });
             }
             let waited = self.freed.wait_timeout(state, LOOK_TIME);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
@@ -187,19 +205,33 @@ pub struct StreamProcess {
 }
 
 impl StreamProcess {
-    /// Sends a line and waits for the answer.
+    /// Sends a message. The answer is waited for when it is needed.
     ///
     /// # Errors
     /// The fault of the program. It cannot be asked again.
-    pub fn ask(&mut self, line: &Json, token: &CancelToken) -> Result<StepAnswer, Fault> {
-        let pool = &self.pool;
+    pub fn send(&mut self, message: &ProgramMessage, token: &CancelToken) -> Result<(), Fault> {
+        self.with(|process| process.send(message, token))
+    }
+
+    /// Waits for the answer to what was sent.
+    ///
+    /// # Errors
+    /// The fault of the program. It cannot be asked again.
+    pub fn receive(&mut self, token: &CancelToken) -> Result<StepAnswer, Fault> {
+        self.with(|process| process.receive(token))
+    }
+
+    fn with<T>(
+        &mut self,
+        ask: impl FnOnce(&mut StepProcess) -> Result<T, ProcessFailure>,
+    ) -> Result<T, Fault> {
         let Some(process) = &mut self.process else {
-            return Err(step_call::wrong("its stream has ended".to_owned()));
+            return Err(wrong("its stream has ended".to_owned()));
         };
-        match process.ask(line.to_string().as_bytes(), token) {
-            Ok(answer) => Ok(answer),
+        match ask(process) {
+            Ok(asked) => Ok(asked),
             Err(failure) => {
-                let fault = fault::fault(&pool.name, failure, process.folders.errors());
+                let fault = fault::fault(&self.pool.name, failure, process.folders.errors());
                 self.process = None;
                 Err(fault)
             }
@@ -223,12 +255,17 @@ impl StreamProcess {
     /// Gives the process back for other calls: its stream has ended.
     pub fn give_back(&mut self) {
         let Some(mut process) = self.process.take() else { return };
+        if process.folders.end().is_err() {
+            return;
+        }
         let mut state = self.pool.lock();
-        if state.count < self.pool.source.processes && process.folders.end().is_ok() {
+        if state.count < self.pool.source.processes {
             state.count += 1;
             state.idle.push(process);
             drop(state);
             self.pool.freed.notify_one();
+        } else if state.for_streams.len() < FOR_STREAMS_MAX {
+            state.for_streams.push(process);
         }
     }
 }
@@ -264,26 +301,27 @@ fn ask(
     process: &mut StepProcess,
     step: &StepDeclaration,
     call: &Call,
-    batch: Option<&[Json]>,
+    batch: Option<&SentItems>,
 ) -> Result<StepAnswer, ProcessFailure> {
     process.folders.begin(step)?;
-    let line = step_call::line(step, call, batch, &process.folders)?;
-    process.ask(&line, call.token)
+    let message = step_call::message(step, call, batch, &process.folders)?;
+    process.ask(&message, call.token)
 }
 
 /// The declaration of a process that was started, and the digest of its code.
 fn greet(
     source: &ProgramSource,
-    process: &StepProcess,
+    process: &mut StepProcess,
     token: &CancelToken,
 ) -> Result<(ProgramHello, Digest), ProcessFailure> {
     let line = process.hello(source.start_time, token)?;
     let hello = ProgramHello::read(&line).map_err(|reason| ProcessFailure::Garbage { line, reason })?;
+    process.form = hello.form();
     let files = own_files(source, &hello.files).map_err(ProcessFailure::Lost)?;
     let mut parts = vec![hello.version.as_bytes()];
     parts.extend(files.slices());
     if is_python(source) {
-        parts.push(PYTHON_HELPER.as_bytes());
+        parts.extend([PYTHON_HELPER.as_bytes(), PYTHON_SERVER.as_bytes()]);
     }
     let code = Digest::of_parts(parts);
     Ok((hello, code))
@@ -354,12 +392,14 @@ fn unreadable(name: &str, error: &std::io::Error) -> Fault {
 fn order(source: &ProgramSource) -> ProcessOrder {
     let mut words = source.command.iter().cloned();
     let program = words.next().unwrap_or_default();
-    let helper = is_python(source).then_some(("flow_step.py", PYTHON_HELPER));
-    let options = helper.iter().flat_map(|(name, _)| ["-s", "-B", name].map(str::to_owned));
+    let (options, helpers) = match is_python(source) {
+        true => (["-s", "-B", "flow_serve.py"].map(str::to_owned).to_vec(), PYTHON_FILES),
+        false => (Vec::new(), [].as_slice()),
+    };
     let (siblings, lists) = script(source).map(siblings).unwrap_or_default();
     let in_command = source.command.iter().skip(1).map(PathBuf::from).filter(|path| path.is_absolute());
     ProcessOrder {
-        arguments: options.chain(words).collect(),
+        arguments: options.into_iter().chain(words).collect(),
         program,
         grants: ProgramGrants {
             reads: in_command.chain(siblings).chain(source.reads.iter().cloned()).collect(),
@@ -369,9 +409,12 @@ fn order(source: &ProgramSource) -> ProcessOrder {
             root: None,
         },
         limits: ProgramLimits { memory_bytes: source.memory, file_bytes: source.output },
-        helper,
+        helpers,
     }
 }
+
+/// The files that a process of steps in Python has in its folder.
+const PYTHON_FILES: &[(&str, &str)] = &[("flow_step.py", PYTHON_HELPER), ("flow_serve.py", PYTHON_SERVER)];
 
 /// What a script may read beside itself: files with its ending, packages of Python and Node, and the list of the
 /// folder. Results and journals that lie beside it are not among them.

@@ -1,29 +1,28 @@
 //! One process of a program of steps, kept alive between calls.
 //!
-//! A thread of its own starts the process, reads its lines, and reaps it: the kernel kills the child when the thread
-//! that started it ends. A call writes one line and waits for one line. A process that did anything else is not used
-//! again.
+//! A thread of its own starts the process and reaps it: the kernel kills the child when the thread that started it
+//! ends. A call writes one message and waits for one. A process that did anything else is not used again.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::fd::OwnedFd;
+use std::io;
 use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 
 use crate::step::CancelToken;
 
 use super::call_folder::CallFolders;
 use super::child::{self, PATH, ProgramLimits, ProgramProcess};
 use super::fault::ProcessFailure;
+use super::message::{MessageForm, ProgramMessage};
+use super::pipes::{MESSAGE_MAX, PipeEnd, PipeLook, ProcessPipes};
 use super::sandbox::Sandbox;
 use super::sandbox_grants::ProgramGrants;
-use super::step_call::StepAnswer;
+use super::step_answer::StepAnswer;
 
 /// The program to start, and its limits.
 pub struct ProcessOrder {
@@ -31,36 +30,34 @@ pub struct ProcessOrder {
     pub arguments: Vec<String>,
     pub grants: ProgramGrants,
     pub limits: ProgramLimits,
-    /// A file that is written into the folder of the process: its name and text.
-    pub helper: Option<(&'static str, &'static str)>,
+    /// The files that are written into the folder of the process: their names and texts.
+    pub helpers: &'static [(&'static str, &'static str)],
 }
 
 pub struct StepProcess {
     pub folders: CallFolders,
-    stdin: Option<ChildStdin>,
-    events: Receiver<ProcessEvent>,
-    tell: SyncSender<ProcessEvent>,
-    killer: Arc<ProcessKiller>,
+    /// The way in which the process has declared that items travel.
+    pub form: MessageForm,
+    pipes: Option<ProcessPipes>,
+    end: ProcessEnd,
     keeper: Option<JoinHandle<()>>,
     /// The number of the last line that it was sent.
     lines: u64,
 }
 
-enum ProcessEvent {
-    Line(Vec<u8>),
-    Ended(io::Result<ExitStatus>),
-    Cancelled,
+/// The end of a process: the means to bring it about, and what became of it.
+struct ProcessEnd {
+    killer: Arc<ProcessKiller>,
+    told: Receiver<io::Result<ExitStatus>>,
+    /// What was told already.
+    ended: Option<io::Result<ExitStatus>>,
 }
 
-/// The longest line, in bytes. What is larger goes into files.
-const LINE_MAX: u64 = 64 << 20;
-const EVENTS_WAITING: usize = 4;
-/// How often a call looks whether it was cancelled.
-const CANCEL_INTERVAL: Duration = Duration::from_millis(50);
-/// The time after which the end of the keeper is looked for again.
-const LOOK_TIME: Duration = Duration::from_millis(5);
+/// How often a wait looks whether it was cancelled. Another process that the same run uses may have taken the place at
+/// the token, so that this one is not killed at once.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// The time in which a process that has closed its output ends by itself.
-const END_TIME: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
+const END_TIME: Duration = Duration::from_secs(2);
 
 impl StepProcess {
     /// Starts a process. It has not said anything yet.
@@ -71,121 +68,184 @@ impl StepProcess {
         let folders = CallFolders::new()?;
         let command = command(order, &folders).map_err(ProcessFailure::NotStarted)?;
         let sandbox = sandbox(order, &folders).map_err(ProcessFailure::NotStarted)?;
-        let (tell, events) = sync_channel(EVENTS_WAITING);
+        let (tell, told) = sync_channel(1);
         let (started, starts) = sync_channel(1);
-        let (order, told) = (Arc::clone(order), tell.clone());
+        let order = Arc::clone(order);
         let keeper = Builder::new().name("flow:steps".to_owned()).spawn(move || {
             match child::spawn(command, sandbox, &order.limits) {
-                Ok(program) => keep(program, &started, &told),
+                Ok(program) => keep(program, &started, &tell),
                 Err(error) => _ = started.send(Err(error)),
             }
         });
-        let keeper = keeper.map_err(ProcessFailure::NotStarted)?;
+        let keeper = Some(keeper.map_err(ProcessFailure::NotStarted)?);
         let begun = starts.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()));
-        let (stdin, killer) = begun.map_err(ProcessFailure::NotStarted)?;
-        Ok(StepProcess { folders, stdin: Some(stdin), events, tell, killer, keeper: Some(keeper), lines: 0 })
+        let (stdin, stdout, killer) = begun.map_err(ProcessFailure::NotStarted)?;
+        let end = ProcessEnd { killer, told, ended: None };
+        let form = MessageForm::Lines;
+        let mut process = StepProcess { folders, form, pipes: None, end, keeper, lines: 0 };
+        process.pipes = Some(ProcessPipes::new(stdin, stdout).map_err(ProcessFailure::Lost)?);
+        Ok(process)
     }
 
     /// The first line, which declares the steps.
     ///
     /// # Errors
     /// The process ended, or was silent for too long.
-    pub fn hello(&self, start_time: Duration, token: &CancelToken) -> Result<Vec<u8>, ProcessFailure> {
-        self.wake_by(token);
-        match self.events.recv_timeout(start_time) {
-            Ok(event) => line_of(event, token),
-            Err(RecvTimeoutError::Timeout) => Err(ProcessFailure::Silent),
-            Err(RecvTimeoutError::Disconnected) => Err(ProcessFailure::Cancelled),
-        }
+    pub fn hello(&mut self, start_time: Duration, token: &CancelToken) -> Result<Vec<u8>, ProcessFailure> {
+        self.kill_by(token);
+        let (began, end) = (Instant::now(), &mut self.end);
+        let look = &mut || {
+            let left = start_time.checked_sub(began.elapsed()).ok_or(PipeEnd::Unwanted)?;
+            end.look(token).map(|look| PipeLook { wait: look.wait.min(left), ..look })
+        };
+        let line = pipes(&mut self.pipes).line(look);
+        line.map_err(|end| match end {
+            PipeEnd::Unwanted if !token.is_cancelled() => ProcessFailure::Silent,
+            end => self.failure(end, token),
+        })
     }
 
-    /// Sends a line, a JSON map, with its number, and waits for the answer.
+    /// Sends a message with its number.
     ///
     /// # Errors
     /// The process ended or sent garbage, or the token was set. The process cannot be used again.
-    pub fn ask(&mut self, line: &[u8], token: &CancelToken) -> Result<StepAnswer, ProcessFailure> {
-        self.lines += 1;
-        let head = format!("{{\"call\":{},", self.lines);
-        let line = [head.as_bytes(), line.strip_prefix(b"{").unwrap_or(line)].concat();
-        let answer = self.exchange(&line, token)?;
-        StepAnswer::read(&answer, self.lines)
-            .map_err(|reason| ProcessFailure::Garbage { line: answer, reason })
-    }
-
-    fn exchange(&mut self, line: &[u8], token: &CancelToken) -> Result<Vec<u8>, ProcessFailure> {
-        // A line that nobody asked for.
-        if let Ok(event) = self.events.try_recv() {
-            let line = line_of(event, token)?;
-            return Err(ProcessFailure::Garbage { line, reason: "nothing was asked".to_owned() });
-        }
-        self.wake_by(token);
-        let stdin = self.stdin.as_mut().expect("it is open as long as the process is used");
-        let written =
-            stdin.write_all(line).and_then(|()| stdin.write_all(b"\n")).and_then(|()| stdin.flush());
-        match (self.event(token), written) {
-            (Ok(event), Ok(())) => line_of(event, token),
-            // A process that ended took nothing: its end says more.
-            (Ok(event @ ProcessEvent::Ended(_)), Err(_)) => line_of(event, token).map(|_| Vec::new()),
-            (_, Err(error)) if !token.is_cancelled() => Err(ProcessFailure::Lost(error)),
-            _ => Err(ProcessFailure::Cancelled),
-        }
-    }
-
-    /// The next event. Another process that the same run uses may have taken the place at the token, so that it is looked
-    /// at now and then.
-    fn event(&self, token: &CancelToken) -> Result<ProcessEvent, RecvTimeoutError> {
-        loop {
-            match self.events.recv_timeout(CANCEL_INTERVAL) {
-                Err(RecvTimeoutError::Timeout) if token.is_cancelled() => self.killer.kill(),
-                Err(RecvTimeoutError::Timeout) => {}
-                other => return other,
+    pub fn send(&mut self, message: &ProgramMessage, token: &CancelToken) -> Result<(), ProcessFailure> {
+        match pipes(&mut self.pipes).line_at_once() {
+            Ok(None) => {}
+            Ok(Some(line)) => {
+                return Err(ProcessFailure::Garbage { line, reason: "nothing was asked".to_owned() });
             }
+            Err(end) => return Err(self.failure(end, token)),
+        }
+        self.lines += 1;
+        self.kill_by(token);
+        let written =
+            pipes(&mut self.pipes).write(&message.numbered(self.lines), &mut || self.end.look(token));
+        match written {
+            Ok(()) => Ok(()),
+            // A process that ended took nothing: its end says more.
+            Err(PipeEnd::Lost(error)) => match self.end.within(END_TIME) {
+                _ if token.is_cancelled() => Err(ProcessFailure::Cancelled),
+                Some(Ok(status)) => Err(ProcessFailure::Ended(status)),
+                Some(Err(_)) | None => Err(ProcessFailure::Lost(error)),
+            },
+            Err(end) => Err(self.failure(end, token)),
+        }
+    }
+
+    /// Waits for the answer to what was sent last.
+    ///
+    /// # Errors
+    /// The process ended or sent garbage, or the token was set. The process cannot be used again.
+    pub fn receive(&mut self, token: &CancelToken) -> Result<StepAnswer, ProcessFailure> {
+        self.kill_by(token);
+        let line = pipes(&mut self.pipes).line(&mut || self.end.look(token));
+        let line = line.map_err(|end| self.failure(end, token))?;
+        if token.is_cancelled() {
+            return Err(ProcessFailure::Cancelled);
+        }
+        let answer = match StepAnswer::read(&line, self.lines) {
+            Ok(answer) => answer,
+            Err(reason) => return Err(ProcessFailure::Garbage { line, reason }),
+        };
+        let Some(head) = answer.column() else { return Ok(answer) };
+        if self.form != MessageForm::Columns {
+            let reason = "it has a column, and the program did not declare that it gives them".to_owned();
+            return Err(ProcessFailure::Garbage { line, reason });
+        }
+        if line.len() + head.bytes > MESSAGE_MAX {
+            return Err(self.failure(PipeEnd::TooLong, token));
+        }
+        match pipes(&mut self.pipes).bytes(head.bytes, &mut || self.end.look(token)) {
+            Ok(bytes) => Ok(answer.with_column(bytes)),
+            Err(PipeEnd::Closed) if !token.is_cancelled() => {
+                Err(ProcessFailure::Garbage { line, reason: "its column does not end".to_owned() })
+            }
+            Err(end) => Err(self.failure(end, token)),
+        }
+    }
+
+    /// Sends a message and waits for the answer.
+    ///
+    /// # Errors
+    /// The process ended or sent garbage, or the token was set. The process cannot be used again.
+    pub fn ask(
+        &mut self,
+        message: &ProgramMessage,
+        token: &CancelToken,
+    ) -> Result<StepAnswer, ProcessFailure> {
+        self.send(message, token)?;
+        self.receive(token)
+    }
+
+    fn failure(&mut self, end: PipeEnd, token: &CancelToken) -> ProcessFailure {
+        match end {
+            _ if token.is_cancelled() => ProcessFailure::Cancelled,
+            PipeEnd::Closed => match pipes(&mut self.pipes).rest() {
+                line if line.is_empty() => self.end.now(),
+                line => ProcessFailure::Garbage { line, reason: "the line does not end".to_owned() },
+            },
+            PipeEnd::TooLong => ProcessFailure::TooLong { bytes_max: MESSAGE_MAX as u64 },
+            PipeEnd::Unwanted => ProcessFailure::Cancelled,
+            PipeEnd::Lost(error) => ProcessFailure::Lost(error),
         }
     }
 
     /// Kills the process when the token is set.
-    fn wake_by(&self, token: &CancelToken) {
-        let (tell, killer) = (self.tell.clone(), Arc::clone(&self.killer));
-        token.on_cancel(move || {
-            // With a full channel nobody waits.
-            let _ = tell.try_send(ProcessEvent::Cancelled);
-            killer.kill();
+    fn kill_by(&self, token: &CancelToken) {
+        let killer = Arc::clone(&self.end.killer);
+        token.on_cancel(move || killer.kill());
+    }
+}
+
+/// The pipes of a process that is in use.
+fn pipes(pipes: &mut Option<ProcessPipes>) -> &mut ProcessPipes {
+    pipes.as_mut().expect("they are open as long as the process is used")
+}
+
+impl ProcessEnd {
+    /// Looks whether the process is still wanted, and whether it has ended.
+    fn look(&mut self, token: &CancelToken) -> Result<PipeLook, PipeEnd> {
+        if token.is_cancelled() {
+            self.killer.kill();
+            return Err(PipeEnd::Unwanted);
+        }
+        self.ended = self.ended.take().or_else(|| self.told.try_recv().ok());
+        let has_ended = self.ended.is_some();
+        Ok(PipeLook { wait: if has_ended { Duration::ZERO } else { LOOK_INTERVAL }, has_ended })
+    }
+
+    /// What became of the process, if it ends in this time.
+    fn within(&mut self, time: Duration) -> Option<io::Result<ExitStatus>> {
+        self.ended.take().or_else(|| self.told.recv_timeout(time).ok())
+    }
+
+    /// What became of a process that has closed its output. It is killed if it does not end by itself.
+    fn now(&mut self) -> ProcessFailure {
+        let ended = self.within(END_TIME).or_else(|| {
+            self.killer.kill();
+            self.told.recv().ok()
         });
+        match ended {
+            Some(Ok(status)) => ProcessFailure::Ended(status),
+            Some(Err(error)) => ProcessFailure::Lost(error),
+            None => ProcessFailure::Lost(io::ErrorKind::BrokenPipe.into()),
+        }
     }
 }
 
 impl Drop for StepProcess {
     fn drop(&mut self) {
-        drop(self.stdin.take());
-        self.killer.kill();
-        // The keeper may wait until its last event is taken, or has sent it to a call that took it.
-        while !self.keeper.as_ref().is_none_or(JoinHandle::is_finished) {
-            let _ = self.events.recv_timeout(LOOK_TIME);
-        }
+        drop(self.pipes.take());
+        self.end.killer.kill();
         // An error means that it panicked, which was told already.
         let _ = self.keeper.take().map(JoinHandle::join);
     }
 }
 
-fn line_of(event: ProcessEvent, token: &CancelToken) -> Result<Vec<u8>, ProcessFailure> {
-    match event {
-        _ if token.is_cancelled() => Err(ProcessFailure::Cancelled),
-        ProcessEvent::Line(line) if line.last() == Some(&b'\n') => Ok(line),
-        ProcessEvent::Line(line) if line.len() as u64 == LINE_MAX => {
-            Err(ProcessFailure::TooLong { bytes_max: LINE_MAX })
-        }
-        ProcessEvent::Line(line) => {
-            Err(ProcessFailure::Garbage { line, reason: "the line does not end".to_owned() })
-        }
-        ProcessEvent::Ended(Ok(status)) => Err(ProcessFailure::Ended(status)),
-        ProcessEvent::Ended(Err(error)) => Err(ProcessFailure::Lost(error)),
-        ProcessEvent::Cancelled => Err(ProcessFailure::Cancelled),
-    }
-}
-
 fn command(order: &ProcessOrder, folders: &CallFolders) -> io::Result<Command> {
     let folder = folders.work();
-    if let Some((name, text)) = order.helper {
+    for (name, text) in order.helpers {
         std::fs::write(folder.join(name), text)?;
     }
     let mut command = Command::new(&order.program);
@@ -210,11 +270,13 @@ struct ProcessKiller {
 }
 
 impl ProcessKiller {
+    /// Kills the process, also if it has left its group.
     fn kill(&self) {
         let is_over = self.is_over.lock().unwrap_or_else(PoisonError::into_inner);
         if !*is_over {
-            // An error means that the group has no processes left.
+            // An error means that it is gone already.
             let _ = kill_process_group(self.id, Signal::KILL);
+            let _ = kill_process(self.id, Signal::KILL);
         }
     }
 
@@ -226,61 +288,22 @@ impl ProcessKiller {
     }
 }
 
-type StartReceipt = io::Result<(ChildStdin, Arc<ProcessKiller>)>;
+type StartReceipt = io::Result<(ChildStdin, ChildStdout, Arc<ProcessKiller>)>;
 
-/// Reads the lines of a process until it closes its output, and ends it.
-fn keep(mut program: ProgramProcess, started: &SyncSender<StartReceipt>, tell: &SyncSender<ProcessEvent>) {
+/// Waits for the end of a process, and ends all that it has started: then nobody holds its pipes.
+fn keep(
+    mut program: ProgramProcess,
+    started: &SyncSender<StartReceipt>,
+    tell: &SyncSender<io::Result<ExitStatus>>,
+) {
     let killer = Arc::new(ProcessKiller { id: program.id, is_over: Mutex::new(false) });
     let (stdin, stdout) = (program.stdin.take(), program.stdout.take());
     let (stdin, stdout) = stdin.zip(stdout).expect("both are pipes");
-    let _ = started.send(Ok((stdin, Arc::clone(&killer))));
-    read_lines(
-        ProgramOutput { pipe: stdout, process: pidfd_open(killer.id, PidfdFlags::empty()).ok() },
-        tell,
-    );
-    wait_for_end(killer.id);
+    let _ = started.send(Ok((stdin, stdout, Arc::clone(&killer))));
+    // It is not reaped yet: until then its number cannot be another's.
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+    while matches!(waitid(WaitId::Pid(killer.id), options), Err(Errno::INTR)) {}
     let status = killer.end(&program);
     // Without a receiver nobody asks any more.
-    let _ = tell.send(ProcessEvent::Ended(status));
-}
-
-/// The output of a program. It ends with the program, though a process that the program has started holds the pipe.
-struct ProgramOutput {
-    pipe: ChildStdout,
-    /// Becomes readable when the program has ended; `None` if the kernel has no such file for it.
-    process: Option<OwnedFd>,
-}
-
-impl Read for ProgramOutput {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if let Some(process) = &self.process {
-            let mut ready = [PollFd::new(&self.pipe, PollFlags::IN), PollFd::new(process, PollFlags::IN)];
-            while matches!(poll(&mut ready, None), Err(Errno::INTR)) {}
-            if ready[0].revents().is_empty() && !ready[1].revents().is_empty() {
-                return Ok(0);
-            }
-        }
-        self.pipe.read(buffer)
-    }
-}
-
-fn read_lines(output: ProgramOutput, tell: &SyncSender<ProcessEvent>) {
-    let mut reader = BufReader::new(output);
-    loop {
-        let mut line = Vec::new();
-        let read = reader.by_ref().take(LINE_MAX).read_until(b'\n', &mut line);
-        let is_whole = line.last() == Some(&b'\n');
-        let goes_on = matches!(read, Ok(bytes) if bytes > 0);
-        if !goes_on || tell.send(ProcessEvent::Line(line)).is_err() || !is_whole {
-            return;
-        }
-    }
-}
-
-/// Waits a moment for a process to end by itself, so that its exit code is its own.
-fn wait_for_end(id: Pid) {
-    let Ok(process) = pidfd_open(id, PidfdFlags::empty()) else { return };
-    let mut ends = [PollFd::new(&process, PollFlags::IN)];
-    // Whatever this gives, the process is ended next.
-    let _ = poll(&mut ends, Some(&END_TIME));
+    let _ = tell.send(status);
 }

@@ -1,33 +1,36 @@
-//! Programs of steps that make a stream, or take one: the lines of such a call, and the process that it keeps.
+//! Programs of steps that make a stream, or take one: the messages of such a call, and the process that it keeps.
 //!
 //! The process belongs to the stream as long as there are items, beside those of `processes`: other steps of the same
-//! program go on meanwhile.
+//! program go on meanwhile. It works on the next message while flow works on the one before.
 
-use std::collections::VecDeque;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
 use crate::step::{
     BatchPlaces, BatchSize, Call, CancelToken, Fault, GuardFunction, ItemBatch, ItemMaker, ItemOrdinal,
-    KernelRun, MadeItems, StepDeclaration, StreamKernel, Value, WiredInput,
+    JsonValue, KernelRun, MadeItems, NumberValue, Payload, StepDeclaration, StreamKernel, TextValue, Value,
+    WiredInput,
 };
 
+use super::fault::wrong;
+use super::item_results::{ItemResults, ResultIterator};
+use super::message::{MessageForm, ProgramMessage, SentItems};
 use super::plain_item::PlainItem;
 use super::pool::{ProgramPool, StreamProcess};
-use super::step_call::{StepAnswer, wrong};
+use super::step_answer::StepAnswer;
 
 /// A stream that a program makes.
 pub struct ProgramMaker<B> {
     process: StreamProcess,
     token: CancelToken,
     /// What the program gave and nobody has taken yet.
-    given: VecDeque<Result<Json, Fault>>,
+    given: ResultIterator<B>,
     /// The number of items that were taken.
     taken: u64,
     has_more: bool,
-    item: PhantomData<fn() -> B>,
+    /// Why the program could not be asked for more, until what it gave has been taken.
+    end: Option<Fault>,
 }
 
 impl<B: PlainItem> ProgramMaker<B> {
@@ -44,20 +47,24 @@ impl<B: PlainItem> ProgramMaker<B> {
         let mut maker = ProgramMaker {
             process,
             token: call.token.clone(),
-            given: VecDeque::new(),
+            given: ItemResults::with_capacity(0).into_iter(),
             taken: 0,
             has_more: true,
-            item: PhantomData,
+            end: None,
         };
-        maker.note(answer)?;
+        maker.note(answer, ITEMS_MAX)?;
         Ok(maker)
     }
 
-    fn note(&mut self, answer: StepAnswer) -> Result<(), Fault> {
+    /// Takes an answer, and asks for about as many items more, which are made while these are worked on.
+    fn note(&mut self, answer: StepAnswer, size: usize) -> Result<(), Fault> {
         let (items, has_more) = answer.items(self.process.errors())?;
-        self.given.extend(items);
+        self.given = items.into_iter();
         self.has_more = has_more;
-        if !has_more {
+        if has_more {
+            let next = ProgramMessage::of_line(&json!({"next": size.min(ITEMS_MAX)}));
+            self.end = self.process.send(&next, &self.token).err();
+        } else {
             self.process.give_back();
         }
         Ok(())
@@ -71,27 +78,23 @@ impl<B: PlainItem> ItemMaker for ProgramMaker<B> {
         parent: ItemOrdinal,
         _: GuardFunction,
     ) -> Result<Option<MadeItems>, Fault> {
-        while self.given.is_empty() && self.has_more {
-            let answer = self.process.ask(&json!({"next": size.items.min(ITEMS_MAX)}), &self.token)?;
-            self.note(answer)?;
-        }
-        let (mut items, mut places, mut faults, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        while items.len() + faults.len() < size.items && bytes < size.bytes {
-            let Some(given) = self.given.pop_front() else { break };
-            let place = parent.child(self.taken);
-            self.taken += 1;
-            match given.and_then(B::made) {
-                Ok(item) => {
-                    bytes += item.bytes_in_memory();
-                    items.push(item);
-                    places.push(place);
-                }
-                Err(fault) => faults.push((place, fault)),
+        while self.given.len() == 0 && self.has_more {
+            if let Some(fault) = self.end.take() {
+                return Err(fault);
             }
+            let answer = self.process.receive(&self.token)?;
+            self.note(answer, size.items)?;
         }
-        let is_over = items.is_empty() && faults.is_empty();
-        let batch = ItemBatch::new(BatchPlaces::Each(places), items);
-        Ok((!is_over).then_some(MadeItems { batch, faults }))
+        let (mut results, mut bytes) = (ItemResults::with_capacity(self.given.len().min(size.items)), 0);
+        while results.len() < size.items && bytes < size.bytes {
+            let Some(given) = self.given.next() else { break };
+            bytes += given.as_ref().map_or(0, Payload::bytes_in_memory);
+            results.push(given);
+        }
+        let (first, made) = (self.taken, results.len());
+        self.taken += made as u64;
+        let (batch, faults) = results.split(BatchPlaces::Run(parent, first));
+        Ok((made > 0).then_some(MadeItems { batch, faults }))
     }
 }
 
@@ -103,23 +106,26 @@ pub struct ProgramFold {
     pool: Arc<ProgramPool>,
     step: StepDeclaration,
     process: Option<StreamProcess>,
+    /// Whether the answer to what was sent last has not been waited for.
+    is_asked: bool,
     /// The result, which the program may give before the end of the stream.
     result: Option<Value>,
 }
 
 impl ProgramFold {
     pub fn new(pool: &Arc<ProgramPool>, step: &StepDeclaration) -> ProgramFold {
-        ProgramFold { pool: Arc::clone(pool), step: step.clone(), process: None, result: None }
+        let (pool, step) = (Arc::clone(pool), step.clone());
+        ProgramFold { pool, step, process: None, is_asked: false, result: None }
     }
 
-    /// Sends items.
+    /// Sends items. The program works on them until the next ones come.
     ///
     /// # Errors
-    /// The fault of the step, or of its program.
-    pub fn send(&mut self, items: Vec<Value>, call: &Call) -> Result<(), Fault> {
+    /// The fault of the step, or of its program; also one of what was sent before.
+    pub fn send(&mut self, items: ItemBatch, call: &Call) -> Result<(), Fault> {
         self.begin(call)?;
-        let items: Vec<Json> = items.iter().map(|item| item.to_json().unwrap_or_default()).collect();
-        self.ask(&json!({"items": items}), call)
+        let items = sent(self.step.inputs[0].kind, items, self.pool.form());
+        self.ask(&ProgramMessage::of_items(&items, "items"), call)
     }
 
     /// Says that no more items come, and gives the result.
@@ -128,7 +134,8 @@ impl ProgramFold {
     /// The fault of the step, or of its program.
     pub fn finish(&mut self, call: &Call) -> Result<Value, Fault> {
         self.begin(call)?;
-        self.ask(&json!({"end": true}), call)?;
+        self.ask(&ProgramMessage::of_line(&json!({"end": true})), call)?;
+        self.answer(call)?;
         self.result.take().ok_or_else(|| wrong("the step gave no result at the end of its stream".to_owned()))
     }
 
@@ -143,12 +150,24 @@ impl ProgramFold {
         self.note(answer)
     }
 
-    fn ask(&mut self, line: &Json, call: &Call) -> Result<(), Fault> {
-        if self.result.is_some() {
-            return Ok(());
+    /// Sends a message when the one before has been answered, unless that was the result.
+    fn ask(&mut self, message: &ProgramMessage, call: &Call) -> Result<(), Fault> {
+        self.answer(call)?;
+        match &mut self.process {
+            Some(process) if self.result.is_none() => {
+                process.send(message, call.token)?;
+                self.is_asked = true;
+                Ok(())
+            }
+            _ => Ok(()),
         }
-        let Some(process) = &mut self.process else { return Ok(()) };
-        let answer = process.ask(line, call.token)?;
+    }
+
+    /// Waits for the answer to what was sent last.
+    fn answer(&mut self, call: &Call) -> Result<(), Fault> {
+        let Some(process) = self.process.as_mut().filter(|_| self.is_asked) else { return Ok(()) };
+        self.is_asked = false;
+        let answer = process.receive(call.token)?;
         self.note(answer)
     }
 
@@ -162,14 +181,27 @@ impl ProgramFold {
     }
 }
 
+/// The items of a batch of this type, as they are sent.
+fn sent(kind: &str, batch: ItemBatch, form: MessageForm) -> SentItems {
+    match kind {
+        NumberValue::TYPE => SentItems::of(&batch.take::<NumberValue>().1, form),
+        TextValue::TYPE => SentItems::of(&batch.take::<TextValue>().1, form),
+        JsonValue::TYPE => SentItems::of(&batch.take::<JsonValue>().1, form),
+        _ => {
+            let values = batch.into_values().1;
+            let items: Vec<Json> = values.iter().map(|item| item.to_json().unwrap_or_default()).collect();
+            SentItems::of_json(&items)
+        }
+    }
+}
+
 impl StreamKernel for ProgramFold {
     fn take(&mut self, batch: ItemBatch, run: &mut KernelRun) {
         if run.tally.whole.is_some() {
             return;
         }
-        let items = batch.into_values().1;
-        run.tally.done += items.len() as u64;
-        self.send(items, run.call).err().into_iter().for_each(|fault| run.tally.fail_whole(fault));
+        run.tally.done += batch.len() as u64;
+        self.send(batch, run.call).err().into_iter().for_each(|fault| run.tally.fail_whole(fault));
     }
 
     fn end(&mut self, run: &mut KernelRun) -> Option<Value> {

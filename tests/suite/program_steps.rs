@@ -357,7 +357,7 @@ fn garbage_on_the_pipe_is_a_fault_of_the_step() {
 }
 
 /// Whether this Python has NumPy.
-fn has_numpy() -> bool {
+pub fn has_numpy() -> bool {
     let python = Command::new("/usr/bin/env").args(["python3", "-c", "import numpy"]).output();
     python.is_ok_and(|output| output.status.success())
 }
@@ -420,7 +420,7 @@ fn arrays_go_to_numpy_and_back() {
     assert_eq!(doubled.about["sum"], 17);
 }
 
-fn which_python() -> String {
+pub fn which_python() -> String {
     let python =
         Command::new("/usr/bin/env").args(["python3", "-c", "import sys; print(sys.executable)"]).output();
     String::from_utf8(python.unwrap().stdout).unwrap().trim().to_owned()

@@ -1,0 +1,203 @@
+//! Columns: the numbers or texts of a message as bytes behind its line.
+//!
+//! Numbers are floats or whole numbers of 64 bits, little-endian; texts are UTF-8, each with a zero byte behind it. A
+//! column has at most [`ITEMS_MAX`] items.
+
+use std::fmt::{self, Display};
+
+use serde::{Deserialize, Serialize};
+
+/// What a line says of the column behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnHead {
+    pub r#type: ColumnType,
+    /// The number of items.
+    pub count: usize,
+    /// The number of bytes behind the line.
+    pub bytes: usize,
+}
+
+/// The form of the items of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ColumnType {
+    Float64,
+    Int64,
+    Text,
+}
+
+/// More items than any batch has.
+const ITEMS_MAX: usize = 1 << 20;
+
+/// The bytes of a number.
+const NUMBER: usize = 8;
+
+impl ColumnHead {
+    /// Checks what can be said without the bytes.
+    ///
+    /// # Errors
+    /// The reason why there is no such column.
+    pub fn check(self) -> Result<(), String> {
+        if self.count > ITEMS_MAX {
+            return Err(format!("its column has {} items, and {ITEMS_MAX} are the most", self.count));
+        }
+        let is_possible = match self.r#type {
+            ColumnType::Float64 | ColumnType::Int64 => self.bytes == NUMBER * self.count,
+            ColumnType::Text => self.bytes >= self.count && (self.count > 0 || self.bytes == 0),
+        };
+        if is_possible {
+            return Ok(());
+        }
+        Err(format!("a column of {} times {} cannot have {} bytes", self.count, self.r#type, self.bytes))
+    }
+}
+
+impl Display for ColumnType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ColumnType::Float64 => "float64",
+            ColumnType::Int64 => "int64",
+            ColumnType::Text => "text",
+        })
+    }
+}
+
+/// A column that came, as long as its head says.
+#[derive(Debug)]
+pub struct GivenColumn {
+    pub head: ColumnHead,
+    pub bytes: Vec<u8>,
+}
+
+impl GivenColumn {
+    /// The numbers. One that a float does not keep exactly is NaN.
+    ///
+    /// # Errors
+    /// The reason why they are none.
+    pub fn numbers(&self) -> Result<Vec<f64>, String> {
+        let (numbers, _) = self.bytes.as_chunks::<NUMBER>();
+        match self.head.r#type {
+            ColumnType::Float64 => Ok(numbers.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect()),
+            ColumnType::Int64 => {
+                let exact = |bytes: &[u8; NUMBER]| exact(i64::from_le_bytes(*bytes)).unwrap_or(f64::NAN);
+                Ok(numbers.iter().map(exact).collect())
+            }
+            ColumnType::Text => Err("has texts, and the step gives numbers".to_owned()),
+        }
+    }
+
+    /// The texts.
+    ///
+    /// # Errors
+    /// The reason why they are none.
+    pub fn texts(self) -> Result<Vec<String>, String> {
+        let count = self.head.count;
+        if self.head.r#type != ColumnType::Text {
+            return Err("has numbers, and the step gives texts".to_owned());
+        }
+        let all = String::from_utf8(self.bytes).map_err(|error| format!("is not UTF-8: {error}"))?;
+        // Counted first: what a program says must not make more texts than the column may have.
+        let ends = memchr::memchr_iter(0, all.as_bytes()).count();
+        if ends != count || !(all.is_empty() || all.ends_with('\0')) {
+            return Err(format!("has {ends} zero bytes, or not the last one at its end, and {count} texts"));
+        }
+        Ok(all.split_terminator('\0').map(str::to_owned).collect())
+    }
+}
+
+/// A whole number as a float, if the float is the same number.
+fn exact(whole: i64) -> Option<f64> {
+    let number = whole as f64;
+    (number as i128 == i128::from(whole)).then_some(number)
+}
+
+/// The bytes of a column of floats.
+pub fn of_numbers(numbers: impl ExactSizeIterator<Item = f64>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(NUMBER * numbers.len());
+    numbers.for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
+    bytes
+}
+
+/// The bytes of a column of texts; `None` if one of them has a zero byte.
+pub fn of_texts<'a>(texts: impl Iterator<Item = &'a str>) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for text in texts {
+        if memchr::memchr(0, text.as_bytes()).is_some() {
+            return None;
+        }
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(0);
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(r#type: ColumnType, count: usize, bytes: &[u8]) -> GivenColumn {
+        GivenColumn { head: ColumnHead { r#type, count, bytes: bytes.len() }, bytes: bytes.to_vec() }
+    }
+
+    #[test]
+    fn numbers_and_texts_are_read_back() {
+        let numbers = [0.1, -0.0, 3.0, 1e300];
+        let bytes = of_numbers(numbers.into_iter());
+        let read = column(ColumnType::Float64, 4, &bytes).numbers().unwrap();
+        assert!(read.iter().zip(numbers).all(|(read, number)| read.to_bits() == number.to_bits()));
+        let texts = ["", "ä b", "\n\"", ""];
+        let bytes = of_texts(texts.into_iter()).unwrap();
+        assert_eq!(column(ColumnType::Text, 4, &bytes).texts().unwrap(), texts);
+        assert!(column(ColumnType::Text, 0, b"").texts().unwrap().is_empty());
+        assert_eq!(of_texts(["a", "b\0c"].into_iter()), None);
+    }
+
+    #[test]
+    fn whole_numbers_that_would_become_others_are_none() {
+        let whole = [3, -9_007_199_254_740_992, 9_007_199_254_740_993, i64::MIN, i64::MAX];
+        let bytes: Vec<u8> = whole.iter().flat_map(|number: &i64| number.to_le_bytes()).collect();
+        let read = column(ColumnType::Int64, 5, &bytes).numbers().unwrap();
+        assert_eq!(
+            (read[0], read[1], read[3]),
+            (3.0, -9_007_199_254_740_992.0, -9_223_372_036_854_775_808.0)
+        );
+        assert!(read[2].is_nan() && read[4].is_nan());
+    }
+
+    #[test]
+    fn a_head_that_its_bytes_cannot_have_is_refused() {
+        let check = |r#type, count, bytes| ColumnHead { r#type, count, bytes }.check();
+        for (kind, count, bytes) in [
+            (ColumnType::Float64, 2, 15),
+            (ColumnType::Float64, 2, 17),
+            (ColumnType::Int64, 0, 8),
+            (ColumnType::Int64, usize::MAX, usize::MAX),
+            (ColumnType::Float64, ITEMS_MAX + 1, 8 * (ITEMS_MAX + 1)),
+            (ColumnType::Text, 2, 1),
+            (ColumnType::Text, 0, 1),
+        ] {
+            assert!(check(kind, count, bytes).is_err(), "{kind} {count} {bytes}");
+        }
+        assert!(check(ColumnType::Float64, ITEMS_MAX, 8 * ITEMS_MAX).is_ok());
+        assert!(check(ColumnType::Text, 3, 3).is_ok() && check(ColumnType::Text, 0, 0).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_as_many_texts_is_refused() {
+        for (count, bytes, reason) in [
+            (2, &b"a\0b"[..], "zero bytes"),
+            (1, b"a\0b", "zero bytes"),
+            (2, b"a\0b\0c\0", "zero bytes"),
+            (1, b"a", "zero bytes"),
+            (1, b"\xff\0", "not UTF-8"),
+            // A lone surrogate.
+            (1, b"\xed\xa0\x80\0", "not UTF-8"),
+        ] {
+            let said = column(ColumnType::Text, count, bytes).texts().unwrap_err();
+            assert!(said.contains(reason), "{said}");
+        }
+        assert!(column(ColumnType::Text, 1, b"a\0").numbers().is_err());
+        assert!(column(ColumnType::Int64, 1, &[0; 8]).texts().is_err());
+    }
+}

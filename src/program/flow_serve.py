@@ -1,0 +1,463 @@
+"""The process of steps in Python: it answers the calls of flow for the functions that `flow_step.py` declares.
+
+Numbers and texts of streams travel as columns: bytes behind the line of a message. See the book's page about the protocol.
+"""
+
+import array
+import copy
+import functools
+import inspect
+import itertools
+import json
+import os
+import pathlib
+import sys
+import time
+import traceback
+
+import flow_step
+from flow_step import Array, Fault, File, Item, Request, _steps
+
+PROTOCOL = 1
+
+
+def _value(sent):
+    """An input as flow sends it."""
+    if sent is None:
+        return None
+    if "each" in sent:
+        return [_value(one) for one in sent["each"]]
+    kind = sent["type"]
+    if kind == "item":
+        return Item(sent["path"], sent["name"])
+    if kind == "request":
+        return Request(sent["name"], sent["attributes"], [Item(item["path"], item["name"]) for item in sent["items"]])
+    if kind == "files":
+        return [File(file["path"], file["name"], file["media_type"]) for file in sent["files"]]
+    if "path" in sent:
+        return Array(sent["path"], sent.get("about"))
+    return sent["value"]
+
+
+def _arguments(function, declared, call):
+    given = {key: _value(sent) for key, sent in call["inputs"].items()}
+    for parameter in declared["parameters"]:
+        setting, default = call["parameters"][parameter["name"]], parameter["default"]
+        if isinstance(default, int) and isinstance(setting, float) and setting.is_integer():
+            setting = int(setting)
+        given[parameter["name"]] = setting
+    return given
+
+
+def _is_array(value):
+    return isinstance(value, Array) or hasattr(value, "__array_interface__")
+
+
+def _save_array(value, path):
+    about = value.about if isinstance(value, Array) else {}
+    numbers = value._numbers if isinstance(value, Array) else value
+    if isinstance(numbers, str):
+        pathlib.Path(path).write_bytes(pathlib.Path(numbers).read_bytes())
+        return about
+    import numpy
+
+    numpy.save(path, numpy.ascontiguousarray(numbers), allow_pickle=False)
+    return about
+
+
+def _save_files(files, folder):
+    os.makedirs(folder, exist_ok=True)
+    if isinstance(files, list):
+        files = {file.name: file for file in files}
+    for name, content in files.items():
+        path = os.path.join(folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if isinstance(content, (os.PathLike, pathlib.Path)):
+            content = pathlib.Path(content).read_bytes()
+        elif isinstance(content, str):
+            content = content.encode()
+        elif not isinstance(content, (bytes, bytearray, memoryview)):
+            content = (json.dumps(content, indent=2, default=_number) + "\n").encode()
+        with open(path, "wb") as file:
+            file.write(content)
+
+
+def _number(value):
+    """A NumPy number as a plain one."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be sent as JSON")
+
+
+def _answer(value, declared):
+    """What a step gives: values as JSON, arrays and files below out/."""
+    outputs = declared["outputs"]
+    given = value if len(outputs) != 1 else {outputs[0]["name"]: value}
+    if not isinstance(given, dict):
+        raise TypeError(f"a step with several outputs gives a dict of them, not {type(given).__name__}")
+    said = {}
+    for output in outputs:
+        name, kind = output["name"], output["type"]
+        if name not in given:
+            raise ValueError(f"the step did not give its output {name!r}")
+        if kind == "files":
+            _save_files(given[name], os.path.join("out", name))
+            said[name] = None
+        elif _is_array(given[name]):
+            said[name] = _save_array(given[name], os.path.join("out", name + ".npy"))
+        else:
+            said[name] = given[name]
+    return {"outputs": said}
+
+
+def _failed(error):
+    log = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    if isinstance(error, Fault):
+        kind = "transient" if error.transient else "data"
+        said = {"reason": error.reason, "remedy": error.remedy, "kind": kind, "log": log}
+    else:
+        last = traceback.extract_tb(error.__traceback__)[-1:]
+        where = "".join(f" ({os.path.basename(frame.filename)}, line {frame.lineno})" for frame in last)
+        said = {"reason": f"{type(error).__name__}: {error}{where}", "kind": "broken", "log": log}
+    # Half a surrogate pair is no UTF-8.
+    return {key: text.encode("utf-8", "backslashreplace").decode() for key, text in said.items()}
+
+
+_encode = json.JSONEncoder(default=_number, allow_nan=False, ensure_ascii=False).encode
+
+
+def _json(value):
+    return _encode(value).encode()
+
+
+def _item(one):
+    """An item, or its fault, as JSON. What cannot be sent is a fault of the item."""
+    try:
+        return _json({"fault": _failed(one)} if isinstance(one, Exception) else {"value": one})
+    except (TypeError, ValueError) as error:
+        return _json({"fault": _failed(error)})
+
+
+# The whole numbers of which a float keeps every one.
+_EXACT = 1 << 53
+
+
+def _column(kind, values):
+    """The type of a column and its bytes, if the values are plain numbers or texts and can be sent so."""
+    if _is_numpy(values):
+        return _array_column(kind, values)
+    types = set(map(type, values)) if kind in ("number", "text") else None
+    try:
+        if kind == "text" and types == {str}:
+            texts = "\0".join(values)
+            return ("text", (texts + "\0").encode()) if texts.count("\0") == len(values) - 1 else None
+        if kind != "number" or not types or not all(one is int or issubclass(one, float) for one in types):
+            return None
+        if types == {int}:
+            return "int64", _bytes(array.array("q", values))
+        if int in types and any(type(one) is int and not -_EXACT <= one <= _EXACT for one in values):
+            return None
+        return "float64", _bytes(array.array("d", values))
+    except (OverflowError, UnicodeEncodeError):
+        # Each value is looked at by itself.
+        return None
+
+
+def _is_numpy(values):
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and type(values) is numpy.ndarray
+
+
+def _array_column(kind, values):
+    if kind != "number" or values.ndim != 1:
+        return None
+    if values.dtype.kind == "f" and values.dtype.itemsize <= 8:
+        return "float64", values.astype("<f8", copy=False).tobytes()
+    if values.dtype.kind in "iu" and not (values.dtype == "uint64" and values.size and values.max() >= 1 << 63):
+        return "int64", values.astype("<i8", copy=False).tobytes()
+    return None
+
+
+def _bytes(numbers):
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tobytes()
+
+
+def _values(column, batch=True):
+    """The items of a column, as a list or a NumPy array."""
+    kind, data = column
+    if kind == "text":
+        texts = data.decode().split("\0")
+        texts.pop()
+        return texts
+    if batch == "numpy":
+        import numpy
+
+        return numpy.frombuffer(data, "<f8")
+    numbers = array.array("d", data)
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tolist()
+
+
+def _results(kind, results, more=None):
+    """The line and the bytes behind it for results of a batch or, with `more`, for items of a stream."""
+    column, failed = _column(kind, results), []
+    if column is None and kind in ("number", "text"):
+        failed = [(at, one) for at, one in enumerate(results) if isinstance(one, Exception)]
+        column = _column(kind, [one for one in results if not isinstance(one, Exception)]) if failed else None
+    if column is None:
+        return _results_line(results) if more is None else _items_line(map(_item, results), more), b""
+    head = {"type": column[0], "count": len(results) - len(failed), "bytes": len(column[1])}
+    said = {"column": head} if more is None else {"column": head, "more": more}
+    if failed:
+        said["faults"] = [{"at": at, "fault": _failed(error)} for at, error in failed]
+    return _json(said), column[1]
+
+
+def _results_line(results):
+    try:
+        return b'{"values": ' + _json(results) + b"}"
+    except (TypeError, ValueError):
+        return b'{"results": [' + b", ".join(map(_item, results)) + b"]}"
+
+
+def _items_line(items, more):
+    return b'{"items": [' + b", ".join(items) + b'], "more": ' + _json(more) + b"}"
+
+
+# A slow step gives what it has after this time, in seconds.
+_PATIENCE = 0.05
+# A message of items ends when it has reached this length.
+_LENGTH = 1 << 20
+# The numbers of a message, at most, where a function yields many at once.
+_NUMBERS = 1 << 13
+# A look at the clock may cost more than an item: between two of them are so many items, at most. Those that are made
+# may be waited for, and those of a group are there.
+_UNWATCHED_MADE = 16
+_UNWATCHED_GROUPED = 64
+
+
+def _unwatched(before, most, began):
+    """The number of items until the next look at the clock; none if too much time has passed."""
+    took = time.monotonic() - began
+    if took > _PATIENCE:
+        return 0
+    return min(2 * before, most) if took < _PATIENCE / 10 else 1
+
+
+def _next_items(items, asked, kind):
+    """The next items, as far as they come in a while; whether there may be more; and the error that ended them."""
+    made, length, unwatched, began = [], 0, 1, time.monotonic()
+    try:
+        while unwatched and len(made) < asked and length < _LENGTH:
+            had, most = len(made), min(unwatched, asked - len(made))
+            if kind == "number":
+                made.extend(itertools.islice(items, most))
+            else:
+                for one in itertools.islice(items, most):
+                    made.append(_item(one) if kind == "json" else one)
+                    length += len(made[-1]) if isinstance(made[-1], (bytes, str)) else 1
+                    if length >= _LENGTH:
+                        break
+            if len(made) < had + most and length < _LENGTH:
+                return made, False, None
+            unwatched = _unwatched(unwatched, _UNWATCHED_MADE, began)
+    except Exception as error:
+        return made, True, error
+    return made, True, None
+
+
+def _next_batch(batches):
+    """The same for a function that yields batches of numbers."""
+    try:
+        made = next(batches)
+    except StopIteration:
+        return [], False, None
+    except Exception as error:
+        return [], True, error
+    return made, True, None
+
+
+def _check_several(results):
+    if isinstance(results, (dict, str, bytes, set)):
+        raise TypeError(f"a step that takes a batch gives a list of results, not a {type(results).__name__}")
+
+
+def _batches(function):
+    """The batches that a function yields. An error that it yields is that of one item."""
+    for batch in function:
+        _check_several(batch)
+        yield [batch] if isinstance(batch, Exception) else batch
+
+
+def _cut(batches):
+    for batch in batches:
+        for at in range(0, len(batch), _NUMBERS):
+            yield batch[at:at + _NUMBERS]
+
+
+def _make(step, call, lines, send):
+    """Makes a stream: items are asked for as they are taken."""
+    function, declared, batch = step
+    kind, asked = declared["outputs"][0]["type"], 1024
+    items = iter(function(**_arguments(function, declared, call)))
+    is_cut = batch and kind == "number"
+    if batch:
+        items = _cut(_batches(items)) if is_cut else itertools.chain.from_iterable(_batches(items))
+    while True:
+        made, more, error = _next_batch(items) if is_cut else _next_items(items, asked, kind)
+        if error and not len(made):
+            return {"fault": _failed(error)}
+        said = (_items_line(made, more), b"") if kind == "json" else _results(kind, made, more)
+        if not more:
+            return said
+        send(said)
+        line = next(lines, None)
+        if line is None or error:
+            return {"fault": _failed(error)} if error else None
+        asked = line.get("next", 1024)
+
+
+def _taken(lines, send, batch):
+    """The items of a stream, asked for as they are used."""
+    while True:
+        send({"next": True})
+        message = next(lines, {"end": True})
+        if "end" in message:
+            return
+        items = _values(message["column"], batch) if "column" in message else message["items"]
+        if batch:
+            yield items
+        else:
+            yield from items
+
+
+@functools.lru_cache(maxsize=None)
+def _is_positional(function, first):
+    kind = inspect.signature(function).parameters[first].kind
+    return kind is inspect.Parameter.POSITIONAL_OR_KEYWORD and not hasattr(function, "__wrapped__")
+
+
+def _one_by_one(function, declared, call):
+    """The function of the first input alone: the others are the same for each item of a group."""
+    others = _arguments(function, declared, call)
+    first = declared["inputs"][0]["name"]
+    is_shared = all(isinstance(value, (str, int, float, type(None))) for value in others.values())
+    if not is_shared:
+        return lambda item: function(**{first: item}, **copy.deepcopy(others))
+    if not _is_positional(function, first):
+        return lambda item: function(**{first: item}, **others)
+    return functools.partial(function, **others) if others else function
+
+
+def _each(function, declared, call):
+    """Calls a function for each of several items. If it is slow, flow asks for the others again."""
+    run, items = _one_by_one(function, declared, call), call["batch"]
+    results, unwatched, began = [], 1, time.monotonic()
+    while unwatched and len(results) < len(items):
+        for item in items[len(results):len(results) + unwatched]:
+            try:
+                results.append(run(item))
+            except Exception as error:
+                results.append(error)
+        unwatched = _unwatched(unwatched, _UNWATCHED_GROUPED, began)
+    return _results(declared["outputs"][0]["type"], results)
+
+
+def _run(call, lines, send):
+    function, declared, batch = step = _steps[call["step"]]
+    try:
+        if declared["outputs"][0].get("gives") == "many":
+            return _make(step, call, lines, send)
+        if declared["inputs"] and declared["inputs"][0]["takes"] == "stream":
+            arguments = _arguments(function, declared, call)
+            arguments[declared["inputs"][0]["name"]] = _taken(lines, send, batch)
+            return _answer(function(**arguments), declared)
+        if "column" in call:
+            call["batch"] = _values(call["column"], batch)
+        if "batch" not in call:
+            return _answer(function(**_arguments(function, declared, call)), declared)
+        if declared["grouped"]:
+            return _each(function, declared, call)
+        arguments = _arguments(function, declared, call)
+        results = function(**{declared["inputs"][0]["name"]: call["batch"]}, **arguments)
+        _check_several(results)
+        is_several = isinstance(results, list) or _is_numpy(results)
+        return _results(declared["outputs"][0]["type"], results if is_several else list(results))
+    except Exception as error:
+        return {"fault": _failed(error)}
+
+
+def _sources(folder):
+    """The modules that lie beside the steps: their content is a part of the steps' version."""
+    found, own = set(), {os.path.abspath(__file__), os.path.abspath(flow_step.__file__)}
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None)
+        path = path and os.path.abspath(path)
+        if path and path not in own and path.startswith(folder + os.sep) and os.path.isfile(path):
+            found.add(path)
+    return sorted(found)
+
+
+def _version():
+    numpy = sys.modules.get("numpy")
+    more = f", NumPy {numpy.__version__}" if numpy else ""
+    return "Python " + sys.version.split()[0] + more
+
+
+def serve(path):
+    """Declares the steps of a file, and answers calls until there are no more."""
+    # What a step prints must not get among the answers, and what it or a program of it reads is not a call.
+    answers = os.fdopen(os.dup(1), "wb", 0)
+    calls = os.fdopen(os.dup(0), "rb", 1 << 16)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    folder = os.path.dirname(os.path.abspath(path))
+    sys.path[0] = folder
+    import importlib.util
+
+    name = os.path.splitext(os.path.basename(path))[0]
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+
+    number = None
+
+    def read():
+        nonlocal number
+        for line in calls:
+            call = json.loads(line)
+            number = call.get("call")
+            if "column" in call:
+                head = call["column"]
+                call["column"] = (head["type"], calls.read(head["bytes"]))
+            yield call
+
+    def send(message):
+        line, data = message if isinstance(message, tuple) else (_json(message), b"")
+        if number is not None:
+            line = b'{"call": %d, ' % number + line[1:]
+        left = memoryview(b"".join((line, b"\n", data)))
+        while left:
+            left = left[answers.write(left):]
+
+    declared = [declared for _, declared, _ in _steps.values()]
+    send({"flow": PROTOCOL, "version": _version(), "files": _sources(folder), "columns": True, "steps": declared})
+    lines = read()
+    for call in lines:
+        answer = _run(call, lines, send)
+        try:
+            if answer is not None:
+                send(answer)
+        except (TypeError, ValueError) as error:
+            send({"fault": _failed(error)})
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
