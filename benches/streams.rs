@@ -8,7 +8,8 @@
 //! * `calls`: batches of 100 items, each asked about in 5 ms, 8 at once, beside the time that they take at least;
 //! * `memory`: items of 100 bytes, and the memory at the end;
 //! * `busy`: items that each take a processor 20 µs, in batches on one thread and on two;
-//! * `python`: numbers through four steps in Python, one function for an item and one for a batch of 1 000;
+//! * `python`: numbers through four steps in Python: one function for an item, and one for a batch of 1 000, which is a
+//!   list or a NumPy array;
 //! * beside them Bytewax and Celery, where `python3` has them (`pip install bytewax celery`), by the scripts in
 //!   `benches/peers`.
 //!
@@ -92,10 +93,14 @@ fn print_rates(items: usize) {
 
 /// Prints how many items a second go through four steps in Python.
 fn print_python(items: usize) {
-    if Command::new("python3").arg("--version").output().is_err() {
+    let python = |code: &str| {
+        let said = Command::new("python3").args(["-c", code]).output().ok()?;
+        said.status.success().then(|| String::from_utf8_lossy(&said.stdout).trim().to_owned())
+    };
+    if python("").is_none() {
         return println!("steps in Python: there is no python3");
     }
-    let rate = |ending: &str, batch: &str| {
+    let rate = |program: &str, ending: &str, batch: &str| {
         let needs = |step: &str, from: &str| {
             let input = if batch.is_empty() { "number" } else { "numbers" };
             format!("  {step}: {{step: {step}{ending}, needs: {{{input}: {from}}}{batch}}}\n")
@@ -103,8 +108,9 @@ fn print_python(items: usize) {
         let steps =
             [needs("add", "made"), needs("mix", "add"), needs("halve", "mix"), needs("last", "halve")];
         let text = format!(
-            "dataflow: items\nprograms: [steps.py]\nsteps:\n  made: {{step: numbers, needs: {{request: request}}, \
-             with: {{count: {items}}}}}\n{}  total: {{step: total, needs: {{numbers: last}}}}\nresponse: [total]\n",
+            "dataflow: items\nprograms: [{program}]\nsteps:\n  made: {{step: numbers{ending}, needs: \
+             {{request: request}}, with: {{count: {items}}}}}\n{}  total: {{step: total{ending}, needs: \
+             {{numbers: last}}}}\nresponse: [total]\n",
             steps.concat()
         );
         let place = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/streams/items.yaml");
@@ -112,8 +118,16 @@ fn print_python(items: usize) {
         let best = (0..ROUNDS).map(|round| run(&dataflow, 1, round)).min().expect("a round");
         items as f64 / best.as_secs_f64() / 1e6
     };
-    let (single, batches) = (rate("", ""), rate("-batch", ", batch: {size: 1000}"));
-    println!("steps in Python, one by one {single:.3} M/s; batches of 1000 {batches:.3} M/s");
+    let batch = ", batch: {size: 1000}";
+    let (single, lists) = (rate("steps.py", "", ""), rate("steps.py", "-batch", batch));
+    println!("steps in Python, one by one {single:.3} M/s; batches of 1000 as lists {lists:.3} M/s");
+    match python("import numpy, sys; print(sys.executable)") {
+        Some(python) => {
+            let program = format!("{{run: [{python}, numpy_steps.py], memory: 16 GiB}}");
+            println!("  as NumPy arrays {:.3} M/s", rate(&program, "-numpy", batch));
+        }
+        None => println!("  as NumPy arrays: python3 does not have NumPy"),
+    }
 }
 
 /// Prints what the script of a peer says, if `python3` has its module.

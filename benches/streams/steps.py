@@ -2,10 +2,18 @@
 
 from flow_step import step
 
+BATCH = 1000
+
 
 @step
 def numbers(request: "request", count: int = 1000) -> "*number":
     yield from range(count)
+
+
+@step(batch=True)
+def numbers_batch(request: "request", count: int = 1000) -> "*number":
+    for start in range(0, count, BATCH):
+        yield range(start, min(start + BATCH, count))
 
 
 @step
@@ -51,3 +59,8 @@ def last_batch(numbers: "number") -> "number":
 @step
 def total(numbers: "*number") -> "files":
     return {"total.json": sum(numbers)}
+
+
+@step(batch=True)
+def total_batch(numbers: "*number") -> "files":
+    return {"total.json": sum(map(sum, numbers))}
