@@ -8,8 +8,8 @@
 //! * `calls`: batches of 100 items, each asked about in 5 ms, 8 at once, beside the time that they take at least;
 //! * `memory`: items of 100 bytes, and the memory at the end;
 //! * `busy`: items that each take a processor 20 µs, in batches on one thread and on two;
-//! * `python`: numbers through four steps in Python: one function for an item, and one for a batch of 1 000, which is a
-//!   list or a NumPy array;
+//! * `python`: numbers through four steps in Python: one function for an item, and one for a batch, which is a list or a
+//!   NumPy array;
 //! * beside them Bytewax and Celery, where `python3` has them (`pip install bytewax celery`), by the scripts in
 //!   `benches/peers`.
 //!
@@ -124,7 +124,9 @@ fn print_python(items: usize) {
     match python("import numpy, sys; print(sys.executable)") {
         Some(python) => {
             let program = format!("{{run: [{python}, numpy_steps.py], memory: 16 GiB}}");
-            println!("  as NumPy arrays {:.3} M/s", rate(&program, "-numpy", batch));
+            let [short, long] =
+                [1_000, 10_000].map(|size| rate(&program, "-numpy", &format!(", batch: {{size: {size}}}")));
+            println!("  as NumPy arrays of 1000 {short:.3} M/s, of 10000 {long:.3} M/s");
         }
         None => println!("  as NumPy arrays: python3 does not have NumPy"),
     }

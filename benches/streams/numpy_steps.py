@@ -19,12 +19,12 @@ def add_numpy(numbers: "number") -> "number":
 
 @step(batch="numpy")
 def mix_numpy(numbers: "number") -> "number":
-    return numbers * 31 % 1_000_003
+    return numbers.astype("int64") * 31 % 1_000_003
 
 
 @step(batch="numpy")
 def halve_numpy(numbers: "number") -> "number":
-    return numbers // 2
+    return numbers.astype("int64") // 2
 
 
 @step(batch="numpy")

@@ -209,11 +209,13 @@ def _results(kind, results, more=None):
         column = _column(kind, [one for one in results if not isinstance(one, Exception)]) if failed else None
     if column is None:
         return _results_line(results) if more is None else _items_line(map(_item, results), more), b""
-    head = {"type": column[0], "count": len(results) - len(failed), "bytes": len(column[1])}
-    said = {"column": head} if more is None else {"column": head, "more": more}
+    said = '"type": "%s", "count": %d, "bytes": %d' % (column[0], len(results) - len(failed), len(column[1]))
+    line = b'{"column": {' + said.encode() + b"}"
+    if more is not None:
+        line += b', "more": ' + _json(more)
     if failed:
-        said["faults"] = [{"at": at, "fault": _failed(error)} for at, error in failed]
-    return _json(said), column[1]
+        line += b', "faults": ' + _json([{"at": at, "fault": _failed(error)} for at, error in failed])
+    return line + b"}", column[1]
 
 
 def _results_line(results):

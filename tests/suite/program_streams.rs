@@ -447,3 +447,31 @@ fn a_batch_with_too_few_results_is_a_fault_of_its_items_on_one_thread_and_on_sev
         }
     }
 }
+
+#[test]
+fn processes_of_streams_are_kept_for_further_streams() {
+    if !has_python() {
+        return;
+    }
+    let steps = Steps::python(
+        "import uuid\nOWN = str(uuid.uuid4())\n\
+         @step\ndef make(request: 'request') -> '*text':\n    yield from [OWN] * 3000\n\
+         @step\ndef more(own: 'text') -> 'text':\n    return own + ' ' + OWN\n\
+         @step\ndef write(all: '*text') -> 'files':\n    return {'all.json': [*all, OWN]}\n",
+    );
+    let dataflow = steps.load(
+        "  made: {step: make, needs: {request: request}}\n  more: {step: more, needs: {own: made}}\n  \
+         all: {step: write, needs: {all: more}}",
+    );
+    let processes = || {
+        let said: Vec<String> = serde_json::from_str(&text(&dataflow, &["a"])).unwrap();
+        let mut processes: Vec<String> =
+            said.iter().flat_map(|said| said.split(' ')).map(str::to_owned).collect();
+        processes.sort();
+        processes.dedup();
+        processes
+    };
+    let first = processes();
+    assert_eq!(first.len(), 3);
+    assert_eq!(processes(), first);
+}
