@@ -129,7 +129,13 @@ impl ProcessPipes {
         std::mem::take(&mut self.read)
     }
 
+    /// The first of the bytes that were read. The buffer stays as long as little is taken from it.
     fn take(&mut self, count: usize) -> Vec<u8> {
+        if count < READ_SIZE {
+            let taken = self.read[..count].to_vec();
+            self.read.drain(..count);
+            return taken;
+        }
         let rest = self.read.split_off(count);
         std::mem::replace(&mut self.read, rest)
     }

@@ -153,7 +153,7 @@ impl StepProcess {
             let reason = "it has a column, and the program did not declare that it gives them".to_owned();
             return Err(ProcessFailure::Garbage { line, reason });
         }
-        if line.len() + head.bytes > MESSAGE_MAX {
+        if head.bytes > MESSAGE_MAX.saturating_sub(line.len()) {
             return Err(self.failure(PipeEnd::TooLong, token));
         }
         match pipes(&mut self.pipes).bytes(head.bytes, &mut || self.end.look(token)) {

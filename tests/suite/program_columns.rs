@@ -5,7 +5,7 @@ use std::fs;
 use flow::dataflow::{Dataflow, Response, ResponseVerdict, StreamReport};
 use flow::step::{ResponseFile, StepTable};
 
-use crate::program_steps::{PYTHON, Steps, has_numpy, has_python, run, which_python};
+use crate::program_steps::{PYTHON, Steps, has_numpy, has_python, request, run, which_python};
 
 /// The steps around those that are tried.
 const AROUND: &str = "
@@ -32,7 +32,7 @@ def write_texts(all: '*text') -> 'files':
     return {'all.json': list(all)}
 ";
 
-/// Runs steps of a program between those of [`AROUND`].
+/// Runs steps of a program between those of [`AROUND`], batch by batch and step by step.
 fn stream(steps: &Steps, program: &str, text: &str) -> (Response, Vec<ResponseFile>) {
     fs::write(steps.path("around.py"), AROUND).unwrap();
     let text = format!(
@@ -41,7 +41,9 @@ fn stream(steps: &Steps, program: &str, text: &str) -> (Response, Vec<ResponseFi
     );
     fs::write(steps.path("mine.yaml"), text).unwrap();
     let dataflow = Dataflow::load(steps.path("mine.yaml").to_str().unwrap(), &StepTable::built_in());
-    let (response, files) = run(&dataflow.unwrap_or_else(|error| panic!("{error}")), &["a"]);
+    let dataflow = dataflow.unwrap_or_else(|error| panic!("{error}"));
+    let (response, files) = dataflow.interpret_by(&request(&["a"]), &mut |due| due.perform());
+    assert_eq!(json(&files), json(&run(&dataflow, &["a"]).1));
     assert!(
         [ResponseVerdict::Complete, ResponseVerdict::CompleteWithReservations].contains(&response.verdict),
         "{:?}",
@@ -133,6 +135,11 @@ fn a_column_that_is_not_as_it_says_is_a_fault_of_its_items() {
             "True",
             "answer({'column': {**head, 'count': 1, 'bytes': 8}}, bytes(8) + b'\\n')",
             "nothing was asked",
+        ),
+        (
+            "True",
+            "answer({'column': {'type': 'text', 'count': 1, 'bytes': (1 << 64) - 1}})",
+            "a line of more than 64 MiB",
         ),
         (
             "True",

@@ -464,7 +464,9 @@ fn processes_of_streams_are_kept_for_further_streams() {
          all: {step: write, needs: {all: more}}",
     );
     let processes = || {
-        let said: Vec<String> = serde_json::from_str(&text(&dataflow, &["a"])).unwrap();
+        let (response, files) = dataflow.interpret_by(&request(&["a"]), &mut |due| due.perform());
+        assert_eq!(response.verdict, ResponseVerdict::Complete, "{:?}", response.steps);
+        let said: Vec<String> = serde_json::from_slice(&files[0].bytes).unwrap();
         let mut processes: Vec<String> =
             said.iter().flat_map(|said| said.split(' ')).map(str::to_owned).collect();
         processes.sort();
