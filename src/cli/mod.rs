@@ -76,6 +76,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
+use crate::program::wait_for_stopping;
 use crate::site::FileReaders;
 use crate::step::StepTable;
 
@@ -139,7 +140,9 @@ pub fn main(table: &StepTable) -> ExitCode {
     signals::survive_file_limit();
     let command = CommandLine::parse().command;
     output::start_log(command.log_format());
-    match command.run(table) {
+    let ended = command.run(table);
+    wait_for_stopping();
+    match ended {
         Ok(exit) => exit.into(),
         Err(failure) => {
             output::tell(&failure.lines());

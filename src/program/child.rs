@@ -27,6 +27,7 @@ use crate::step::CancelToken;
 use super::namespaces::{self, NamespaceInit};
 use super::sandbox::Sandbox;
 use super::sandbox_grants::ProgramGrants;
+use super::stopping::StoppingProgram;
 use super::sweep::ProcessMark;
 
 /// The program to run, and its limits.
@@ -201,7 +202,7 @@ struct ProcessGroup {
 /// The events that end the wait for a child.
 enum ChildEvent {
     Exited,
-    Unwanted,
+    Unwanted(StoppingProgram),
 }
 
 impl ProcessGroup {
@@ -209,7 +210,7 @@ impl ProcessGroup {
     fn wait(&self, grace: Duration, token: &CancelToken) -> io::Result<bool> {
         let (tell, told) = channel();
         let exited = tell.clone();
-        token.on_cancel(move || _ = tell.send(ChildEvent::Unwanted));
+        token.on_cancel(move || _ = tell.send(ChildEvent::Unwanted(StoppingProgram::note())));
         thread::scope(|scope| {
             let watch = || self.watch(exited);
             let watching = thread::Builder::new().name("flow:program".to_owned()).spawn_scoped(scope, watch);
@@ -217,14 +218,12 @@ impl ProcessGroup {
                 self.signal(Signal::KILL);
                 return Err(error);
             }
-            let stopped = matches!(told.recv(), Ok(ChildEvent::Unwanted));
-            if stopped {
-                self.signal(Signal::TERM);
-                if matches!(told.recv_timeout(grace), Err(RecvTimeoutError::Timeout)) {
-                    self.signal(Signal::KILL);
-                }
+            let Ok(ChildEvent::Unwanted(_stopping)) = told.recv() else { return Ok(false) };
+            self.signal(Signal::TERM);
+            if matches!(told.recv_timeout(grace), Err(RecvTimeoutError::Timeout)) {
+                self.signal(Signal::KILL);
             }
-            Ok(stopped)
+            Ok(true)
         })
     }
 

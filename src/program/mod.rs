@@ -44,6 +44,7 @@ mod sandbox;
 mod sandbox_grants;
 mod step_answer;
 mod step_call;
+mod stopping;
 mod stream_call;
 mod sweep;
 mod syscall_filter;
@@ -52,6 +53,7 @@ mod writable_places;
 pub use gpg::{GpgError, GpgFiles};
 pub use left_folder::remove_left_folder;
 pub use notify::run_with_input;
+pub use stopping::wait_for_stopping;
 
 /// The module for steps in Python, one file without dependencies.
 pub const PYTHON_HELPER: &str = include_str!("flow_step.py");

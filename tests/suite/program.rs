@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::engine::{request, with_observed_engine};
 use crate::program_confinement::{own_seconds, processes_with};
+use crate::run::Place;
 use crate::support::peers::until;
 use flow::dataflow::{Dataflow, Response, ResponseVerdict};
 use flow::engine::NullObserver;
@@ -311,4 +312,23 @@ fn what_a_program_leaves_running_is_killed() {
         (ResponseVerdict::Complete, vec![("stdout.txt", "done\n")])
     );
     assert_eq!(processes_with(&seconds), 0);
+}
+
+#[test]
+fn flow_ends_after_a_program_that_was_asked_to_stop() {
+    let place = Place::new();
+    let log = place.path("log");
+    fs::create_dir(&log).unwrap();
+    let ends = format!("sleep 1; touch {}/stopped; exit 1", log.display());
+    let script = format!("trap '{ends}' TERM; while :; do sleep 0.02; done");
+    let settings = writing(&script, &log).replace("grace_s: 0.2", "grace_s: 60");
+    let text = format!(
+        "dataflow: slow\nlimits: {{memory: {{fixed: 1 B}}}}\nsteps:\n  slow: {{step: run-program, needs: {{}}, with: \
+         {{{settings}}}, timeout: 100 ms}}\nresponse: [slow]\n"
+    );
+    fs::write(place.path("slow.yaml"), text).unwrap();
+    fs::write(place.path("one"), "one").unwrap();
+    let ended = place.run(&["run", "slow.yaml", "--files", "one"]);
+    assert_eq!(ended.code, 1, "an error response: {}", ended.err);
+    assert!(log.join("stopped").exists(), "it had its time to stop");
 }
