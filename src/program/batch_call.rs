@@ -43,7 +43,7 @@ struct ProgramBatchKernel<A, B> {
     step: StepDeclaration,
     pool: Arc<ProgramPool>,
     size: BatchSize,
-    /// What waits until the batch is full.
+    /// Items that wait until the batch is full.
     items: Vec<A>,
     places: Vec<ItemOrdinal>,
     bytes: usize,

@@ -14,13 +14,13 @@ use rustix::io::{Errno, ioctl_fionbio};
 /// The longest line together with the bytes behind it. What is larger goes into files.
 pub const MESSAGE_MAX: usize = 64 << 20;
 
-/// What is read at a time.
+/// The bytes that are read at a time.
 const READ_SIZE: usize = 1 << 16;
 
 pub struct ProcessPipes {
     stdin: ChildStdin,
     stdout: ChildStdout,
-    /// What was read and nobody has taken yet.
+    /// Bytes that were read and nobody has taken yet.
     read: Vec<u8>,
 }
 
@@ -35,7 +35,7 @@ pub enum PipeEnd {
     Lost(io::Error),
 }
 
-/// What is known when a wait begins.
+/// The knowledge with which a wait begins.
 pub struct PipeLook {
     /// The time until the next look.
     pub wait: Duration,
@@ -124,7 +124,7 @@ impl ProcessPipes {
         Ok(self.take(count))
     }
 
-    /// What was read of a line that has not ended.
+    /// The beginning of a line that has not ended.
     pub fn rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.read)
     }

@@ -9,7 +9,7 @@ use super::fault::wrong;
 
 /// A type that travels item by item.
 pub trait PlainItem: StreamItem {
-    /// What is said of a result that is none.
+    /// The reason of the fault for a result that is none.
     const NOT_ONE: &str;
 
     /// The items as a column; `None` if they travel as JSON.

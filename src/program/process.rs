@@ -49,7 +49,7 @@ pub struct StepProcess {
 struct ProcessEnd {
     killer: Arc<ProcessKiller>,
     told: Receiver<io::Result<ExitStatus>>,
-    /// What was told already.
+    /// The end that was told already.
     ended: Option<io::Result<ExitStatus>>,
 }
 
@@ -215,12 +215,12 @@ impl ProcessEnd {
         Ok(PipeLook { wait: if has_ended { Duration::ZERO } else { LOOK_INTERVAL }, has_ended })
     }
 
-    /// What became of the process, if it ends in this time.
+    /// The end of the process, if it comes in this time.
     fn within(&mut self, time: Duration) -> Option<io::Result<ExitStatus>> {
         self.ended.take().or_else(|| self.told.recv_timeout(time).ok())
     }
 
-    /// What became of a process that has closed its output. It is killed if it does not end by itself.
+    /// The end of a process that has closed its output. It is killed if it does not end by itself.
     fn now(&mut self) -> ProcessFailure {
         let ended = self.within(END_TIME).or_else(|| {
             self.killer.kill();

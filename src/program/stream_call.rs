@@ -24,7 +24,7 @@ use super::step_answer::StepAnswer;
 pub struct ProgramMaker<B> {
     process: StreamProcess,
     token: CancelToken,
-    /// What the program gave and nobody has taken yet.
+    /// Results that the program gave and nobody has taken yet.
     given: ResultIterator<B>,
     /// The number of items that were taken.
     taken: u64,

@@ -49,7 +49,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tokio_tungstenite", &["chat"]),
     ("object_store", &["calls"]),
     ("tokio_rustls", &["chat", "dicom", "monitor"]),
-    ("memchr", &["dicom"]),
+    ("memchr", &["dicom", "program"]),
     ("rustix", &["admission", "books", "cli", "journal", "program", "store", "dicom", "files", "tokens"]),
     ("tar", &["books", "replay"]),
     ("sha2", &["books", "calls"]),
