@@ -9,6 +9,10 @@ use crate::step::{StepReservation, StepReservations};
 
 /// The largest difference of two attributes that say the same, as a share.
 const DIFFERENCE_MOST: f64 = 0.1;
+/// Columns and rows of the images that scanners reconstruct.
+const MATRICES: [u16; 5] = [256, 512, 768, 1024, 2048];
+/// The largest difference of a field of view from that of such an image, as a share.
+const MATRIX_SHARE: f64 = 0.01;
 /// A scanner's CT numbers are whole HU; wider steps hide low densities.
 const STEP_HU_MOST: f64 = 2.0;
 
@@ -19,8 +23,9 @@ pub fn stated_scale(slices: &[AxialSlice], spacing: f64) -> Vec<StepReservation>
     let Some(first) = slices.first().map(|slice| slice.header) else { return Vec::new() };
     if let Some((width, stated)) = width_mm(first) {
         let text = format!(
-            "by Pixel Spacing the images are {width:.0} mm wide, by Reconstruction Diameter {stated:.0} mm: if Pixel \
-             Spacing is wrong, all volumes are"
+            "by Pixel Spacing the images are {width:.0} mm wide, by Reconstruction Diameter {stated:.0} mm, and they do \
+             not look cropped or padded: one of the two is wrong; volumes are computed from Pixel Spacing, so compare \
+             the size of the body in the pictures with the patient"
         );
         reservations.say("scale_differs", text);
     }
@@ -40,8 +45,8 @@ pub fn stated_scale(slices: &[AxialSlice], spacing: f64) -> Vec<StepReservation>
             continue;
         }
         let text = format!(
-            "by their positions the slices are {spacing:.2} mm apart, by {name} {mm:.2} mm: if the positions are wrong, \
-             all volumes are"
+            "by their positions the slices are {spacing:.2} mm apart, by {name} {mm:.2} mm: one of the two is wrong; \
+             volumes are computed from the positions, so compare the length of the body in the pictures with the patient"
         );
         reservations.say("scale_differs", text);
     }
@@ -56,12 +61,23 @@ pub fn stated_scale(slices: &[AxialSlice], spacing: f64) -> Vec<StepReservation>
     reservations.0
 }
 
-/// The width of the images by Pixel Spacing and by Reconstruction Diameter, if the two differ.
+/// The width of the images by Pixel Spacing and by Reconstruction Diameter, if the two differ and neither cropping nor
+/// padding explains that.
 fn width_mm(header: &InstanceHeader) -> Option<(f64, f64)> {
     let stated = header.reconstruction_diameter.filter(|mm| *mm > 0.0)?;
     let [between_rows, between_columns] = header.spacing?;
     let width = (f64::from(header.columns) * between_columns).max(f64::from(header.rows) * between_rows);
-    differ(width, stated).then_some((width, stated))
+    let is_cut_out = is_cut_out(header, stated / between_columns.max(between_rows));
+    (differ(width, stated) && !is_cut_out).then_some((width, stated))
+}
+
+/// Whether images have another matrix than the scanner's, and their pixels make such a matrix over the whole field:
+/// then the images were cropped or padded after they were reconstructed.
+fn is_cut_out(header: &InstanceHeader, columns_of_field: f64) -> bool {
+    let size = [header.columns, header.rows];
+    let is_scanners = size[0] == size[1] && MATRICES.contains(&size[0]);
+    let fits = |matrix: &u16| (columns_of_field / f64::from(*matrix) - 1.0).abs() <= MATRIX_SHARE;
+    !is_scanners && MATRICES.iter().any(fits)
 }
 
 fn differ(mm: f64, stated: f64) -> bool {
@@ -126,6 +142,24 @@ mod tests {
             "scale_differs",
             "by Spacing Between Slices 0.50 mm",
         );
+    }
+
+    #[test]
+    fn cropped_and_padded_images_are_no_contradiction() {
+        let sized = |columns: u16, rows: u16, spacing: f64| {
+            said(|_, header| {
+                (header.columns, header.rows) = (columns, rows);
+                header.spacing = Some([spacing; 2]);
+                header.reconstruction_diameter = Some(400.0);
+            })
+        };
+        assert_eq!(sized(330, 280, 400.0 / 512.0), [], "cropped");
+        assert_eq!(sized(600, 600, 0.781), [], "padded");
+        assert_eq!(sized(512, 512, 0.781), []);
+        // A whole matrix, half as wide as the field of view.
+        let [(code, text)] = &sized(256, 256, 0.781)[..] else { panic!("one reservation") };
+        assert!(code == "scale_differs" && !text.contains("if "), "{text}");
+        assert_eq!(sized(330, 280, 0.6).len(), 1, "no matrix of a scanner fills the field of view");
     }
 
     #[test]
