@@ -24,6 +24,13 @@ const BONE_LEAST: u32 = 4;
 /// have 4 to 14 times the cells of the breastbone, with very little bone as many. Blood with a contrast agent is as dense
 /// as bone, and the heart as large as the vertebrae.
 const MISPLACED_TIMES: u32 = 2;
+/// The part of the lungs' depth at either end in which bone is compared: the vertebrae reach into it from behind, the
+/// breastbone from before, and the heart with a contrast agent in it lies mostly between.
+const END_SHARE: f64 = 0.25;
+/// The peak of a cell of bone is so far above its mean; blood with a contrast agent is alike throughout.
+const UNEVEN_HU: i16 = 120;
+/// The fewest pixels of a cell in a slice of which the largest tells that.
+const PIXELS_LEAST: usize = 9;
 /// The part of the slices in which a body that the images cut reaches their side.
 const CUT_SHARE: f64 = 0.5;
 
@@ -57,24 +64,22 @@ impl SpinePlace {
         let [reach_low, reach_high] = reaches(&sides, grid.size[0], REACH_MM * scale / grid.spacing[0]);
         let width = WIDTH_MM * scale / grid.spacing[0];
         let half = (bounds.low[1] + bounds.high[1]) / 2;
-        let mut halves = [
-            bounds.low[1].saturating_sub(BEHIND_CELLS)..half,
-            half..(bounds.high[1] + BEHIND_CELLS).min(grid.size[1]),
-        ];
-        if !back_last {
-            halves.reverse();
-        }
-        let bone = |rows: &Range<usize>, heights: &Range<usize>| {
-            let profile = BoneProfile::along_columns(grid, body, inside, [rows.clone(), heights.clone()]);
+        let behind = match back_last {
+            true => half..(bounds.high[1] + BEHIND_CELLS).min(grid.size[1]),
+            false => bounds.low[1].saturating_sub(BEHIND_CELLS)..half,
+        };
+        let most_bone = |rows: Range<usize>, is_bone: BoneRule| {
+            let profile = BoneProfile::along_columns(grid, body, inside, [rows, heights.clone()], is_bone);
             profile.best(width, middle, [reach_low, reach_high])
         };
-        let Some(spine) = bone(&halves[1], &heights) else { return SpinePlace::at_middle(body) };
+        let Some(spine) = most_bone(behind, is_bone) else { return SpinePlace::at_middle(body) };
         let has_bone = spine.bone > BONE_LEAST * heights.len() as u32;
         let column = if has_bone { spine.bone_middle } else { spine.middle };
         let is_cut = reach_low.max(reach_high).is_infinite();
 
         let least = BONE_LEAST * heights.len() as u32;
-        let front = bone(&halves[0], &heights).map_or(0, |window| window.bone);
+        let ends = ends_of(bounds.low[1]..bounds.high[1], grid.size[1], back_last);
+        let [front, back] = ends.map(|rows| most_bone(rows, is_uneven_bone).map_or(0, |window| window.bone));
         let column_half = (middle.round() as usize).clamp(bounds.low[0], bounds.high[0]);
         let mut at_sides =
             [bounds.low[0]..column_half, column_half..bounds.high[0]].into_iter().filter_map(|columns| {
@@ -83,7 +88,8 @@ impl SpinePlace {
                 profile.best(WIDTH_MM * scale / grid.spacing[1], half as f64, [reach; 2])
             });
         let most = MISPLACED_TIMES * spine.bone + least;
-        let is_misplaced = front > most || at_sides.any(|side| side.bone > most.max(side.air));
+        let is_misplaced =
+            front > MISPLACED_TIMES * back + least || at_sides.any(|side| side.bone > most.max(side.air));
         SpinePlace { column, middle: if is_cut { column } else { middle }, is_misplaced }
     }
 
@@ -91,6 +97,29 @@ impl SpinePlace {
         let middle = body.bounds().map_or(0.0, |bounds| (bounds.low[0] + bounds.high[0] - 1) as f64 / 2.0);
         SpinePlace { column: middle, middle, is_misplaced: false }
     }
+}
+
+/// The rows before and behind the lungs, with a part of the lungs' depth: front, back.
+fn ends_of(lung: Range<usize>, rows: usize, back_last: bool) -> [Range<usize>; 2] {
+    let end = ((END_SHARE * lung.len() as f64) as usize).max(1);
+    let first = lung.start.saturating_sub(BEHIND_CELLS)..lung.start + end;
+    let last = lung.end.saturating_sub(end)..(lung.end + BEHIND_CELLS).min(rows);
+    if back_last { [first, last] } else { [last, first] }
+}
+
+/// Whether a cell counts as bone.
+type BoneRule = fn(&CoarseGrid, [usize; 3]) -> bool;
+
+fn is_bone(grid: &CoarseGrid, at: [usize; 3]) -> bool {
+    grid.mean(at) >= BONE_HU
+}
+
+/// Bone without blood that a contrast agent makes as dense, where cells have enough pixels to tell.
+fn is_uneven_bone(grid: &CoarseGrid, at: [usize; 3]) -> bool {
+    let cell = grid.index(at);
+    let [width, height, _] = grid.factor;
+    let is_uneven = || grid.peaks[cell].saturating_sub(grid.means[cell]) >= UNEVEN_HU;
+    is_bone(grid, at) && (width * height < PIXELS_LEAST || is_uneven())
 }
 
 /// The numbers of cells with bone and with air in a part of some slices: by column or by row.
@@ -115,11 +144,12 @@ impl BoneProfile {
         body: &VoxelSet,
         inside: &VoxelSet,
         [rows, heights]: [Range<usize>; 2],
+        is_bone: BoneRule,
     ) -> BoneProfile {
         let mut profile = BoneProfile::of(grid.size[0]);
         for (z, y) in heights.flat_map(|z| rows.clone().map(move |y| (z, y))) {
             for x in body.columns(y, z) {
-                profile.bone[x] += u32::from(grid.mean([x, y, z]) >= BONE_HU);
+                profile.bone[x] += u32::from(is_bone(grid, [x, y, z]));
             }
             inside.columns(y, z).for_each(|x| profile.air[x] += 1);
         }
@@ -275,6 +305,38 @@ mod tests {
 
     fn behind([x, y]: [usize; 2]) -> Option<i16> {
         in_front([x, ROWS - 1 - y])
+    }
+
+    /// A chest of 1 mm pixels: vertebrae at one end of the lungs' depth, and towards the other a breastbone and a heart
+    /// full of contrast agent, as dense as bone.
+    fn with_bright_heart(is_turned: bool) -> SpinePlace {
+        let size = [4 * COLUMNS, 4 * ROWS, SLICES];
+        let hu = |index: usize| {
+            let [x, y] = [index % size[0], index / size[0] % size[1]];
+            let [column, row] = [x / 4, if is_turned { y / 4 } else { ROWS - 1 - y / 4 }];
+            let is_within =
+                |columns: Range<usize>, rows: Range<usize>| columns.contains(&column) && rows.contains(&row);
+            match () {
+                () if is_within(12..34, 12..48) || is_within(58..80, 12..48) => -860,
+                () if is_within(40..51, 12..24) || is_within(41..50, 50..51) => {
+                    [160, 600][usize::from(x % 4 == 0)]
+                }
+                () if is_within(34..58, 26..44) => 260,
+                () if is_within(4..86, 4..56) => 40,
+                () => -1000,
+            }
+        };
+        let voxels: Vec<i16> = (0..size.iter().product()).map(hu).collect();
+        let grid = CoarseGrid::of(&voxels, size, [1.0, 1.0, 4.0]);
+        let body = VoxelSet::of(grid.size, |index| grid.means[index] >= -200);
+        let inside = VoxelSet::of(grid.size, |index| (-900..-800).contains(&grid.means[index]));
+        SpinePlace::of(&grid, &body, &inside, true)
+    }
+
+    #[test]
+    fn a_bright_heart_is_no_spine() {
+        let [turned, right] = [true, false].map(with_bright_heart);
+        assert!(turned.is_misplaced && !right.is_misplaced, "{turned:?} and {right:?}");
     }
 
     #[test]
