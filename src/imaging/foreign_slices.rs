@@ -1,5 +1,8 @@
 //! Slices that do not belong where they lie: another slice's picture, another patient's, or half of a picture.
 //!
+//! Where several slices of another patient, breath or phase follow each other, the outline of air, or the amount of what
+//! is as dense as bone and blood with a contrast agent, changes at once at the first one and again behind the last.
+//!
 //! Between a slice and the next one the outline of air changes a little, between it and the one after that more. A slice
 //! that differs from both of its neighbours more than they differ from each other is foreign. Slices with the very
 //! pixels of the one before them were copied: noise is never the same twice.
@@ -23,6 +26,17 @@ const DIFFERENCE_MOST: f64 = 1.4;
 const SHARE_LEAST: f64 = 0.001;
 /// The share of voxels by which a foreign slice differs at least.
 const FOREIGN_SHARE_LEAST: f64 = 0.005;
+/// The number of slices before and behind a change with which it is compared.
+const AROUND: usize = 3;
+/// Changes at once, of the share of voxels whose air differs: how many times the usual change nearby, and how much at
+/// least. In slices 1 to 10 mm apart of three chests, it is at most 2.5 times; for slices 10 mm away 3.5 times, for another patient 27
+/// times.
+const AIR_JUMP: SliceJump = SliceJump { times: 3.0, share_least: 0.02, usual_least: 0.002 };
+/// The same for the share of voxels that are dense: at most 5.2 times in the three chests, with a contrast agent on one
+/// side 8 times.
+const DENSE_JUMP: SliceJump = SliceJump { times: 6.0, share_least: 0.012, usual_least: 0.002 };
+/// Bone, and blood with a contrast agent.
+const DENSE_HU: i16 = 101;
 /// The most places that a message names.
 const NAMED_MOST: usize = 3;
 
@@ -46,6 +60,19 @@ pub fn foreign_slices(series: &SortedSeries, volume: &Volume) -> Vec<StepReserva
         next[z - 1] == 0.0 && slice(z - 1) == slice(*z) && SliceContent::of(slice(*z)) == SliceContent::Body
     };
     let copies: Vec<usize> = (1..depth).into_par_iter().filter(is_copy).collect();
+    let dense: Vec<f64> = (0..depth).into_par_iter().map(|z| dense_share(slice(z), columns)).collect();
+    let dense: Vec<f64> = dense.windows(2).map(|pair| (pair[1] - pair[0]).abs()).collect();
+    let is_known = |z: usize| foreign.contains(&z) || copies.contains(&z);
+    let is_body = |z: usize| SliceContent::of(slice(z)) == SliceContent::Body;
+    let is_jump = |z: &usize| {
+        let before = *z - 1;
+        (AIR_JUMP.is_at(&next, before) || DENSE_JUMP.is_at(&dense, before))
+            && !is_known(before)
+            && !is_known(*z)
+            && is_body(before)
+            && is_body(*z)
+    };
+    let jumps: Vec<usize> = (1..depth).filter(is_jump).collect();
     let mut reservations = StepReservations::default();
     let label = series.slices.first().map_or(String::new(), InstanceHeader::series_label);
     if !foreign.is_empty() {
@@ -62,6 +89,14 @@ pub fn foreign_slices(series: &SortedSeries, volume: &Volume) -> Vec<StepReserva
         );
         reservations.say("foreign_slices", text);
     }
+    if !jumps.is_empty() {
+        let text = format!(
+            "the pictures of {label} change at once {}, much more than between the slices before and behind: if slices \
+             of another patient, another breath or another phase follow there, volumes and densities are wrong",
+            places(series, &jumps)
+        );
+        reservations.say("foreign_slices", text);
+    }
     if !copies.is_empty() {
         let verb = if copies.len() == 1 { "has" } else { "have" };
         let text = format!(
@@ -73,6 +108,39 @@ pub fn foreign_slices(series: &SortedSeries, volume: &Volume) -> Vec<StepReserva
         reservations.say("repeated_slices", text);
     }
     reservations.0
+}
+
+/// A change from a slice to the next one that is much larger than those nearby.
+struct SliceJump {
+    times: f64,
+    /// The least change, as a share of the voxels.
+    share_least: f64,
+    /// Smaller usual changes count as this one.
+    usual_least: f64,
+}
+
+impl SliceJump {
+    /// Whether the change of an index is a jump. The median of those around it is not moved by another jump.
+    fn is_at(&self, changes: &[f64], index: usize) -> bool {
+        if changes[index] < self.share_least {
+            return false;
+        }
+        let last = changes.len().min(index + 1 + AROUND);
+        let mut around = [&changes[index.saturating_sub(AROUND)..index], &changes[index + 1..last]].concat();
+        around.sort_unstable_by(f64::total_cmp);
+        let usual = around.get(around.len() / 2).filter(|_| around.len() > AROUND);
+        usual.is_some_and(|usual| changes[index] > self.times * usual.max(self.usual_least))
+    }
+}
+
+/// The share of the voxels in some rows that are dense.
+fn dense_share(slice: &[i16], columns: usize) -> f64 {
+    let rows = slice.chunks_exact(columns).step_by(ROWS);
+    let (voxels, below) =
+        rows.flat_map(|row| row.chunks(u64::BITS as usize)).fold((0, 0), |(all, below), voxels| {
+            (all + voxels.len(), below + some_below(voxels, DENSE_HU).count_ones() as usize)
+        });
+    1.0 - below as f64 / voxels.max(1) as f64
 }
 
 /// The places of some slices in words.
@@ -162,6 +230,29 @@ mod tests {
             "foreign_slices",
             "at z = 9.0",
         );
+    }
+
+    #[test]
+    fn a_block_of_foreign_slices_is_named_where_it_begins_and_ends() {
+        let mirrored = |slices: &mut Vec<Vec<i16>>| {
+            slices[9..14].iter_mut().flat_map(|slice| slice.chunks_exact_mut(64)).for_each(|row| {
+                row.reverse();
+                row.rotate_left(16);
+            });
+        };
+        check(mirrored, "foreign_slices", "change at once at z = 9.0 mm, 14.0 mm, much more");
+        let upper = |slices: &mut Vec<Vec<i16>>| {
+            slices[12..]
+                .iter_mut()
+                .flat_map(|slice| slice.chunks_exact_mut(64))
+                .for_each(|row| row.rotate_left(9));
+        };
+        check(upper, "foreign_slices", "at z = 12.0 mm, much more");
+        let contrast = |slices: &mut Vec<Vec<i16>>| {
+            let vessels = slices[8..16].iter_mut().flat_map(|slice| &mut slice[40 * 64..50 * 64]);
+            vessels.filter(|hu| **hu > 0).for_each(|hu| *hu += 200);
+        };
+        check(contrast, "foreign_slices", "at z = 8.0 mm, 16.0 mm, much more");
     }
 
     #[test]
