@@ -41,9 +41,10 @@ pub struct AirAccount {
 }
 
 impl AirAccount {
-    /// The account of all pieces of air inside the body. What belongs to the airways is not counted: a trachea
-    /// that a tumour or a narrow place parts from the lungs is a piece of its own.
-    pub fn of(pieces: &AirPieces, grid: &CoarseGrid, airway_cells: &VoxelSet) -> AirAccount {
+    /// The account of all pieces of air inside the body. What belongs to the airways is not in it: a trachea that a
+    /// tumour or a narrow place parts from the lungs is a piece of its own. Neither is what the closed lungs enclose and
+    /// count. `accounted` are the cells of both.
+    pub fn of(pieces: &AirPieces, grid: &CoarseGrid, accounted: &VoxelSet) -> AirAccount {
         let mut account = AirAccount {
             remarks: Vec::new(),
             reservations: StepReservations::default(),
@@ -52,20 +53,14 @@ impl AirAccount {
         };
         let beside = pieces.cells_of(grid, PieceKind::Lung).dilate(&VoxelBall::new(BESIDE_MM, grid.spacing));
         let mut touching = vec![false; pieces.kinds.len()];
-        let mut cells = vec![[0_u32; 2]; pieces.kinds.len()];
-        for (at, piece) in pieces.labelled(grid) {
-            let [all, airway] = &mut cells[piece];
-            touching[piece] |= beside.contains(at);
-            *all += 1;
-            *airway += u32::from(airway_cells.contains(at));
-        }
-        let no_airway = |piece: usize| {
-            let [all, airway] = cells[piece].map(f64::from);
-            pieces.ml(piece) * (1.0 - airway / all.max(1.0))
-        };
+        pieces.labelled(grid).for_each(|(at, piece)| touching[piece] |= beside.contains(at));
+        let volumes = volumes_without(pieces, grid, accounted);
         let ml = |kind: PieceKind, near: Option<bool>| -> f64 {
             let of_kind = pieces.of_kind(|other| other == kind).into_iter();
-            of_kind.filter(|piece| near.is_none_or(|near| touching[*piece] == near)).map(no_airway).sum()
+            of_kind
+                .filter(|piece| near.is_none_or(|near| touching[*piece] == near))
+                .map(|piece| volumes[piece])
+                .sum()
         };
         account.chest_gas_ml = ml(PieceKind::Gas, Some(true));
         account
@@ -119,12 +114,14 @@ impl AirAccount {
         }
     }
 
-    /// Adds what remains of the lungs' air without airways and gas.
-    pub fn add_inner(&mut self, pieces: &AirPieces) {
-        let lost: f64 =
-            pieces.of_kind(|kind| kind != PieceKind::Lung).into_iter().map(|piece| pieces.ml(piece)).sum();
-        let no_lung = [PieceKind::Gas, PieceKind::Open];
-        let gas = no_lung.map(|kind| pieces.kind_ml(kind)).iter().sum::<f64>();
+    /// Adds what remains of the lungs' air without airways and gas. `counted` are the cells of the closed lungs.
+    pub fn add_inner(&mut self, pieces: &AirPieces, grid: &CoarseGrid, counted: &VoxelSet) {
+        let volumes = volumes_without(pieces, grid, counted);
+        let ml = |accepts: fn(PieceKind) -> bool| -> f64 {
+            pieces.of_kind(accepts).into_iter().map(|piece| volumes[piece]).sum()
+        };
+        let lost = ml(|kind| kind != PieceKind::Lung);
+        let gas = ml(|kind| matches!(kind, PieceKind::Gas | PieceKind::Open));
         self.note(gas, "of gas connected with the lungs, as in the upper airways, are not counted");
         self.describe_apart(pieces);
         if lost - gas > LOST_SHARE_MOST * self.lung_ml {
@@ -369,6 +366,18 @@ impl AirAccount {
             "{pockets_ml:.0} mL of gas in the lungs' place, as in a pneumothorax or a bulla, are not counted as lung; with it the volume is {ml:.0} mL, of which {percent:.1} % are below {LOW_DENSITY_HU} HU"
         ));
     }
+}
+
+/// The volumes of pieces in mL without some cells, by the share of each piece's cells.
+fn volumes_without(pieces: &AirPieces, grid: &CoarseGrid, without: &VoxelSet) -> Vec<f64> {
+    let mut cells = vec![[0_u32; 2]; pieces.kinds.len()];
+    for (at, piece) in pieces.labelled(grid) {
+        let [all, left_out] = &mut cells[piece];
+        *all += 1;
+        *left_out += u32::from(without.contains(at));
+    }
+    let share = |[all, left_out]: [u32; 2]| 1.0 - f64::from(left_out) / f64::from(all.max(1));
+    cells.into_iter().enumerate().map(|(piece, cells)| pieces.ml(piece) * share(cells)).collect()
 }
 
 /// Pockets of gas that were part of the lungs' air, by place.

@@ -68,7 +68,7 @@ fn step() -> Step {
         .about("Vessels and nodules up to twice this wide are counted as lung.");
     let least = Parameter::number("volume_least_ml", default.volume_least_ml, 0.0, 10_000.0, "mL")
         .about("Less air than this inside the body is not taken for lungs.");
-    Step::new("find-lungs", 7, "Finds the right and the left lung in a CT volume.")
+    Step::new("find-lungs", 8, "Finds the right and the left lung in a CT volume.")
         .takes::<Volume>("volume")
         .gives::<Lungs>("lungs")
         .gives::<StepReservations>("reservations")
@@ -125,19 +125,15 @@ fn find_sideways(volume: &Volume, settings: &LungSettings, token: &CancelToken) 
     let bounds = around(&grid.voxels_of(&cells), volume.size);
     let mut air = grid.refine(&body.region, &bounds);
     air.keep_below(|y, z| volume.row(y, z), &bounds, settings.threshold_hu);
-    let pieces = AirPieces::judge(volume, grid, &body, &air, &bounds);
-    check_volume(&pieces, settings)?;
+    let all_pieces = AirPieces::judge(volume, grid, &body, &air, &bounds);
+    check_volume(&all_pieces, settings)?;
     token.check()?;
 
-    let lung_air = pieces.select(PieceKind::Lung);
+    let lung_air = all_pieces.select(PieceKind::Lung);
     let inner = around(&lung_air.bounds().expect("there is air in the lungs"), air.size());
     let (air, lung_air) = (air.crop(&inner), lung_air.crop(&inner));
     let bounds = bounds.inner(&inner);
     let airways = airways(volume, &bounds, [&lung_air, &air], adult_share(grid, &body));
-    let mut account = AirAccount::of(&pieces, grid, &grid.cells_in(&airways.walled, &bounds));
-    account.describe_wall(&body.flooded);
-    account.describe_airways(volume, &airways.lumen);
-    account.describe_directions(body.spine.is_misplaced, airways.from_feet);
     token.check()?;
 
     let mut lungs = lung_air;
@@ -146,12 +142,20 @@ fn find_sideways(volume: &Volume, settings: &LungSettings, token: &CancelToken) 
     let gas = gas.unwrap_or_else(|| VoxelSet::empty(lungs.size()));
     lungs.remove(&gas);
     let pieces = AirPieces::judge(volume, grid, &body, &lungs, &bounds);
-    account.add_inner(&pieces);
     let mut sides = tell_sides(volume, grid, &bounds, &pieces, body.spine);
     token.check()?;
     let mut kept_out = airways.walled.clone();
     kept_out.add(&gas);
     let dense_ml = close(volume, &mut sides, &kept_out, settings.closing_radius_mm);
+    let mut counted = grid.cells_in(&sides.right, &bounds);
+    counted.add(&grid.cells_in(&sides.left, &bounds));
+    let mut accounted = grid.cells_in(&airways.walled, &bounds);
+    accounted.add(&counted);
+    let mut account = AirAccount::of(&all_pieces, grid, &accounted);
+    account.describe_wall(&body.flooded);
+    account.describe_airways(volume, &airways.lumen);
+    account.describe_directions(body.spine.is_misplaced, airways.from_feet);
+    account.add_inner(&pieces, grid, &counted);
     account.check_ends(&bounds, volume.size, &sides)?;
     account.check_border(grid, &body, &pieces, &sides, volume.voxel_ml())?;
     account.describe_sides(&sides);

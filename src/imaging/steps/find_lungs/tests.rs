@@ -154,6 +154,19 @@ fn air_in_the_gullet_is_no_lung() {
 }
 
 #[test]
+fn air_that_a_lung_encloses_is_accounted_for_once() {
+    let cavity = |at: VoxelPlace| {
+        let is_within = |radius: f64| ball(at, [-70.0, 0.0, -20.0], [radius; 3]);
+        if is_within(20.0) { Some(-450) } else { is_within(27.0).then_some(30) }
+    };
+    let volume = chest(STRAIGHT, cavity);
+    let lungs = found(&volume);
+    assert_eq!(label(&volume, &lungs, [-70.0, 0.0, -20.0]), Lungs::RIGHT);
+    assert!(is_reserved(&lungs, "inside the right lung contain no air"), "{:?}", lungs.reservations);
+    assert!(!is_reserved(&lungs, "contain too little air"), "{:?}", lungs.reservations);
+}
+
+#[test]
 fn a_single_lung_has_its_side() {
     let without_left = |at: VoxelPlace| (at[0] > 10.0 && (lung(at, 1.0) || airway(at))).then_some(30);
     let volume = chest(STRAIGHT, without_left);
