@@ -22,13 +22,18 @@ pub fn small_for_body(volume: &Volume, lungs: &Lungs, lung_ml: f64) -> Option<St
         return None;
     }
     let body_cm2 = cross_section_cm2(volume, lungs)?;
-    let least_ml = ADULT_LUNGS_ML * (body_cm2 / ADULT_CM2).min(1.0).powf(1.5);
+    let least_ml = least_lungs_ml(body_cm2);
     let text = format!(
         "what was taken for lungs has {lung_ml:.0} mL, less than the {least_ml:.0} mL that lungs have at least in a body \
          with a cross section of {body_cm2:.0} cm²: it is a part of the lungs or other air, as in the bowel, so look at \
          the pictures before its numbers are used"
     );
     (lung_ml < least_ml).then(|| StepReservation { code: "small_for_body".to_owned(), text })
+}
+
+/// The least volume of a pair of lungs in mL, in a body with a cross section in cm².
+pub fn least_lungs_ml(body_cm2: f64) -> f64 {
+    ADULT_LUNGS_ML * (body_cm2 / ADULT_CM2).min(1.0).powf(1.5)
 }
 
 /// The median cross section of the body in the slices with lung.

@@ -3,15 +3,18 @@
 //! A series is one candidate in the simple case. Instances that cannot be part of a volume of CT numbers
 //! are left out, each with its reason. A series is taken apart where its slices have different sizes, pixel
 //! spacings or orientations, and where an attribute tells several slices at one place, or slices between each other,
-//! apart: temporal position, acquisition, kernel. Copies of a slice under another SOP Instance UID count once.
+//! apart: temporal position, acquisition, kernel and others (see `imaging/slice_sets.rs`). Copies of a slice under
+//! another SOP Instance UID count once.
 
 use std::collections::BTreeMap;
 
+use crate::printable::counted;
+
 use super::InstanceHeader;
-use super::image_type::ImageKind;
-use super::mixed_slices::{DISCRIMINATORS, SliceSets, interleaved_sets, sets_by};
 use super::preview::have_same_pixels;
-use super::slices::{AxialSlice, SAME_PLACE_MM, geometry_obstacle};
+use super::slice_obstacle::SliceObstacle;
+use super::slice_sets::{SetsApart, SliceSets, doubles, interleaved_sets, numbered_runs, sets_apart};
+use super::slices::{AxialSlice, align};
 
 /// Slices of one kind in order along their normal, and how they came to be this set.
 pub struct Candidate<'a> {
@@ -42,15 +45,18 @@ pub struct Candidates<'a> {
 /// Instances of one series that were left out for one reason.
 pub struct LeftOut {
     pub series_label: String,
+    pub obstacle: SliceObstacle,
     pub reason: String,
     pub count: usize,
+    /// They are frames of an object.
+    pub are_frames: bool,
 }
 
 impl LeftOut {
     pub fn remark(&self) -> String {
-        let LeftOut { series_label, reason, count } = self;
-        let instances = if *count == 1 { "instance" } else { "instances" };
-        format!("{series_label}: {count} {instances} left out, {reason}")
+        let LeftOut { series_label, reason, count, .. } = self;
+        let what = counted(*count, if self.are_frames { "frame" } else { "instance" });
+        format!("{series_label}: {what} left out, {reason}")
     }
 }
 
@@ -58,36 +64,21 @@ impl LeftOut {
 /// out where another part of its series has more.
 pub fn candidates<'a>(headers: &[&'a InstanceHeader], slices_least: usize) -> Candidates<'a> {
     let mut series: BTreeMap<&str, Vec<AxialSlice>> = BTreeMap::new();
-    let mut left_out: BTreeMap<(String, String), usize> = BTreeMap::new();
+    let mut left_out: BTreeMap<(String, String, SliceObstacle, bool), usize> = BTreeMap::new();
     for header in headers {
-        match usable(header) {
+        match SliceObstacle::check(header) {
             Ok(slice) => series.entry(&header.series_instance_uid).or_default().push(slice),
-            Err(reason) => *left_out.entry((header.series_label(), reason)).or_default() += 1,
+            Err((obstacle, reason)) => {
+                let key = (header.series_label(), reason, obstacle, header.frame.is_some());
+                *left_out.entry(key).or_default() += 1;
+            }
         }
     }
-    let left_out = left_out.into_iter();
-    let left_out = left_out.map(|((series_label, reason), count)| LeftOut { series_label, reason, count });
+    let left_out = left_out.into_iter().map(|((series_label, reason, obstacle, are_frames), count)| {
+        LeftOut { series_label, obstacle, reason, count, are_frames }
+    });
     let usable = series.into_values().flat_map(|slices| parts(slices, slices_least));
     Candidates { usable: usable.collect(), left_out: left_out.collect() }
-}
-
-/// The slice of an instance, or why it cannot be part of a volume of CT numbers.
-fn usable(header: &InstanceHeader) -> Result<AxialSlice<'_>, String> {
-    let reason = if !header.is_ct_image() {
-        "not a CT image"
-    } else if let Some(obstacle) = ImageKind::of(header).obstacle(header) {
-        return Err(obstacle);
-    } else if header.frames != 1 || header.samples_per_pixel != 1 {
-        "several frames or colour"
-    } else if header.lacks_uid() {
-        "without a SOP Instance UID or a Series Instance UID"
-    } else if !matches!(header.bits_allocated, 8 | 16 | 32) {
-        "without 8, 16 or 32 bits per pixel"
-    } else {
-        let slice = AxialSlice::of(header).ok_or_else(|| geometry_obstacle(header))?;
-        return header.units.obstacle().map_or(Ok(slice), Err);
-    };
-    Err(reason.to_owned())
 }
 
 /// Takes a series apart where its slices cannot be one volume.
@@ -99,6 +90,7 @@ fn parts(slices: Vec<AxialSlice>, slices_least: usize) -> Vec<Candidate> {
             None => kinds.push(vec![slice]),
         }
     }
+    kinds.iter_mut().for_each(|kind| align(kind));
     kinds.sort_by_key(|kind| std::cmp::Reverse(kind.len()));
     let is_taken_apart = kinds.len() > 1;
     let mut candidates: Vec<Candidate> = Vec::new();
@@ -127,37 +119,27 @@ fn parts(slices: Vec<AxialSlice>, slices_least: usize) -> Vec<Candidate> {
     candidates
 }
 
-/// A part that shares fewer of its places with another than this is a neighbour of it, as where two
-/// positions of the table meet, and not another picture of the same region.
-const NEIGHBOUR_SHARE_MOST: f64 = 0.5;
-
 /// Tells slices at one place, or between each other, apart, if an attribute does.
 fn phases<'a>(mut slices: Vec<AxialSlice<'a>>, label: &str, slices_least: usize) -> Vec<Candidate<'a>> {
     slices.sort_by(AxialSlice::order);
     let mut remarks = Vec::new();
-    let doubles = slices.windows(2).filter(|pair| pair[0].is_at_place_of(&pair[1])).count();
+    let doubles = doubles(&slices);
     if doubles == 0 {
         return match interleaved_sets(&slices, slices_least) {
-            Some((name, sets)) => one_of_each(name, sets, label),
+            Some((name, sets)) => one_of_each(name, sets, label, slices_least),
             None => vec![Candidate { slices, label: label.to_owned(), remarks }],
         };
     }
-    for (name, value) in DISCRIMINATORS {
-        let groups = sets_by(&slices, value);
-        let is_told_apart = groups.len() > 1 && groups.values().all(|group| !has_doubles(group));
-        if !is_told_apart {
-            continue;
+    if let Some(SetsApart { name, sets, are_neighbours }) = sets_apart(&slices, slices_least) {
+        if !are_neighbours {
+            return one_of_each(name, sets, label, slices_least);
         }
-        let smallest = groups.values().map(Vec::len).min().unwrap_or(0);
-        if (doubles as f64) < NEIGHBOUR_SHARE_MOST * smallest as f64 {
-            slices.dedup_by(|later, earlier| later.is_at_place_of(earlier));
-            let verb = if doubles == 1 { "slice of" } else { "slices of" };
-            remarks.push(format!(
-                "{doubles} {verb} {label} at the place of a slice of another {name}: the first one is used"
-            ));
-            return vec![Candidate { slices, label: label.to_owned(), remarks }];
-        }
-        return one_of_each(name, groups, label);
+        slices.dedup_by(|later, earlier| later.is_at_place_of(earlier));
+        let verb = if doubles == 1 { "slice of" } else { "slices of" };
+        remarks.push(format!(
+            "{doubles} {verb} {label} at the place of a slice of another {name}: the first one is used"
+        ));
+        return vec![Candidate { slices, label: label.to_owned(), remarks }];
     }
     let copies = without_copies(&mut slices);
     if copies > 0 {
@@ -167,21 +149,22 @@ fn phases<'a>(mut slices: Vec<AxialSlice<'a>>, label: &str, slices_least: usize)
              the copies are left out"
         ));
     }
-    vec![Candidate { slices, label: label.to_owned(), remarks }]
+    match numbered_runs(&slices, slices_least) {
+        Some(runs) => one_of_each("instance number", runs, label, slices_least),
+        None => vec![Candidate { slices, label: label.to_owned(), remarks }],
+    }
 }
 
-/// A candidate for each set of slices that an attribute tells from the others.
-fn one_of_each<'a>(name: &str, sets: SliceSets<'a>, label: &str) -> Vec<Candidate<'a>> {
+/// A candidate, or several, for each set of slices that an attribute tells from the others.
+fn one_of_each<'a>(name: &str, sets: SliceSets<'a>, label: &str, slices_least: usize) -> Vec<Candidate<'a>> {
     let remark = format!("{label} holds {} sets of slices that differ in {name}: one is used", sets.len());
-    let part = |(value, slices): (String, Vec<AxialSlice<'a>>)| {
+    let parts = sets.into_iter().flat_map(|(value, slices)| {
         let value = if value.is_empty() { "none" } else { &value };
-        Candidate { slices, label: format!("{label}, {name} {value}"), remarks: vec![remark.clone()] }
-    };
-    sets.into_iter().map(part).collect()
-}
-
-fn has_doubles(slices: &[AxialSlice]) -> bool {
-    slices.windows(2).any(|pair| pair[0].is_at_place_of(&pair[1]))
+        let mut parts = phases(slices, &format!("{label}, {name} {value}"), slices_least);
+        parts.iter_mut().for_each(|part| part.remarks.insert(0, remark.clone()));
+        parts
+    });
+    parts.collect()
 }
 
 /// Removes slices that repeat the pixels of the one before them at the same place.
@@ -194,11 +177,6 @@ fn without_copies(slices: &mut Vec<AxialSlice>) -> usize {
 }
 
 impl AxialSlice<'_> {
-    /// Whether both lie at the same place along their normal.
-    pub fn is_at_place_of(&self, other: &AxialSlice) -> bool {
-        (self.along_mm - other.along_mm).abs() < SAME_PLACE_MM
-    }
-
     /// Whether both can be slices of one volume.
     fn is_like(&self, other: &AxialSlice) -> bool {
         self.difference(other).is_empty()

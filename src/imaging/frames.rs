@@ -12,7 +12,7 @@ use super::elements::HeaderElements;
 use super::rescale::{PixelUnits, rescale};
 
 /// The most frames of an object that are read: more slices than any scan of a patient has.
-const FRAMES_MOST: usize = 20_000;
+pub const FRAMES_MOST: usize = 20_000;
 
 /// Attributes of one frame; units as in [`super::InstanceHeader`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,16 @@ pub struct FrameAttributes {
     pub calculation_technique: String,
     pub acquisition_number: Option<i32>,
     pub temporal_position: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_kilovoltage: Option<f64>,
+    /// Frame Acquisition DateTime (0018,9074).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub acquisition_datetime: String,
+    /// Acquisition Time of the slice from which the frame was converted.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub acquisition_time: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stack_id: String,
 }
 
 /// Whether instances of a class hold a series of CT slices as frames.
@@ -79,7 +89,13 @@ impl FunctionalGroups<'_> {
             slope,
             intercept,
             units,
-            kernel: self.kernel(),
+            kernel: self.of_slice(tags::CT_RECONSTRUCTION_SEQUENCE, tags::CONVOLUTION_KERNEL),
+            peak_kilovoltage: self.of_slice(tags::CTX_RAY_DETAILS_SEQUENCE, tags::KVP).parse().ok(),
+            acquisition_datetime: content
+                .as_ref()
+                .map_or(String::new(), |group| group.text(tags::FRAME_ACQUISITION_DATE_TIME)),
+            acquisition_time: self.converted(tags::ACQUISITION_TIME),
+            stack_id: content.as_ref().map_or(String::new(), |group| group.text(tags::STACK_ID)),
             frame_type: self
                 .group(tags::CT_IMAGE_FRAME_TYPE_SEQUENCE)
                 .map_or(Vec::new(), |group| group.texts(tags::FRAME_TYPE)),
@@ -96,16 +112,20 @@ impl FunctionalGroups<'_> {
         }
     }
 
-    /// A legacy converted object keeps a single slice's attributes in groups of their own.
-    fn kernel(&self) -> String {
+    /// An attribute in its functional group, or where a legacy converted object keeps it.
+    fn of_slice(&self, sequence: Tag, tag: Tag) -> String {
+        let own = self.group(sequence).map(|group| group.text(tag));
+        own.filter(|text| !text.is_empty()).unwrap_or_else(|| self.converted(tag))
+    }
+
+    /// An attribute of a single slice as a legacy converted object keeps it, in groups of their own.
+    fn converted(&self, tag: Tag) -> String {
         let sequences = [
-            tags::CT_RECONSTRUCTION_SEQUENCE,
             tags::UNASSIGNED_PER_FRAME_CONVERTED_ATTRIBUTES_SEQUENCE,
             tags::UNASSIGNED_SHARED_CONVERTED_ATTRIBUTES_SEQUENCE,
         ];
-        let kernels = sequences.into_iter().filter_map(|sequence| self.group(sequence));
-        let mut kernels = kernels.map(|group| group.text(tags::CONVOLUTION_KERNEL));
-        kernels.find(|kernel| !kernel.is_empty()).unwrap_or_default()
+        let texts = sequences.into_iter().filter_map(|sequence| self.group(sequence));
+        texts.map(|group| group.text(tag)).find(|text| !text.is_empty()).unwrap_or_default()
     }
 }
 
@@ -141,6 +161,17 @@ mod tests {
 
     /// An enhanced object of 4 × 3 pixels; frame `n` lies at `positions[n]` and holds `1000 + n`.
     fn enhanced(class: &str, positions: &[f64]) -> Vec<u8> {
+        enhanced_with(class, positions, positions.len(), |_| Vec::new())
+    }
+
+    /// The same with a number of frames, and with further functional groups of each frame.
+    fn enhanced_with(
+        class: &str,
+        positions: &[f64],
+        frames: usize,
+        groups: impl Fn(usize) -> Vec<u8>,
+    ) -> Vec<u8> {
+        let count = frames;
         let short = |tag, value: u16| element(tag, "US", &value.to_le_bytes());
         let shared = item(&[
             group(
@@ -161,20 +192,19 @@ mod tests {
             ),
             group(tags::CT_RECONSTRUCTION_SEQUENCE, &[text(tags::CONVOLUTION_KERNEL, "SH", "B30f")]),
         ]);
-        let frame = |z: &f64| {
+        let frame = |(index, z): (usize, &f64)| {
             let position = text(tags::IMAGE_POSITION_PATIENT, "DS", &format!("-2\\-1.5\\{z}"));
-            item(&[group(tags::PLANE_POSITION_SEQUENCE, &[position])])
+            item(&[group(tags::PLANE_POSITION_SEQUENCE, &[position]), groups(index)])
         };
-        let frames: Vec<Vec<u8>> = positions.iter().map(frame).collect();
-        let pixels: Vec<u8> =
-            (0..positions.len()).flat_map(|n| (1000 + n as u16).to_le_bytes().repeat(12)).collect();
+        let frames: Vec<Vec<u8>> = positions.iter().enumerate().map(frame).collect();
+        let pixels: Vec<u8> = (0..count).flat_map(|n| (1000 + n as u16).to_le_bytes().repeat(12)).collect();
         let data = [
             text(tags::SOP_CLASS_UID, "UI", class),
             text(tags::SOP_INSTANCE_UID, "UI", "1.2.3"),
             text(tags::MODALITY, "CS", "CT"),
             text(tags::STUDY_INSTANCE_UID, "UI", "1.0"),
             text(tags::SERIES_INSTANCE_UID, "UI", "1.1"),
-            text(tags::NUMBER_OF_FRAMES, "IS", &positions.len().to_string()),
+            text(tags::NUMBER_OF_FRAMES, "IS", &count.to_string()),
             short(tags::ROWS, 3),
             short(tags::COLUMNS, 4),
             short(tags::BITS_ALLOCATED, 16),
@@ -202,6 +232,51 @@ mod tests {
             assert_eq!((volume.size, volume.spacing), ([4, 3, 4], [0.5, 0.5, 2.0]));
             let along: Vec<i16> = (0..4).map(|z| volume.hu([0, 0, z])).collect();
             assert_eq!(along, [-23, -22, -24, -21], "in the order of their positions");
+        }
+    }
+
+    /// The chosen slices' places, remarks and codes of reservations of an object.
+    fn sorted(bytes: &[u8]) -> (Vec<f64>, Vec<String>, Vec<String>) {
+        let (header, _) = read_instance("enhanced", Path::new("enhanced"), bytes).unwrap();
+        let series = sort_series(&[&header], 2).unwrap();
+        let places = series.slices.iter().map(|slice| slice.position.unwrap()[2]).collect();
+        (places, series.remarks, series.reservations.into_iter().map(|one| one.code).collect())
+    }
+
+    #[test]
+    fn frames_without_groups_and_groups_without_frames_are_said_to_be_left_out() {
+        let class = uids::ENHANCED_CT_IMAGE_STORAGE;
+        let positions: Vec<f64> = (0..12).map(f64::from).collect();
+        for (frames, used, said) in [
+            (14, 12, "2 frames left out, without functional groups that say where they lie"),
+            (9, 9, "3 frames left out, without pixels: their object says that it has fewer frames"),
+        ] {
+            let (places, remarks, codes) = sorted(&enhanced_with(class, &positions, frames, |_| Vec::new()));
+            assert_eq!((places, codes), (positions[..used].to_vec(), vec!["frames_left_out".to_owned()]));
+            assert!(remarks[0].ends_with(said), "{remarks:?}");
+        }
+        let bytes = enhanced(class, &[]);
+        let (header, _) = read_instance("enhanced", Path::new("enhanced"), &bytes).unwrap();
+        let header = InstanceHeader { frames: 12, ..header };
+        let fault = sort_series(&[&header], 2).unwrap_err();
+        assert!(fault.reason.starts_with("the CT objects of the study do not say what their frames are"));
+    }
+
+    #[test]
+    fn frames_of_two_tube_voltages_or_stacks_are_two_sets() {
+        let class = uids::ENHANCED_CT_IMAGE_STORAGE;
+        let twice: Vec<f64> = (0..24).map(|index| f64::from(index / 2)).collect();
+        let voltage = |index: usize| {
+            group(tags::CTX_RAY_DETAILS_SEQUENCE, &[text(tags::KVP, "DS", ["80", "140 "][index % 2])])
+        };
+        let stack = |index: usize| {
+            group(tags::FRAME_CONTENT_SEQUENCE, &[text(tags::STACK_ID, "SH", ["1 ", "2 "][index % 2])])
+        };
+        let groups: [(fn(usize) -> Vec<u8>, &str); 2] = [(voltage, "tube voltage"), (stack, "stack")];
+        for (groups, name) in groups {
+            let (places, remarks, _) = sorted(&enhanced_with(class, &twice, twice.len(), groups));
+            assert_eq!(places, (0..12).map(f64::from).collect::<Vec<_>>());
+            assert!(remarks.iter().any(|remark| remark.ends_with(&format!("differ in {name}: one is used"))));
         }
     }
 

@@ -12,9 +12,9 @@ use crate::dicom_file::content::is_image;
 use crate::step::{Digest, Fault, PathOf, Payload};
 
 use super::StudyAttributes;
-use super::codecs::stream_loses;
+use super::codecs::{DecodeError, is_private_syntax, stream_loses};
 use super::elements::{HeaderElements, Part10File, PixelData};
-use super::frames::{FrameAttributes, is_enhanced_ct};
+use super::frames::{FRAMES_MOST, FrameAttributes, is_enhanced_ct};
 use super::objects::is_own_result;
 use super::rescale::{PixelUnits, rescale};
 
@@ -88,6 +88,12 @@ pub struct InstanceHeader {
     /// Acquisition Time (0008,0032) as it is written.
     #[serde(default)]
     pub acquisition_time: String,
+    /// Acquisition DateTime (0008,002A) as it is written, of a frame its own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub acquisition_datetime: String,
+    /// Stack ID (0020,9056) of a frame.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stack_id: String,
     /// Temporal Position Identifier (0020,0100).
     #[serde(default)]
     pub temporal_position: Option<i32>,
@@ -189,6 +195,8 @@ impl InstanceHeader {
             patient_sex: elements.text(tags::PATIENT_SEX),
             acquisition_number: elements.integer(tags::ACQUISITION_NUMBER),
             acquisition_time: elements.text(tags::ACQUISITION_TIME),
+            acquisition_datetime: elements.text(tags::ACQUISITION_DATE_TIME),
+            stack_id: String::new(),
             temporal_position: elements.integer(tags::TEMPORAL_POSITION_IDENTIFIER),
             derivation_description: elements.text(tags::DERIVATION_DESCRIPTION),
             calculation_technique: elements.text(tags::VOLUME_BASED_CALCULATION_TECHNIQUE),
@@ -231,14 +239,20 @@ impl InstanceHeader {
 }
 
 impl InstanceHeader {
-    /// The slices of an instance: itself, or each frame of an enhanced object under the object's UIDs.
+    /// The slices of an instance: itself, or each frame of an enhanced object under the object's UIDs. A frame without
+    /// functional groups of its own has no place; a group without a frame is a slice of 0 frames.
     pub fn slices(&self) -> Vec<InstanceHeader> {
         if self.frame_attributes.is_empty() {
             return vec![self.clone()];
         }
-        let whole = InstanceHeader { frame_attributes: Vec::new(), frames: 1, ..self.clone() };
-        let frames = self.frame_attributes.iter().enumerate();
-        frames.map(|(index, frame)| whole.frame(index, frame)).collect()
+        let whole = InstanceHeader { frame_attributes: Vec::new(), ..self.clone() };
+        let [groups, frames] = [self.frame_attributes.len(), self.frames as usize];
+        let placeless = FrameAttributes::default();
+        let slice = |index: usize| InstanceHeader {
+            frames: u32::from(index < frames),
+            ..whole.frame(index, self.frame_attributes.get(index).unwrap_or(&placeless))
+        };
+        (0..frames.min(FRAMES_MOST).max(groups)).map(slice).collect()
     }
 
     fn frame(&self, index: usize, frame: &FrameAttributes) -> InstanceHeader {
@@ -261,6 +275,10 @@ impl InstanceHeader {
                 false => frame.frame_type.clone(),
             },
             calculation_technique: or(&frame.calculation_technique, &self.calculation_technique),
+            peak_kilovoltage: frame.peak_kilovoltage.or(self.peak_kilovoltage),
+            acquisition_datetime: or(&frame.acquisition_datetime, &self.acquisition_datetime),
+            acquisition_time: or(&frame.acquisition_time, &self.acquisition_time),
+            stack_id: frame.stack_id.clone(),
             acquisition_number: frame.acquisition_number.or(self.acquisition_number),
             temporal_position: frame.temporal_position.or(self.temporal_position),
             ..self.clone()
@@ -304,10 +322,17 @@ pub fn read_instance(
     let elements = file.elements();
     let study = study(&elements);
     if let Some(damage) = damage(&elements) {
-        let fault = Fault::new(
-            format!("the file {name} cannot be read: {damage}"),
-            "Send this instance again from its source.",
-        );
+        let syntax = &file.transfer_syntax_uid;
+        // The elements of a private transfer syntax may be written in its own way.
+        let fault = if is_private_syntax(syntax) {
+            let error = DecodeError::no_decoder(syntax);
+            Fault::new(format!("the file {name} cannot be read: {error}"), error.remedy())
+        } else {
+            Fault::new(
+                format!("the file {name} cannot be read: {damage}"),
+                "Send this instance again from its source.",
+            )
+        };
         return Err(HeaderError::Damaged { fault, study: Box::new(study) });
     }
     Ok((InstanceHeader::of(name, path, &file.transfer_syntax_uid, &elements), study))
@@ -417,6 +442,18 @@ mod tests {
             other => panic!("{other:?}"),
         }
         assert!(matches!(read_instance("text", &header.path, b"text"), Err(HeaderError::NotDicom)));
+    }
+
+    #[test]
+    fn a_private_transfer_syntax_is_the_reason_why_a_file_cannot_be_read() {
+        // Implicit elements, as in a private syntax of GE, are no explicit ones.
+        let implicit = [8, 0, 0x16, 0, 4, 0, 0, 0, b'1', b'.', b'2', 0].repeat(3);
+        let bytes = sample::file("1.2.840.113619.5.2", &implicit);
+        let Err(HeaderError::Damaged { fault, .. }) = read_instance("ge", Path::new("ge"), &bytes) else {
+            panic!("it cannot be read");
+        };
+        let reason = "the file ge cannot be read: there is no decoder for the private transfer syntax 1.2.840.113619.5.2";
+        assert_eq!(fault.reason, reason);
     }
 
     #[test]

@@ -63,6 +63,8 @@ mod segments;
 mod series;
 mod sides;
 mod slice_files;
+mod slice_obstacle;
+mod slice_sets;
 mod slices;
 mod spine;
 mod stated_scale;

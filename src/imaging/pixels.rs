@@ -43,7 +43,7 @@ pub fn decode_slice(header: &InstanceHeader, bytes: &[u8], voxels: &mut [i16]) -
             scale.fill(&samples.map_err(|error| fault(&error))?, ByteOrder::Little, voxels);
         }
         PixelData::Native(native) => {
-            let samples = uncompressed(header, &file.transfer_syntax_uid, native, voxels.len())
+            let samples = uncompressed(header, &file.transfer_syntax_uid, &elements, native)
                 .map_err(|error| fault(&error))?;
             let order = if native.big_endian { ByteOrder::Big } else { ByteOrder::Little };
             scale.fill(samples, order, voxels);
@@ -71,20 +71,39 @@ fn compressed(
     codecs::decode_frame(&layout, elements, items, header.frame.unwrap_or(0))
 }
 
+/// The samples of the only frame, or of the header's frame, from pixels whose size is what the header says. A few bytes
+/// more are padding, a row more is another picture.
 fn uncompressed<'a>(
     header: &InstanceHeader,
     syntax: &str,
+    elements: &HeaderElements,
     native: NativePixels<'a>,
-    pixels: usize,
 ) -> Result<&'a [u8], DecodeError> {
     if !is_native(syntax) {
-        return Err(DecodeError::not_encapsulated(syntax));
+        return Err(match codecs::can_decode(syntax) {
+            true => DecodeError::not_encapsulated(syntax),
+            false => DecodeError::no_decoder(syntax),
+        });
     }
-    let frame_bytes = pixels * usize::from(header.bits_allocated / 8);
+    let [rows, columns] = [header.rows, header.columns].map(usize::from);
+    let row_bytes = columns * usize::from(header.bits_allocated / 8);
+    let frame_bytes = rows * row_bytes;
+    let frames = elements.integer(tags::NUMBER_OF_FRAMES).map_or(1, |frames| frames.max(1) as usize);
+    let expected = frame_bytes.saturating_mul(frames);
     let start = header.frame.unwrap_or(0).saturating_mul(frame_bytes);
     let needed = start.saturating_add(frame_bytes);
-    let cut_off = DecodeError::CutOff { needed, declared: native.declared, present: native.bytes.len() };
-    native.bytes.get(start..needed).ok_or(cut_off)
+    let NativePixels { declared, bytes, .. } = native;
+    let other_size = || {
+        let pixels = format!("{frames} × {rows} × {columns} pixels of {} bits", header.bits_allocated);
+        DecodeError::other_size(declared, pixels.trim_start_matches("1 × "), expected)
+    };
+    if declared >= expected.saturating_add(row_bytes) {
+        return Err(other_size());
+    }
+    bytes.get(start..needed).ok_or_else(|| match declared < needed {
+        true => other_size(),
+        false => DecodeError::CutOff { needed, declared, present: bytes.len() },
+    })
 }
 
 fn fault(error: &DecodeError) -> Fault {
@@ -277,7 +296,8 @@ mod tests {
 
     /// The first voxels of a slice with these first pixels.
     fn decoded(header: &InstanceHeader, first: &[u8]) -> Vec<i16> {
-        let pixels = [first, &vec![0; 24 - first.len()]].concat();
+        let bytes = 12 * usize::from(header.bits_allocated / 8);
+        let pixels = [first, &vec![0; bytes - first.len()]].concat();
         let mut voxels = vec![0; 12];
         decode_slice(header, &sample::slice_file(header, &pixels), &mut voxels).unwrap();
         voxels
@@ -431,6 +451,16 @@ mod tests {
             |header: &InstanceHeader, bytes: &[u8]| decode_slice(header, bytes, &mut voxels).unwrap_err();
         let cut = refused(&header, &whole[..whole.len() - 5]);
         assert_eq!(cut.reason, "the pixel data is cut off: 24 bytes are needed, 24 declared, 19 there");
+        let rows = InstanceHeader { rows: 4, ..sample::header(0) };
+        let small = sample::slice_file(&rows, &[0; 24]);
+        let fault = decode_slice(&rows, &small, &mut [0; 16]).unwrap_err();
+        assert!(fault.reason.starts_with("the pixel data has 24 bytes, but 4 × 4 pixels of 16 bits take 32"));
+        let large = refused(&header, &sample::slice_file(&header, &[0; 32]));
+        assert!(large.reason.starts_with("the pixel data has 32 bytes, but 3 × 4 pixels of 16 bits take 24"));
+        let private = InstanceHeader { transfer_syntax_uid: "1.3.46.1".to_owned(), ..sample::header(0) };
+        let fault = refused(&header, &sample::slice_file(&private, &[0; 24]));
+        assert_eq!(fault.reason, "there is no decoder for the private transfer syntax 1.3.46.1");
+        assert!(fault.remedy.starts_with("Send the study uncompressed"), "{fault}");
         let none = sample::file(&header.transfer_syntax_uid, &sample::elements(&header));
         assert_eq!(refused(&header, &none).reason, "the file has no pixel data");
         let lossy =

@@ -21,16 +21,37 @@ const AIR_HU: i16 = -400;
 /// Lung is above this; gas in the bowel and outside the body is below.
 const GAS_HU: i16 = -980;
 
-/// The air inside the body that may be lung, in mL: neither joined to a side of the image in its slice nor
-/// as thin as gas. A slice that cannot be decoded counts nothing.
-pub fn lung_ml(slices: &[AxialSlice]) -> f64 {
-    let [Some(first), Some(last)] = [slices.first(), slices.last()] else { return 0.0 };
+/// What a coarse look shows of a set of slices.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LungPreview {
+    /// The air inside the body that may be lung, in mL: neither joined to a side of the image in its slice nor as thin
+    /// as gas.
+    pub lung_ml: f64,
+    /// The median of what is no outside air in a slice: the body, and the table.
+    pub body_cm2: f64,
+}
+
+/// Looks at some of the slices. One that cannot be decoded counts nothing.
+pub fn lung_preview(slices: &[AxialSlice]) -> LungPreview {
+    let nothing = LungPreview::default();
+    let [Some(first), Some(last)] = [slices.first(), slices.last()] else { return nothing };
     let count = slices.len().min(SLICES_LOOKED_AT);
     let looked_at: Vec<&AxialSlice> = (0..count).map(|index| &slices[index * slices.len() / count]).collect();
-    let Ok(files) = SharedFiles::read(looked_at.iter().map(|slice| slice.header)) else { return 0.0 };
-    let areas_mm2: f64 = looked_at.par_iter().map(|slice| lung_mm2(slice.header, &files)).sum();
+    let Ok(files) = SharedFiles::read(looked_at.iter().map(|slice| slice.header)) else { return nothing };
+    let areas: Vec<SliceAreas> = looked_at.par_iter().map(|slice| areas(slice.header, &files)).collect();
+    let areas_mm2: f64 = areas.iter().map(|areas| areas.lung_mm2).sum();
+    let mut bodies: Vec<f64> = areas.iter().map(|areas| areas.body_mm2).filter(|mm2| *mm2 > 0.0).collect();
+    bodies.sort_unstable_by(f64::total_cmp);
+    let body_cm2 = bodies.get(bodies.len() / 2).map_or(0.0, |mm2| mm2 / 100.0);
     let length_mm = (last.along_mm - first.along_mm) * slices.len() as f64 / (slices.len().max(2) - 1) as f64;
-    areas_mm2 / count as f64 * length_mm / 1000.0
+    LungPreview { lung_ml: areas_mm2 / count as f64 * length_mm / 1000.0, body_cm2 }
+}
+
+/// Areas in one slice.
+#[derive(Clone, Copy, Debug, Default)]
+struct SliceAreas {
+    lung_mm2: f64,
+    body_mm2: f64,
 }
 
 /// Whether both slices decode to the same CT numbers.
@@ -60,8 +81,8 @@ fn decoded(header: &InstanceHeader, files: &SharedFiles) -> Option<Vec<i16>> {
     decode_slice(header, &bytes, &mut voxels).ok().map(|()| voxels)
 }
 
-fn lung_mm2(header: &InstanceHeader, files: &SharedFiles) -> f64 {
-    let Some(voxels) = decoded(header, files) else { return 0.0 };
+fn areas(header: &InstanceHeader, files: &SharedFiles) -> SliceAreas {
+    let Some(voxels) = decoded(header, files) else { return SliceAreas::default() };
     let [rows, columns] = [header.rows, header.columns].map(usize::from);
     let step = (columns / COLUMNS).max(1);
     let [height, width] = [rows, columns].map(|count| count.div_ceil(step));
@@ -70,9 +91,11 @@ fn lung_mm2(header: &InstanceHeader, files: &SharedFiles) -> f64 {
         coarse.extend((0..columns).step_by(step).map(|x| voxels[y * columns + x]));
     }
     let outside = joined_to_a_side(&coarse, width, height);
-    let lung = coarse.iter().zip(outside).filter(|(hu, outside)| !outside && (GAS_HU..AIR_HU).contains(hu));
+    let inside = coarse.iter().zip(outside).filter(|(_, outside)| !outside).map(|(hu, _)| *hu);
+    let lung = inside.clone().filter(|hu| (GAS_HU..AIR_HU).contains(hu));
     let spacing = header.spacing.unwrap_or_default();
-    lung.count() as f64 * spacing[0] * spacing[1] * (step * step) as f64
+    let mm2 = |pixels: usize| pixels as f64 * spacing[0] * spacing[1] * (step * step) as f64;
+    SliceAreas { lung_mm2: mm2(lung.count()), body_mm2: mm2(inside.count()) }
 }
 
 /// The pixels of air from which a path through air leads to a side of the image.

@@ -50,11 +50,15 @@ pub fn rescale(elements: &HeaderElements) -> (f64, f64, PixelUnits) {
         };
         return (1.0, 0.0, units);
     };
-    let units = match elements.text(tags::RESCALE_TYPE).as_str() {
-        "" | "HU" => PixelUnits::Hounsfield,
-        other => PixelUnits::Other(other.to_owned()),
-    };
-    (slope, intercept, units)
+    (slope, intercept, units(&elements.text(tags::RESCALE_TYPE)))
+}
+
+/// The units that a Rescale Type names. HU is the defined term; some writers spell it in small letters or in full.
+fn units(kind: &str) -> PixelUnits {
+    match kind.trim().to_ascii_uppercase().as_str() {
+        "" | "HU" | "HOUNSFIELD" | "HOUNSFIELD UNIT" | "HOUNSFIELD UNITS" => PixelUnits::Hounsfield,
+        _ => PixelUnits::Other(kind.to_owned()),
+    }
 }
 
 /// Whether a comma in a number may separate thousands as well as decimals, as in `-1,024`.
@@ -87,6 +91,16 @@ mod tests {
         assert_eq!(rescaled("1,000", "-1024,000"), (1.0, -1024.0, PixelUnits::Hounsfield));
         let unreadable = PixelUnits::Unreadable("Rescale Intercept \"-1,024\"".to_owned());
         assert_eq!(rescaled("1", "-1,024").2, unreadable);
+    }
+
+    #[test]
+    fn hounsfield_units_are_known_as_they_are_spelt() {
+        for kind in ["", "HU", "hu", " Hu ", "Hounsfield", "Hounsfield Units"] {
+            assert_eq!(units(kind), PixelUnits::Hounsfield, "{kind}");
+        }
+        for kind in ["HU_MOD", "US", "Z_EFF", "H"] {
+            assert_eq!(units(kind), PixelUnits::Other(kind.to_owned()));
+        }
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub fn header(index: usize) -> InstanceHeader {
         patient_sex: "F".to_owned(),
         acquisition_number: Some(1),
         acquisition_time: "120000".to_owned(),
+        acquisition_datetime: String::new(),
+        stack_id: String::new(),
         temporal_position: None,
         derivation_description: String::new(),
         calculation_technique: String::new(),

@@ -8,8 +8,16 @@ use super::InstanceHeader;
 
 /// Least cosine between an axial slice's normal and the patient's long axis: 30°, with a margin for rounded headers.
 const AXIAL_COSINE_LEAST: f64 = 0.86;
-/// Tolerance of direction cosines, which are written with few digits.
-const COSINE_TOLERANCE: f64 = 1e-3;
+/// Tolerance of direction cosines, which are written with two or three decimals, and not in all slices the same ones. A
+/// turn by as much moves the border of a chest by a millimetre.
+const COSINE_TOLERANCE: f64 = 4e-3;
+/// The largest difference of the length of rounded direction cosines from 1, and of the cosine between them from 0.
+const ORTHONORMAL_TOLERANCE: f64 = 0.03;
+/// Cosines that are nearer to unit vectors are used as they are.
+const UNIT_TOLERANCE: f64 = 1e-5;
+/// Tolerance of pixel spacings, as a share and in mm: a reconstruction with another field of view differs by more.
+const SPACING_SHARE: f64 = 5e-3;
+const SPACING_MM: f64 = 1e-3;
 /// Two slices closer than this are at the same place.
 pub const SAME_PLACE_MM: f64 = 0.01;
 /// A distance of this many spacings means that slices are missing.
@@ -37,9 +45,9 @@ impl<'a> AxialSlice<'a> {
     /// orientation.
     pub fn of(header: &'a InstanceHeader) -> Option<AxialSlice<'a>> {
         let position = header.position?;
-        let orientation = header.orientation?;
+        let orientation = unit_axes(header.orientation?)?;
         let spacing = header.spacing.filter(is_pixel_spacing)?;
-        let normal = normal(&orientation)?;
+        let normal = normal(&orientation);
         let along_mm = dot(position, normal);
         (normal[2].abs() >= AXIAL_COSINE_LEAST).then_some(AxialSlice {
             header,
@@ -55,13 +63,28 @@ impl<'a> AxialSlice<'a> {
         let size = |slice: &AxialSlice| (slice.header.rows, slice.header.columns);
         if size(self) != size(other) {
             "size"
-        } else if !near(&self.spacing, &other.spacing) {
+        } else if !self.has_spacing_of(other) {
             "pixel spacing"
         } else if !near(&self.orientation, &other.orientation) {
             "orientation"
         } else {
             ""
         }
+    }
+
+    fn has_spacing_of(&self, other: &AxialSlice) -> bool {
+        let near = |(a, b): (&f64, &f64)| (a - b).abs() <= SPACING_MM.max(SPACING_SHARE * a.min(*b));
+        self.spacing.iter().zip(&other.spacing).all(near)
+    }
+
+    /// Direction cosines of a row and of a column: unit vectors at a right angle.
+    pub fn orientation(&self) -> [f64; 6] {
+        self.orientation
+    }
+
+    /// Whether both lie at the same place along their normal.
+    pub fn is_at_place_of(&self, other: &AxialSlice) -> bool {
+        (self.along_mm - other.along_mm).abs() < SAME_PLACE_MM
     }
 
     /// The distance of the positions in mm, in any direction.
@@ -78,6 +101,24 @@ impl<'a> AxialSlice<'a> {
         let number = one.instance_number.cmp(&other.instance_number);
         let uid = || one.sop_instance_uid.cmp(&other.sop_instance_uid);
         along.then(number).then_with(uid).then_with(|| one.frame.cmp(&other.frame))
+    }
+}
+
+/// Gives slices of one volume one orientation, the median of theirs: by rounded cosines of its own, each would lie
+/// elsewhere along the normal.
+pub fn align(slices: &mut [AxialSlice]) {
+    let Some(first) = slices.first().map(|slice| slice.orientation) else { return };
+    if slices.iter().all(|slice| slice.orientation == first) {
+        return;
+    }
+    let medians = std::array::from_fn(|cosine| {
+        median(&slices.iter().map(|slice| slice.orientation[cosine]).collect::<Vec<f64>>())
+    });
+    let Some(orientation) = unit_axes(medians) else { return };
+    let normal = normal(&orientation);
+    for slice in slices {
+        slice.orientation = orientation;
+        slice.along_mm = dot(slice.position, normal);
     }
 }
 
@@ -101,7 +142,7 @@ pub fn geometry_obstacle(header: &InstanceHeader) -> String {
 /// The plane of a slice that is not axial, in words: "coronal slices". `None` if the slice is axial or has no
 /// usable geometry.
 pub fn other_plane(header: &InstanceHeader) -> Option<String> {
-    let normal = normal(&header.orientation?)?.map(f64::abs);
+    let normal = normal(&unit_axes(header.orientation?)?).map(f64::abs);
     header.position.and(header.spacing)?;
     Some(match normal {
         [x, _, _] if x >= AXIAL_COSINE_LEAST => "sagittal slices".to_owned(),
@@ -263,13 +304,30 @@ fn near(a: &[f64], b: &[f64]) -> bool {
     a.iter().zip(b).all(|(a, b)| (a - b).abs() <= COSINE_TOLERANCE)
 }
 
-/// The row × column direction, if both are unit vectors at a right angle.
-fn normal(orientation: &[f64; 6]) -> Option<[f64; 3]> {
+/// Direction cosines without what rounding adds, if they are nearly unit vectors at a right angle.
+fn unit_axes(orientation: [f64; 6]) -> Option<[f64; 6]> {
+    let [row, column] = [[0, 1, 2], [3, 4, 5]].map(|part| part.map(|index| orientation[index]));
+    let off = [dot(row, row) - 1.0, dot(column, column) - 1.0, dot(row, column)];
+    let is_within = |most: f64| off.iter().all(|off| off.abs() <= most);
+    if !is_within(ORTHONORMAL_TOLERANCE) {
+        return None;
+    }
+    if is_within(UNIT_TOLERANCE) {
+        return Some(orientation);
+    }
+    let unit = |way: [f64; 3]| way.map(|along| along / dot(way, way).sqrt());
+    let row = unit(row);
+    let along_row = dot(row, column);
+    let column = unit(std::array::from_fn(|axis| column[axis] - along_row * row[axis]));
+    let [a, b, c] = row;
+    let [d, e, f] = column;
+    Some([a, b, c, d, e, f])
+}
+
+/// The row × column direction.
+fn normal(orientation: &[f64; 6]) -> [f64; 3] {
     let [a, b] = [[0, 1, 2], [3, 4, 5]].map(|part| part.map(|index| orientation[index]));
-    let off = [dot(a, a) - 1.0, dot(b, b) - 1.0, dot(a, b)];
-    off.iter()
-        .all(|off| off.abs() < 0.01)
-        .then(|| [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
+    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
 }
 
 fn dot(a: [f64; 3], b: [f64; 3]) -> f64 {

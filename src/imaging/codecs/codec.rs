@@ -92,7 +92,7 @@ impl PixelCodec {
         let uid = layout.transfer_syntax_uid.as_str();
         let codec = PixelCodec::of_syntax(uid).ok_or_else(|| match is_native(uid) {
             true => not_compressed(layout),
-            false => DecodeError::Unsupported(format!("the transfer syntax {}", layout.syntax_name())),
+            false => DecodeError::no_decoder(uid),
         })?;
         if layout.bits_allocated == 1 && !matches!(codec, PixelCodec::Uncompressed | PixelCodec::Deflated) {
             return Err(DecodeError::Unsupported(format!("single bits in {}", layout.syntax_name())));

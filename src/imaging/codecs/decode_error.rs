@@ -5,6 +5,9 @@ use dicom_transfer_syntax_registry::TransferSyntaxRegistry;
 
 use crate::imaging::elements::{ElementDamage, HeaderElements};
 
+/// UIDs of the standard begin with this; others are a manufacturer's own.
+const STANDARD_ROOT: &str = "1.2.840.10008.";
+
 /// Why pixels cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -34,6 +37,22 @@ impl DecodeError {
         DecodeError::Damaged(format!("the pixels are not encapsulated, though the transfer syntax is {name}"))
     }
 
+    /// The error for a transfer syntax without a decoder.
+    pub fn no_decoder(transfer_syntax_uid: &str) -> DecodeError {
+        let name = syntax_name(transfer_syntax_uid);
+        DecodeError::Unsupported(match is_private_syntax(transfer_syntax_uid) {
+            true => format!("the private transfer syntax {transfer_syntax_uid}"),
+            false => format!("the transfer syntax {name}"),
+        })
+    }
+
+    /// The error for pixels of another size than the header says.
+    pub fn other_size(bytes: usize, pixels: &str, expected: usize) -> DecodeError {
+        DecodeError::Damaged(format!(
+            "the pixel data has {bytes} bytes, but {pixels} take {expected}: the header does not describe these pixels"
+        ))
+    }
+
     pub fn damaged(reason: impl ToString) -> DecodeError {
         DecodeError::Damaged(format!("the compressed pixels are damaged: {}", reason.to_string()))
     }
@@ -55,6 +74,11 @@ impl DecodeError {
             _ => "Send this slice again from its source.",
         }
     }
+}
+
+/// Whether a transfer syntax is none of the standard's, but a manufacturer's own.
+pub fn is_private_syntax(transfer_syntax_uid: &str) -> bool {
+    !transfer_syntax_uid.is_empty() && !transfer_syntax_uid.starts_with(STANDARD_ROOT)
 }
 
 /// The name of a transfer syntax, or its UID if the name is not known.

@@ -27,7 +27,7 @@ mod samples;
 mod stream;
 
 pub use codec::{can_decode, decode, decode_frame, photometric_interpretation, says_precision};
-pub use decode_error::{DecodeError, syntax_name};
+pub use decode_error::{DecodeError, is_private_syntax, syntax_name};
 pub use decoded::{DecodedPixels, decoded};
 pub use layout::{PixelLayout, PlanarOrder};
 pub use loss::stream_loses;

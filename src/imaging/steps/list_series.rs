@@ -13,7 +13,7 @@ use dicom_dictionary_std::sop_class::StandardSopClassDictionary;
 use crate::dicom_file::uid::is_standard_uid;
 use crate::imaging::codecs::syntax_name;
 use crate::imaging::patients::{check_patient, patient_differences};
-use crate::imaging::slices::{AxialSlice, check_spacing};
+use crate::imaging::slices::{AxialSlice, align, check_spacing};
 use crate::imaging::{InstanceHeader, SeriesEntry, StudyInventory, can_decode};
 use crate::printable::counted;
 use crate::step::{BuiltIn, Step, StepOutputs, StepReservations};
@@ -144,6 +144,7 @@ fn missing_numbers(instances: &[&InstanceHeader]) -> Option<String> {
 fn spacing(images: &[&InstanceHeader]) -> Option<Result<f64, String>> {
     let slices: Vec<InstanceHeader> = images.iter().flat_map(|header| header.slices()).collect();
     let mut placed: Vec<AxialSlice> = slices.iter().map(AxialSlice::of).collect::<Option<_>>()?;
+    align(&mut placed);
     placed.sort_by(AxialSlice::order);
     let is_stack = placed.len() > 2 && placed.iter().all(|slice| slice.difference(&placed[0]).is_empty());
     is_stack.then(|| check_spacing(&placed).map_err(|fault| fault.reason))
@@ -168,7 +169,7 @@ fn common<T: PartialEq>(mut values: impl Iterator<Item = T>) -> Option<T> {
 }
 
 fn step() -> Step {
-    Step::new("list-series", 3, "Lists the series of a study of any modality, and checks them.")
+    Step::new("list-series", 4, "Lists the series of a study of any modality, and checks them.")
         .takes_each::<InstanceHeader>("headers")
         .gives::<StudyInventory>("inventory")
         .gives::<StepReservations>("reservations")

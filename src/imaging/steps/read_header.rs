@@ -4,7 +4,7 @@ use crate::imaging::InstanceHeader;
 use crate::step::{BuiltIn, Fault, Item, Step, StepOutputs};
 
 fn step() -> Step {
-    Step::new("read-header", 6, "Reads what one DICOM instance says of itself, without its pixels.")
+    Step::new("read-header", 7, "Reads what one DICOM instance says of itself, without its pixels.")
         .takes::<Item>("file")
         .gives::<InstanceHeader>("header")
         .runs(|call| {

@@ -9,7 +9,8 @@
 //! 4. those that cover at least 90 % of the widest range along the patient,
 //! 5. the thinnest spacing (within 10 %), because thick slices blur low densities,
 //! 6. the softest kernel, because sharp ones spread the densities that are counted,
-//! 7. the most slices; then the lowest series number and UID.
+//! 7. those without a contrast agent,
+//! 8. the most slices; then the lowest series number and UID.
 //!
 //! Slices at either end that show nothing, not even noise, are left out: nothing was imaged there.
 //!
@@ -20,14 +21,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::imaging::body_size::least_lungs_ml;
 use crate::imaging::candidates::{Candidate, Candidates, LeftOut, candidates};
-use crate::imaging::image_type::{ImageKind, computed_images};
+use crate::imaging::image_type::computed_images;
 use crate::imaging::mixed_slices::mixed_slices;
 use crate::imaging::patients::{PatientDifferences, check_patient};
-use crate::imaging::preview;
-use crate::imaging::slices::{
-    AxialSlice, check_spacing, impossible_spacing, off_line, other_plane, shifts, z,
-};
+use crate::imaging::preview::{self, LungPreview};
+use crate::imaging::slice_obstacle::SliceObstacle;
+use crate::imaging::slices::{AxialSlice, check_spacing, off_line, shifts, z};
 use crate::imaging::stated_scale::stated_scale;
 use crate::imaging::{InstanceHeader, SortedSeries};
 use crate::printable::counted;
@@ -40,7 +41,7 @@ const SPACING_MM_FINE: f64 = 5.0;
 const SPACING_TO_THICKNESS_MOST: f64 = 1.5;
 
 fn step() -> Step {
-    Step::new("sort-series", 8, "Chooses one series of axial CT slices, checks it and puts it in order.")
+    Step::new("sort-series", 9, "Chooses one series of axial CT slices, checks it and puts it in order.")
         .takes_each::<InstanceHeader>("headers")
         .gives::<SortedSeries>("series")
         .gives::<StepReservations>("reservations")
@@ -68,10 +69,10 @@ pub fn sort_series(headers: &[&InstanceHeader], slices_least: usize) -> Result<S
     let slices: Vec<InstanceHeader> = headers.iter().flat_map(|header| header.slices()).collect();
     let slices: Vec<&InstanceHeader> = slices.iter().collect();
     let Candidates { usable, left_out } = candidates(&slices, slices_least);
-    remarks.extend(left_out.iter().map(|one| one.remark()));
     if usable.is_empty() {
-        return Err(no_candidate(headers, &remarks));
+        return Err(no_candidate(headers, &left_out));
     }
+    remarks.extend(left_out.iter().map(LeftOut::remark));
     let (mut passed_over, mut first_fault) = (Vec::new(), None);
     for candidate in ranked(usable, slices_least, &mut remarks) {
         let candidate = without_blank_ends(candidate);
@@ -80,6 +81,7 @@ pub fn sort_series(headers: &[&InstanceHeader], slices_least: usize) -> Result<S
                 remarks.extend(passed_over);
                 remarks.extend(series.remarks);
                 reservations.extend(series.reservations);
+                reservations.extend(frames_left_out(&candidate, &left_out));
                 return Ok(SortedSeries { remarks, reservations, ..series });
             }
             Err(fault) => {
@@ -89,6 +91,26 @@ pub fn sort_series(headers: &[&InstanceHeader], slices_least: usize) -> Result<S
         }
     }
     Err(first_fault.expect("the ranking keeps the best candidate"))
+}
+
+/// A reservation if frames of the object that is measured have no place or no pixels: what they show is missing.
+fn frames_left_out(candidate: &Candidate, left_out: &[LeftOut]) -> Option<StepReservation> {
+    let label = candidate.slices[0].header.series_label();
+    let is_lost = |one: &&LeftOut| {
+        one.are_frames && matches!(one.obstacle, SliceObstacle::Frames | SliceObstacle::Place)
+    };
+    let lost: Vec<&LeftOut> =
+        left_out.iter().filter(|one| one.series_label == label).filter(is_lost).collect();
+    let first = lost.first()?;
+    let count: usize = lost.iter().map(|one| one.count).sum();
+    let verb = if count == 1 { "is" } else { "are" };
+    let text = format!(
+        "{} of {label} {verb} left out, {}: what they show is not measured, so send the series again as the scanner \
+         made it",
+        counted(count, "frame"),
+        first.reason
+    );
+    Some(StepReservation { code: "frames_left_out".to_owned(), text })
 }
 
 /// A reservation if slices have other rescale values than the first one, as where a part of a series was received
@@ -133,7 +155,12 @@ fn regular(candidate: &Candidate, slices_least: usize) -> Result<SortedSeries, F
     }
     let placed = [bent_stack(candidate, &shifts), stated_scale(slices, slice_spacing)].concat();
     let mixed = mixed_slices(slices);
-    let slices: Vec<InstanceHeader> = slices.iter().map(|slice| slice.header.clone()).collect();
+    // Where rounded cosines differ, those of the whole stack count.
+    let aligned = |slice: &AxialSlice| InstanceHeader {
+        orientation: Some(slice.orientation()),
+        ..slice.header.clone()
+    };
+    let slices: Vec<InstanceHeader> = slices.iter().map(aligned).collect();
     let reservations =
         [mixed_rescale(&slices).into_iter().collect(), mixed, placed, computed_images(&slices)].concat();
     Ok(SortedSeries { slices, slice_spacing, shifts, remarks, reservations })
@@ -238,21 +265,20 @@ fn check_instances(headers: &[&InstanceHeader]) -> Result<(), Fault> {
 /// A stage of the rule: keeps candidates whose score is at least a share of the best one.
 type RuleStage = (fn(&Candidate) -> f64, f64, &'static str);
 
-const STAGES: [RuleStage; 6] = [
+const STAGES: [RuleStage; 7] = [
     (lung_ml, 0.9, "it shows less of the lungs"),
     (originality, 1.0, "derived images"),
     (|one| one.coverage_mm(), 0.9, "it covers less of the patient"),
     (fineness, 0.9, "its slices are further apart"),
     (softness, 1.0, "its kernel is sharper"),
+    (nativeness, 1.0, "a contrast agent was given"),
     (|one| one.slices.len() as f64, 1.0, "it has fewer slices"),
 ];
 
-/// Less lung than this in every candidate tells nothing about which one shows the chest.
-const LUNG_ML_LEAST: f64 = 200.0;
-
+/// Less lung than a body of this size has in every candidate tells nothing about which one shows the chest.
 fn lung_ml(candidate: &Candidate) -> f64 {
-    let lung_ml = preview::lung_ml(&candidate.slices);
-    if lung_ml >= LUNG_ML_LEAST { lung_ml } else { 0.0 }
+    let LungPreview { lung_ml, body_cm2 } = preview::lung_preview(&candidate.slices);
+    if lung_ml >= least_lungs_ml(body_cm2) { lung_ml } else { 0.0 }
 }
 
 fn originality(candidate: &Candidate) -> f64 {
@@ -267,6 +293,11 @@ fn fineness(candidate: &Candidate) -> f64 {
 
 fn softness(candidate: &Candidate) -> f64 {
     1.0 / (1.0 + sharpness(&candidate.slices[0].header.kernel))
+}
+
+/// Blood with a contrast agent makes lungs denser.
+fn nativeness(candidate: &Candidate) -> f64 {
+    f64::from(candidate.slices.iter().all(|slice| slice.header.contrast_agent.is_empty()))
 }
 
 /// The candidates that show the lungs, best first; the others are remarked.
@@ -311,7 +342,8 @@ fn ranked<'a>(
     best
 }
 
-fn no_candidate(headers: &[&InstanceHeader], left_out: &[String]) -> Fault {
+/// Why no instance can be a slice: by what most of the CT images lack.
+fn no_candidate(headers: &[&InstanceHeader], left_out: &[LeftOut]) -> Fault {
     let mut modalities: BTreeMap<&str, usize> = BTreeMap::new();
     for header in headers {
         *modalities
@@ -320,42 +352,15 @@ fn no_candidate(headers: &[&InstanceHeader], left_out: &[String]) -> Fault {
     }
     let found: Vec<String> = modalities.iter().map(|(name, count)| format!("{count} {name}")).collect();
     let found = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
-    let why = if left_out.is_empty() { String::new() } else { format!(" ({})", left_out.join("; ")) };
-    if headers.iter().any(|header| header.modality == "CT" && header.units.obstacle().is_some()) {
-        return Fault::new(
-            format!("the study has no CT slices in Hounsfield units{why}"),
-            "Send the series as the scanner made it, with Rescale Slope, Rescale Intercept and Rescale Type HU.",
-        );
-    }
-    if headers.iter().filter(|header| header.is_ct_image()).all(|header| header.lacks_uid())
-        && headers.iter().any(|header| header.is_ct_image())
-    {
-        return Fault::new(
-            format!("the CT images of the study have no SOP Instance UID or no Series Instance UID{why}"),
-            "Send them with the UIDs of the scanner: results could not refer to them.",
-        );
-    }
-    let ct_slices: Vec<InstanceHeader> =
-        headers.iter().filter(|header| header.is_ct_image()).flat_map(|header| header.slices()).collect();
-    let is_computed =
-        |slice: &InstanceHeader| matches!(ImageKind::of(slice), ImageKind::Projection | ImageKind::Quantity);
-    if ct_slices.iter().any(is_computed) {
-        return Fault::new(
-            format!("the study has no CT slices as they were reconstructed{why}"),
-            "Send the axial series from which these images were computed.",
-        );
-    }
-    if ct_slices.iter().any(|slice| impossible_spacing(slice).is_some()) {
-        return Fault::new(
-            format!("the size of the study's pixels is not known{why}"),
-            "Send the series with its Pixel Spacing as the scanner wrote it.",
-        );
-    }
-    if ct_slices.iter().any(|slice| other_plane(slice).is_some()) {
-        return Fault::new(
-            format!("the study has no axial CT slices{why}"),
-            "Send the axial series from which sagittal, coronal and oblique slices are made.",
-        );
+    let remarks: Vec<String> = left_out.iter().map(LeftOut::remark).collect();
+    let why = if remarks.is_empty() { String::new() } else { format!(" ({})", remarks.join("; ")) };
+    let mut counts: BTreeMap<SliceObstacle, usize> = BTreeMap::new();
+    left_out.iter().for_each(|one| *counts.entry(one.obstacle).or_default() += one.count);
+    // Of as many, the more telling one. Localizers and other objects never tell why.
+    let telling = counts.into_iter().filter(|(obstacle, _)| obstacle.of_study().is_some());
+    let most = telling.max_by_key(|(obstacle, count)| (*count, std::cmp::Reverse(*obstacle)));
+    if let Some([reason, remedy]) = most.and_then(|(obstacle, _)| obstacle.of_study()) {
+        return Fault::new(format!("{reason}{why}"), remedy);
     }
     Fault::new(
         format!("the study has no axial CT slices: its instances are {found}{why}"),

@@ -168,6 +168,8 @@ fn header(slice: usize) -> InstanceHeader {
         patient_name: String::new(),
         acquisition_number: Some(1),
         acquisition_time: String::new(),
+        acquisition_datetime: String::new(),
+        stack_id: String::new(),
         temporal_position: None,
         derivation_description: String::new(),
         calculation_technique: String::new(),

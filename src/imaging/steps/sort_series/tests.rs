@@ -3,6 +3,8 @@
 use super::*;
 use crate::imaging::{PixelUnits, sample};
 
+mod choice;
+
 fn slices(count: usize) -> Vec<InstanceHeader> {
     (0..count).map(sample::header).collect()
 }
