@@ -209,34 +209,36 @@ fn density(quality: &ScanQuality, caveats: &mut StepReservations) {
     }
 }
 
+/// A scan without caveats, for tests.
+#[cfg(test)]
+pub fn sample() -> ScanQuality {
+    ScanQuality {
+        slice_thickness_mm: Some(1.0),
+        slice_spacing_mm: 0.7,
+        pixel_mm: 0.75,
+        kernel: "B31f".to_owned(),
+        contrast_agent: String::new(),
+        tilt_degrees: 0.0,
+        noise_hu: Some(20.0),
+        noise_place: Some(NoisePlace::Airways),
+        airway_hu: Some(-990.0),
+        outside_air_hu: Some(-998.0),
+        soft_tissue_hu: Some(50.0),
+        scale_floor_hu: None,
+        scale_ceiling_hu: None,
+        trachea_solidity: Some(0.94),
+        lung_ml: 5200.0,
+        mean_hu: -840.0,
+        high_attenuation_percent: Some(5.0),
+        enclosed_percent: [Some(4.0), Some(6.0)],
+        rib_gap_percent: [Some(0.0), Some(0.2)],
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::sample as good;
     use super::*;
-
-    /// A scan without caveats.
-    fn good() -> ScanQuality {
-        ScanQuality {
-            slice_thickness_mm: Some(1.0),
-            slice_spacing_mm: 0.7,
-            pixel_mm: 0.75,
-            kernel: "B31f".to_owned(),
-            contrast_agent: String::new(),
-            tilt_degrees: 0.0,
-            noise_hu: Some(20.0),
-            noise_place: Some(NoisePlace::Airways),
-            airway_hu: Some(-990.0),
-            outside_air_hu: Some(-998.0),
-            soft_tissue_hu: Some(50.0),
-            scale_floor_hu: None,
-            scale_ceiling_hu: None,
-            trachea_solidity: Some(0.94),
-            lung_ml: 5200.0,
-            mean_hu: -840.0,
-            high_attenuation_percent: Some(5.0),
-            enclosed_percent: [Some(4.0), Some(6.0)],
-            rib_gap_percent: [Some(0.0), Some(0.2)],
-        }
-    }
 
     fn check(quality: &ScanQuality, code: &str, words: &str) {
         let said = caveats(quality, "SIEMENS").0;

@@ -35,6 +35,7 @@ mod inventory;
 mod json;
 mod kernels;
 mod labels;
+mod lung_doubt;
 mod lung_parts;
 mod lung_shape;
 mod midline;

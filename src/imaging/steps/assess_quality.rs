@@ -5,6 +5,7 @@ use crate::imaging::caveats::caveats;
 use crate::imaging::ct_scale::CtScale;
 use crate::imaging::foreign_slices::foreign_slices;
 use crate::imaging::kernels::is_sharp;
+use crate::imaging::lung_doubt::perhaps_no_lung;
 use crate::imaging::lung_shape::{enclosed_percent, trachea_solidity};
 use crate::imaging::noise::{airway_air, tissue_noise_hu};
 use crate::imaging::rib_gap::{front_gaps, rib_gap_percent};
@@ -110,7 +111,7 @@ fn mixed_versions(request: &Request, series: &SortedSeries) -> Option<StepReserv
 fn step() -> Step {
     Step::new(
         "assess-quality",
-        7,
+        8,
         "Measures noise, resolution and lung shape, and says what limits the results.",
     )
     .takes::<Request>("request")
@@ -129,6 +130,7 @@ fn step() -> Step {
             let front = front_gaps(call.input("volume"), lungs, &reservations);
             reservations.0.extend(front);
         }
+        reservations.0.extend(perhaps_no_lung(call.input("volume"), lungs, &quality));
         reservations.0.extend(small_for_body(call.input("volume"), lungs, quality.lung_ml));
         reservations.0.extend(foreign_slices(series, call.input("volume")));
         reservations.0.extend(series.reservations.iter().cloned());

@@ -1,6 +1,7 @@
 //! The generated results of `ct-lung`: made by the steps from a small study, then judged by other
 //! people's tools. A tool that is not installed is skipped, unless `FLOW_REQUIRE_PEERS=1`.
 
+mod doubts;
 mod labels;
 mod numbers;
 mod overlay;
