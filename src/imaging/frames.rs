@@ -159,6 +159,9 @@ mod tests {
         element(tag, vr, value.as_bytes())
     }
 
+    /// Further functional groups of a frame, by its index.
+    type GroupsOfFrame = fn(usize) -> Vec<u8>;
+
     /// An enhanced object of 4 × 3 pixels; frame `n` lies at `positions[n]` and holds `1000 + n`.
     fn enhanced(class: &str, positions: &[f64]) -> Vec<u8> {
         enhanced_with(class, positions, positions.len(), |_| Vec::new())
@@ -272,7 +275,7 @@ mod tests {
         let stack = |index: usize| {
             group(tags::FRAME_CONTENT_SEQUENCE, &[text(tags::STACK_ID, "SH", ["1 ", "2 "][index % 2])])
         };
-        let groups: [(fn(usize) -> Vec<u8>, &str); 2] = [(voltage, "tube voltage"), (stack, "stack")];
+        let groups: [(GroupsOfFrame, &str); 2] = [(voltage, "tube voltage"), (stack, "stack")];
         for (groups, name) in groups {
             let (places, remarks, _) = sorted(&enhanced_with(class, &twice, twice.len(), groups));
             assert_eq!(places, (0..12).map(f64::from).collect::<Vec<_>>());

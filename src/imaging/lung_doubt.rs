@@ -39,9 +39,9 @@ pub fn perhaps_no_lung(volume: &Volume, lungs: &Lungs, quality: &ScanQuality) ->
     if lungs.made_by.is_some() || cells.is_empty() || (has_air && has_airway(&grid, &cells, lungs)) {
         return None;
     }
-    let found = [&right, &left].into_iter().zip(quality.rib_gap_percent).filter(|(lung, _)| !lung.is_empty());
-    let no_ribs = found.map(|(_, percent)| percent.is_none_or(|percent| percent > NO_RIBS_PERCENT));
-    let has_no_ribs = no_ribs.fold(true, |all, one| all && one);
+    let mut found =
+        [&right, &left].into_iter().zip(quality.rib_gap_percent).filter(|(lung, _)| !lung.is_empty());
+    let has_no_ribs = found.all(|(_, percent)| percent.is_none_or(|percent| percent > NO_RIBS_PERCENT));
     let signs = [
         deviation_hu(&grid, &cells)
             .filter(|hu| *hu > UNEVEN_HU)

@@ -164,11 +164,35 @@ pub fn other_plane(header: &InstanceHeader) -> Option<String> {
 pub fn check_spacing(slices: &[AxialSlice]) -> Result<f64, Fault> {
     let distances: Vec<f64> = slices.windows(2).map(|pair| pair[1].along_mm - pair[0].along_mm).collect();
     check_doubles(slices, &distances)?;
-    check_changes(slices, &distances)?;
-    let median = median(&distances);
-    check_gaps(slices, &distances, median)?;
-    check_even(slices, &distances, median)?;
+    if !is_rounded_grid(slices) {
+        check_changes(slices, &distances)?;
+        let median = median(&distances);
+        check_gaps(slices, &distances, median)?;
+        check_even(slices, &distances, median)?;
+    }
     Ok(distances.iter().sum::<f64>() / distances.len() as f64)
+}
+
+/// Units to which positions are rounded, in mm.
+const ROUNDED_TO_MM: [f64; 3] = [1.0, 0.5, 0.1];
+/// The largest distance of rounded positions from a straight line, in units: half a one, and what a line of least
+/// squares is off.
+const ROUNDED_OFF_MOST: f64 = 0.6;
+/// The least spacing in units. A missing slice moves positions by half a spacing, less half a unit, and is noticed.
+const ROUNDED_SPACING_LEAST: f64 = 2.25;
+
+/// Whether distances differ only because positions are rounded: each lies where that of an even stack is rounded to.
+fn is_rounded_grid(slices: &[AxialSlice]) -> bool {
+    let places: Vec<f64> = slices.iter().map(|slice| slice.along_mm).collect();
+    let is_whole = |unit: &f64| places.iter().all(|mm| (mm / unit - (mm / unit).round()).abs() < 1e-6);
+    let Some(unit) = ROUNDED_TO_MM.into_iter().find(is_whole) else { return false };
+    let middle = (places.len() - 1) as f64 / 2.0;
+    let mean = places.iter().sum::<f64>() / places.len() as f64;
+    let steps = || places.iter().enumerate().map(|(index, mm)| (index as f64 - middle, mm - mean));
+    let spacing =
+        steps().map(|(step, mm)| step * mm).sum::<f64>() / steps().map(|(step, _)| step * step).sum::<f64>();
+    let off = steps().map(|(step, mm)| (mm - spacing * step).abs()).fold(0.0, f64::max);
+    spacing >= ROUNDED_SPACING_LEAST * unit && off <= ROUNDED_OFF_MOST * unit
 }
 
 fn check_doubles(slices: &[AxialSlice], distances: &[f64]) -> Result<(), Fault> {

@@ -110,6 +110,23 @@ fn rounded_cosines_and_spacings_are_one_volume() {
 }
 
 #[test]
+fn positions_in_whole_millimetres_are_an_even_stack() {
+    let placed = |places: &[f64]| {
+        let mut headers = slices(places.len());
+        let placed = headers.iter_mut().zip(places);
+        placed.for_each(|(one, mm)| one.position = Some([-2.0, -1.5, mm.round()]));
+        sorted(&headers).map(|series| series.slice_spacing)
+    };
+    let even: Vec<f64> = (0..41).map(|index| 2.5 * f64::from(index) + 0.1).collect();
+    assert_eq!(placed(&even), Ok(2.5));
+    let missing: Vec<f64> = even[..20].iter().chain(&even[21..]).copied().collect();
+    assert!(placed(&missing).unwrap_err().reason.contains("missing"));
+    let wider: Vec<f64> =
+        (0..40).map(|index| 2.5 * f64::from(index) + f64::from(index.max(20) - 20)).collect();
+    assert!(placed(&wider).unwrap_err().reason.contains("not evenly spaced"));
+}
+
+#[test]
 fn a_tilt_between_the_slices_of_a_stack_moves_none_of_them_along_it() {
     let mut headers = slices(20);
     for (index, header) in headers.iter_mut().enumerate() {
