@@ -29,8 +29,8 @@ const FOREIGN_SHARE_LEAST: f64 = 0.005;
 /// The number of slices before and behind a change with which it is compared.
 const AROUND: usize = 3;
 /// Changes at once, of the share of voxels whose air differs: how many times the usual change nearby, and how much at
-/// least. In slices 1 to 10 mm apart of three chests, it is at most 2.5 times; for slices 10 mm away 3.5 times, for another patient 27
-/// times.
+/// least. Between slices 1 to 10 mm apart of three chests they are at most 2.5 times, to slices 10 mm away 3.5 times, to
+/// another patient's 27 times.
 const AIR_JUMP: SliceJump = SliceJump { times: 3.0, share_least: 0.02, usual_least: 0.002 };
 /// The same for the share of voxels that are dense: at most 5.2 times in the three chests, with a contrast agent on one
 /// side 8 times.
