@@ -17,6 +17,8 @@ pub enum BackupError {
     Busy(PathBuf),
     #[error("there is no backup in {}", .0.display())]
     NoBackup(PathBuf),
+    #[error("the last backup in {} has the highest of all numbers", .0.display())]
+    NoNumber(PathBuf),
     #[error("{} is no manifest that this flow can read: {what}", path.display())]
     Manifest { path: PathBuf, what: String },
     #[error("{} is there already, and is not empty", .0.display())]

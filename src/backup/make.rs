@@ -14,6 +14,7 @@ use super::contents::{StateDirectory, directories, is_database};
 use super::copied_file::{self, modified_ns};
 use super::error::BackupError;
 use super::manifest::{BackupFile, BackupManifest};
+use super::numbered_backups::{BackupDraft, readable};
 
 /// A backup to be made.
 #[derive(Clone, Debug)]
@@ -53,15 +54,14 @@ impl BackupOrder {
         }
         make_folder(&self.backups)?;
         let _alone = lock(&self.backups)?;
-        let earlier = numbered(&self.backups)?;
-        let number = earlier.keys().last().map_or(1, |last| last + 1);
-        let draft = self.backups.join(format!(".{number:07}.part"));
-        remove_drafts(&self.backups)?;
-        make_folder(&draft.join(STATE))?;
+        let earlier = readable(&self.backups)?;
+        let draft = BackupDraft::make(&self.backups, earlier.keys().last().copied())?;
+        let to = draft.folder().join(STATE);
+        make_folder(&to)?;
         let before = earlier.values().last().and_then(|folder| EarlierBackup::read(folder));
         let mut copy = BackupCopy {
             state: &state,
-            to: draft.join(STATE),
+            to: to.clone(),
             before,
             files: Vec::new(),
             linked: 0,
@@ -69,13 +69,11 @@ impl BackupOrder {
         };
         copy.all()?;
         let names = state_names(&state);
-        let to = draft.join(STATE);
         let requests = check(&to, &names, |file| to.join(file).exists())?;
         let (linked, damaged) = (copy.linked, std::mem::take(&mut copy.damaged));
         let manifest = manifest(names, copy.files);
-        write_manifest(&draft, &manifest)?;
-        let folder = self.backups.join(format!("{number:07}"));
-        fs::rename(&draft, &folder).map_err(BackupError::at("name", &folder))?;
+        write_manifest(draft.folder(), &manifest)?;
+        let folder = draft.finish()?;
         sync_folder(&self.backups)?;
         self.remove_old(&earlier)?;
         let (files, bytes) = (manifest.files.len(), manifest.bytes());
@@ -213,25 +211,6 @@ fn state_names(state: &Path) -> Vec<PathBuf> {
     let mut names = vec![state.to_owned()];
     names.extend(state.canonicalize().ok().filter(|canonical| canonical != state));
     names
-}
-
-/// The backups in a folder, by their numbers.
-pub(super) fn numbered(backups: &Path) -> Result<BTreeMap<u64, PathBuf>, BackupError> {
-    let entries = fs::read_dir(backups).map_err(BackupError::at("read", backups))?;
-    let folders = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let number = |folder: &PathBuf| folder.file_name()?.to_str()?.parse().ok();
-    Ok(folders.filter_map(|folder| Some((number(&folder)?, folder))).collect())
-}
-
-fn remove_drafts(backups: &Path) -> Result<(), BackupError> {
-    let entries = fs::read_dir(backups).map_err(BackupError::at("read", backups))?;
-    for entry in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-        let name = entry.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if name.starts_with('.') && name.ends_with(".part") {
-            fs::remove_dir_all(&entry).map_err(BackupError::at("remove", &entry))?;
-        }
-    }
-    Ok(())
 }
 
 fn lock(backups: &Path) -> Result<File, BackupError> {

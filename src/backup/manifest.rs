@@ -60,6 +60,21 @@ impl BackupManifest {
         }
     }
 
+    /// Whether a folder has a manifest of the format that this version reads. What it says of the files is passed over.
+    pub fn is_readable(backup: &Path) -> bool {
+        #[derive(Deserialize)]
+        struct ManifestHead {
+            format: u32,
+            #[serde(rename = "flow")]
+            _flow: String,
+            #[serde(rename = "made_ms")]
+            _made_ms: u64,
+        }
+        let text = fs::read(backup.join(BackupManifest::FILE)).unwrap_or_default();
+        let head = serde_json::from_slice::<ManifestHead>(&text);
+        head.is_ok_and(|head| head.format == BackupManifest::FORMAT)
+    }
+
     /// Bytes of all files.
     pub fn bytes(&self) -> u64 {
         self.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes))

@@ -6,7 +6,7 @@
 //! ```text
 //! BACKUPS/0000001/manifest.json   what the backup is of; each file with its size and digest
 //! BACKUPS/0000001/state           the files
-//! BACKUPS/.0000002.part           one that is being made, or was not finished
+//! BACKUPS/.0000002.part           one that is being made, or was not finished; marked by a file in it
 //! BACKUPS/lock                    held while one is made
 //! ```
 //!
@@ -20,6 +20,7 @@
 //! | `contents` | the files of a state folder that a backup has |
 //! | `manifest` | what a backup is of |
 //! | `copied_file` | copying a file with its digest |
+//! | `numbered_backups` | the backups in a folder that may have other folders in it, and their drafts |
 //! | `make` | making a backup |
 //! | `check` | whether all is there that the journal of a backup names |
 //! | `restore` | checking a backup, and making a state folder of it |
@@ -32,6 +33,7 @@ mod error;
 pub mod fuzzing;
 mod make;
 mod manifest;
+mod numbered_backups;
 mod restore;
 
 pub use error::BackupError;

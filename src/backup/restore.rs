@@ -9,8 +9,9 @@ use crate::journal::{Journal, StateMove};
 use super::check::{CheckedRequests, check};
 use super::copied_file;
 use super::error::BackupError;
-use super::make::{absolute, make_folder, numbered, sync_folder};
+use super::make::{absolute, make_folder, sync_folder};
 use super::manifest::{BackupFile, BackupManifest};
+use super::numbered_backups::with_manifest;
 
 /// A backup with its manifest.
 #[derive(Clone, Debug)]
@@ -40,8 +41,7 @@ impl StoredBackup {
             let manifest = BackupManifest::read(folder)?;
             return Ok(StoredBackup { folder: folder.to_owned(), manifest });
         }
-        let mut backups = numbered(folder)?.into_values().rev();
-        let last = backups.find(|backup| backup.join(BackupManifest::FILE).exists());
+        let last = with_manifest(folder)?.into_values().next_back();
         let last = last.ok_or_else(|| BackupError::NoBackup(folder.to_owned()))?;
         Ok(StoredBackup { manifest: BackupManifest::read(&last)?, folder: last })
     }

@@ -140,6 +140,7 @@ impl From<BackupError> for CommandError {
             BackupError::NoBackup(_) => "give a folder that `flow backup` made, or one of its numbers",
             BackupError::Occupied(_) => "name another folder, or remove it",
             BackupError::Changed(_) => "nothing was restored; take an earlier backup",
+            BackupError::NoNumber(_) => "name another folder for the backups",
             BackupError::Busy(_) => "wait until it has ended, or name another folder",
             BackupError::Failed { .. } => {
                 "see whether its disk is full or broken, and whether you may write there"

@@ -94,3 +94,25 @@ fn nothing_is_restored_over_a_state_and_nothing_is_backed_up_where_none_is() {
     assert_eq!(place.run(&["restore", "backups"]).code, 2, "it has to be said where");
     assert_eq!(place.run(&["backup", "backups", "--keep", "0"]).code, 2);
 }
+
+#[test]
+fn folders_that_are_no_backups_are_neither_counted_nor_removed() {
+    let place = answered();
+    let others =
+        ["2023", "2024/patients", "7", "0000002", "18446744073709551615", ".thesis.part", ".0000001.part"];
+    for folder in others {
+        fs::create_dir_all(place.path("vault").join(folder)).unwrap();
+        fs::write(place.path("vault").join(folder).join("precious"), "x").unwrap();
+    }
+    let made = |number: &str| {
+        let made = json(&place.run(&["backup", "vault", "--keep", "1", "--json"]));
+        assert_eq!(made["backup"], format!("vault/{number}"));
+    };
+    // The first draft's name is somebody's, and so is the second backup's.
+    made("0000003");
+    made("0000004");
+    assert!(!place.path("vault/0000003").exists(), "--keep counts backups");
+    for folder in others {
+        assert!(place.path("vault").join(folder).join("precious").exists(), "{folder}");
+    }
+}
