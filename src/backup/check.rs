@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::journal::{JournalReader, RequestHistory, RequestState};
-
-use super::error::BackupError;
+use crate::journal::{JournalError, JournalReader, RequestHistory, RequestState};
 
 /// The requests of a backup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,7 +24,7 @@ pub fn check(
     state: &Path,
     names: &[PathBuf],
     has: impl Fn(&Path) -> bool,
-) -> Result<CheckedRequests, BackupError> {
+) -> Result<CheckedRequests, JournalError> {
     let reader = JournalReader::open(state)?;
     let rows = reader.requests()?;
     let mut checked = CheckedRequests { all: rows.len(), ..CheckedRequests::default() };

@@ -25,6 +25,8 @@ pub enum BackupError {
     Occupied(PathBuf),
     #[error("{} is not the file that was backed up", .0.display())]
     Changed(PathBuf),
+    #[error("{} was damaged when it was backed up: {what}", path.display())]
+    Damaged { path: PathBuf, what: String },
     #[error("the name of {} is no text", .0.display())]
     NoText(PathBuf),
 }

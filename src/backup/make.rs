@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::journal::{Journal, copy_database, hold_back_collector};
+use crate::journal::{Journal, JournalError, copy_database, damage, hold_back_collector};
 use crate::step::Digest;
 
 use super::check::{CheckedRequests, check};
@@ -36,17 +36,27 @@ pub struct BackupSummary {
     /// Files that had not changed since the backup before, and take no room again.
     pub linked: usize,
     pub requests: CheckedRequests,
-    /// Files of the store that do not match their digests: the disk of the state folder has damaged them.
-    pub damaged: Vec<String>,
+    /// Files that are damaged in the state folder itself.
+    pub damaged: Vec<DamagedFile>,
+}
+
+/// A file that a disk has damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedFile {
+    /// Below the state folder.
+    pub path: String,
+    /// What is wrong with it, as words that follow the path.
+    pub what: String,
 }
 
 const STATE: &str = "state";
 
 impl BackupOrder {
-    /// Makes a backup. It appears whole or not at all.
+    /// Makes a backup. It appears whole or not at all. It is made also of what is damaged: it may be all that is left.
     ///
     /// # Errors
-    /// If a file cannot be read or written, the journal is damaged, or another backup is being made there.
+    /// If a file cannot be read or written, the journal is so damaged that SQLite cannot copy it, or another backup is
+    /// being made there.
     pub fn make(&self) -> Result<BackupSummary, BackupError> {
         let state = absolute(&self.state)?;
         if !state.join(Journal::FILE).exists() {
@@ -69,7 +79,8 @@ impl BackupOrder {
         };
         copy.all()?;
         let names = state_names(&state);
-        let requests = check(&to, &names, |file| to.join(file).exists())?;
+        let checked = check(&to, &names, |file| to.join(file).exists());
+        let requests = copy.unless_damaged(checked)?;
         let (linked, damaged) = (copy.linked, std::mem::take(&mut copy.damaged));
         let manifest = manifest(names, copy.files);
         write_manifest(draft.folder(), &manifest)?;
@@ -112,7 +123,7 @@ struct BackupCopy<'a> {
     before: Option<EarlierBackup>,
     files: Vec<BackupFile>,
     linked: usize,
-    damaged: Vec<String>,
+    damaged: Vec<DamagedFile>,
 }
 
 impl BackupCopy<'_> {
@@ -167,7 +178,7 @@ impl BackupCopy<'_> {
             copied => copied.map_err(BackupError::at("copy", &from))?,
         };
         if name.parse::<Digest>().is_ok_and(|named| named != digest) {
-            self.damaged.push(below.clone());
+            self.note_damage(&below, "does not have the digest of its name".to_owned());
         }
         let modified_ns = fs::metadata(&to).ok().as_ref().and_then(modified_ns);
         self.files.push(BackupFile { path: below, bytes, digest, modified_ns });
@@ -178,9 +189,35 @@ impl BackupCopy<'_> {
         let path = below(folder, name);
         let to = self.to.join(&path);
         copy_database(&self.state.join(&path), &to)?;
+        // The backup interface of SQLite copies pages as they are.
+        if let Some(what) = damage(&to).map_err(|error| error.named(&self.state.join(&path)))? {
+            self.note_damage(&path, format!("of {}: {what}", self.state.display()));
+        }
         let (bytes, digest) = copied_file::digest(&to).map_err(BackupError::at("read", &to))?;
         self.files.push(BackupFile { path, bytes, digest, modified_ns: None });
         Ok(())
+    }
+
+    /// What was found in the journal's copy; nothing, if it is too damaged to be read.
+    fn unless_damaged(
+        &mut self,
+        checked: Result<CheckedRequests, JournalError>,
+    ) -> Result<CheckedRequests, BackupError> {
+        match checked {
+            Err(JournalError::Damaged { what, .. }) => {
+                let what = format!("of {}: {what}", self.state.display());
+                self.note_damage(Journal::FILE, what);
+                Ok(CheckedRequests::default())
+            }
+            checked => Ok(checked.map_err(|error| error.named(&self.state.join(Journal::FILE)))?),
+        }
+    }
+
+    /// Notes the first damage of a file.
+    fn note_damage(&mut self, path: &str, what: String) {
+        if self.damaged.iter().all(|file| file.path != path) {
+            self.damaged.push(DamagedFile { path: path.to_owned(), what });
+        }
     }
 }
 

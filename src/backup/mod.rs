@@ -37,6 +37,6 @@ mod numbered_backups;
 mod restore;
 
 pub use error::BackupError;
-pub use make::{BackupOrder, BackupSummary};
+pub use make::{BackupOrder, BackupSummary, DamagedFile};
 pub use manifest::{BackupFile, BackupManifest};
 pub use restore::{StoredBackup, VerifiedBackup};

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::journal::{Journal, StateMove};
+use crate::journal::{Journal, JournalError, StateMove, damage};
 
 use super::check::{CheckedRequests, check};
+use super::contents::is_database;
 use super::copied_file;
 use super::error::BackupError;
 use super::make::{absolute, make_folder, sync_folder};
@@ -67,11 +68,11 @@ impl StoredBackup {
         // SQLite may write beside the file that it reads.
         let draft = tempfile::tempdir().map_err(BackupError::at("make a folder for", &self.folder))?;
         for file in self.manifest.files.iter().filter(|file| file.modified_ns.is_none()) {
-            let (from, to) = (self.place(file), draft.path().join(&file.path));
-            copied_file::copy(&from, &to).map_err(BackupError::at("copy", &from))?;
+            self.copy(file, draft.path())?;
         }
         let there: BTreeSet<&Path> = self.manifest.files.iter().map(|file| Path::new(&file.path)).collect();
-        let requests = check(draft.path(), &self.manifest.state, |file| there.contains(file))?;
+        let checked = check(draft.path(), &self.manifest.state, |file| there.contains(file));
+        let requests = checked.map_err(|error| self.of_journal(error))?;
         Ok(self.verified(requests, 0))
     }
 
@@ -100,10 +101,12 @@ impl StoredBackup {
             true => (0, self.manifest.state.clone()),
             false => {
                 let change = StateMove { from: self.manifest.state.clone(), to: to.clone() };
-                (change.apply(&draft)?, vec![to.clone()])
+                let moved = change.apply(&draft).map_err(|error| self.of_journal(error))?;
+                (moved, vec![to.clone()])
             }
         };
-        let requests = check(&draft, &names, |file| draft.join(file).exists())?;
+        let checked = check(&draft, &names, |file| draft.join(file).exists());
+        let requests = checked.map_err(|error| self.of_journal(error))?;
         folders.iter().try_for_each(|folder| sync_folder(folder))?;
         fs::rename(&draft, &to).map_err(BackupError::at("name", &to))?;
         sync_folder(above)?;
@@ -116,14 +119,29 @@ impl StoredBackup {
         has_journal.then_some(()).ok_or_else(|| BackupError::NoState(self.folder.clone()))
     }
 
+    /// Copies a file, and has SQLite look through the copy of a database.
     fn copy(&self, file: &BackupFile, state: &Path) -> Result<(), BackupError> {
         let (from, to) = (self.place(file), state.join(&file.path));
         let folder = to.parent().unwrap_or(state);
         make_folder(folder)?;
         let copied = copied_file::copy(&from, &to).map_err(BackupError::at("copy", &from))?;
-        match copied == (file.bytes, file.digest) {
-            true => Ok(()),
-            false => Err(BackupError::Changed(from)),
+        if copied != (file.bytes, file.digest) {
+            return Err(BackupError::Changed(from));
+        }
+        let found =
+            if is_database(&file.path) { damage(&to).map_err(|error| error.named(&from))? } else { None };
+        match found {
+            None => Ok(()),
+            Some(what) => Err(BackupError::Damaged { path: from, what }),
+        }
+    }
+
+    /// An error of the copied journal, as one of the backup.
+    fn of_journal(&self, error: JournalError) -> BackupError {
+        let path = self.folder.join("state").join(Journal::FILE);
+        match error {
+            JournalError::Damaged { what, .. } => BackupError::Damaged { path, what },
+            other => BackupError::Journal(other.named(&path)),
         }
     }
 

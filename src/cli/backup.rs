@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::backup::{BackupError, BackupOrder, BackupSummary, StoredBackup, VerifiedBackup};
+use crate::backup::{
+    BackupError, BackupOrder, BackupSummary, DamagedFile, StoredBackup, VerifiedBackup,
+};
+use crate::journal::Journal;
 use crate::printable::counted;
 
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
@@ -70,7 +73,8 @@ impl BackupArguments {
         if self.json {
             let line = serde_json::json!({
                 "backup": folder, "files": files, "bytes": bytes, "linked": linked, "requests": requests.all,
-                "open": requests.open, "missing": requests.missing, "damaged": damaged,
+                "open": requests.open, "missing": requests.missing,
+                "damaged": damaged.iter().map(|file| file.path.as_str()).collect::<Vec<&str>>(),
             });
             print_line(line)?;
         } else {
@@ -116,12 +120,18 @@ impl RestoreArguments {
 }
 
 /// Tells what is not as it should be.
-fn exit(missing: &[String], damaged: &[String]) -> CommandExit {
+fn exit(missing: &[String], damaged: &[DamagedFile]) -> CommandExit {
     for one in missing {
         output::tell_line(format_args!("  missing: {one}"));
     }
-    for one in damaged {
-        output::tell_line(format_args!("  damaged: {one} does not have the digest of its name"));
+    for DamagedFile { path, what } in damaged {
+        output::tell_line(format_args!("  damaged: {path} {what}"));
+    }
+    if damaged.iter().any(|file| file.path == Journal::FILE) {
+        output::tell_line(
+            "  hint: stop this flow, and restore the last backup that `flow restore NUMBER --check` finds whole; this one is \
+             for recovering by hand what can still be read",
+        );
     }
     match missing.is_empty() && damaged.is_empty() {
         true => CommandExit::Done,
@@ -139,7 +149,7 @@ impl From<BackupError> for CommandError {
             BackupError::NoState(_) => "give the --state of the flow",
             BackupError::NoBackup(_) => "give a folder that `flow backup` made, or one of its numbers",
             BackupError::Occupied(_) => "name another folder, or remove it",
-            BackupError::Changed(_) => "nothing was restored; take an earlier backup",
+            BackupError::Changed(_) | BackupError::Damaged { .. } => "nothing was restored; take an earlier backup",
             BackupError::NoNumber(_) => "name another folder for the backups",
             BackupError::Busy(_) => "wait until it has ended, or name another folder",
             BackupError::Failed { .. } => {

@@ -22,6 +22,20 @@ pub enum JournalError {
     Failed { path: PathBuf, what: String },
 }
 
+impl JournalError {
+    /// The same error of a journal under another name: a copy is read in place of the one that a person knows.
+    pub fn named(self, name: &Path) -> JournalError {
+        let path = name.to_owned();
+        match self {
+            JournalError::Damaged { what, .. } => JournalError::Damaged { path, what },
+            JournalError::Format { found, known, .. } => JournalError::Format { path, found, known },
+            JournalError::New { .. } => JournalError::New { path },
+            JournalError::Failed { what, .. } => JournalError::Failed { path, what },
+            JournalError::Full | JournalError::Low { .. } => self,
+        }
+    }
+}
+
 /// Errors of the database, before the path of the journal is added to them.
 #[derive(Clone, Debug)]
 pub enum DatabaseError {

@@ -79,6 +79,6 @@ pub use reader::{JournalReader, RequestNames, RequestOverview};
 pub use receipt::{Receipt, RequestStanding};
 pub use relocate::StateMove;
 pub use row::{AnswerKind, RequestRow, RequestState};
-pub use snapshot::copy_database;
+pub use snapshot::{copy_database, damage};
 pub use standing::{StandingCounts, StandingKey, StandingTotals};
 pub use summary::{AcceptedSummary, RecordMeaning, RecordSummary, RunSummary};

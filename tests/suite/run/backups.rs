@@ -116,3 +116,28 @@ fn folders_that_are_no_backups_are_neither_counted_nor_removed() {
         assert!(place.path("vault").join(folder).join("precious").exists(), "{folder}");
     }
 }
+
+#[test]
+fn a_damaged_index_of_the_journal_is_told_and_its_backup_is_not_restored() {
+    let place = answered();
+    let path = place.path("flow-state/journal.sqlite");
+    let journal = rusqlite::Connection::open(&path).unwrap();
+    let page: u32 = journal
+        .query_row("SELECT min(rootpage) FROM sqlite_master WHERE type = 'index'", [], |row| row.get(0))
+        .unwrap();
+    journal.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    drop(journal);
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &[0xff; 8], (u64::from(page) - 1) * 4096).unwrap();
+
+    let made = place.run(&["backup", "backups"]);
+    assert_eq!(made.code, 1, "{}", made.err);
+    assert!(made.err.contains("damaged: journal.sqlite of ") && made.err.contains("/flow-state: "), "{}", made.err);
+    assert!(made.err.contains("hint: stop this flow") && !made.err.contains(".part"), "{}", made.err);
+    for arguments in [&["restore", "backups", "--check"][..], &["restore", "backups", "--state", "other"]] {
+        let refused = place.run(arguments);
+        let told = "backups/0000001/state/journal.sqlite was damaged when it was backed up: ";
+        assert!(refused.code == 74 && refused.err.contains(told), "{}", refused.err);
+    }
+    assert!(!place.path("other").exists());
+}
