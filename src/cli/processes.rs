@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::admission::{DataflowSelector, Service};
 use crate::cluster::{
-    AnnouncedVersion, ClusterAgreement, ClusterCoordinator, ClusterMember, ClusterSecret, ClusterSetup,
+    AnnouncedVersion, ClusterAgreement, ClusterCoordinator, ClusterMember, ClusterSecret,
+    ClusterSecretError, ClusterSetup,
     HostList,
 };
 use crate::dataflow::{Dataflow, ProcessLabel};
@@ -35,7 +36,7 @@ pub struct ProcessArguments {
     #[arg(long, value_name = "FILE")]
     hosts: Option<PathBuf>,
 
-    /// A file with a secret that only these processes know; needed unless all are on this machine or the site's file has certificates
+    /// A file with a secret of at least 32 characters that only these processes know; needed unless all are on this machine or the site's file has certificates
     #[arg(long, value_name = "FILE")]
     secret: Option<PathBuf>,
 
@@ -112,8 +113,10 @@ pub fn session_keys(
     let failed = CommandError::of(CommandErrorKind::InputOutput);
     if let Some(path) = secret {
         let secret = ClusterSecret::read(path).map_err(|error| {
-            let text = format!("could not read {}: {error}", path.display());
-            CommandError::new(CommandErrorKind::InputOutput, text)
+            let is_short = matches!(error, ClusterSecretError::Short { .. });
+            let failure = CommandError::of(CommandErrorKind::InputOutput)(error);
+            let remedy = format!("head -c 32 /dev/urandom | base64 > {}", path.display());
+            if is_short { failure.hint(&format!("{remedy} makes one; give it to all processes")) } else { failure }
         })?;
         return SessionKeys::shared(secret.key()).map_err(failed);
     }
@@ -126,7 +129,7 @@ pub fn session_keys(
     }
     let text = "processes on several machines need --secret, or certificates in the site's file";
     Err(CommandError::new(CommandErrorKind::Usage, text)
-        .hint("give all of them the same file with a long random text"))
+        .hint("give all of them the same file, made with `head -c 32 /dev/urandom | base64 > FILE`"))
 }
 
 /// The place of this process among those of its cluster.

@@ -70,7 +70,7 @@ pub use frames::AnnouncedVersion;
 pub use handshake::{ClusterAgreement, HandshakeError};
 pub use hosts::{HostList, HostsError};
 pub use member::ClusterMember;
-pub use secret::ClusterSecret;
+pub use secret::{ClusterSecret, ClusterSecretError};
 pub use standing::{ClusterStanding, ProcessStanding, cluster_standing};
 
 #[derive(Debug, thiserror::Error)]

@@ -162,8 +162,8 @@ impl Drop for DripsEnd<'_> {
 #[test]
 fn a_stranger_and_a_process_with_another_secret_are_refused_and_the_others_go_on() {
     let scene = ClusterScene::new(2, 4, ["sleep 0.5", "true"], "");
-    fs::write(scene.place.path("right"), "a long random text").unwrap();
-    fs::write(scene.place.path("wrong"), "another long random text").unwrap();
+    fs::write(scene.place.path("right"), "a long random text, 32 characters or more").unwrap();
+    fs::write(scene.place.path("wrong"), "another long random text, as long as that").unwrap();
     let mut first = scene.start(0, &["--secret", "right"]);
     scene.until_said(0, "waiting up to");
     let mut stranger = until("process 0 listens", || TcpStream::connect(scene.address()).ok());
