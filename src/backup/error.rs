@@ -27,6 +27,8 @@ pub enum BackupError {
     Changed(PathBuf),
     #[error("{} was damaged when it was backed up: {what}", path.display())]
     Damaged { path: PathBuf, what: String },
+    #[error("{} lies in {}, {why}", inner.display(), outer.display())]
+    Nested { inner: PathBuf, outer: PathBuf, why: &'static str },
     #[error("the name of {} is no text", .0.display())]
     NoText(PathBuf),
 }

@@ -15,6 +15,7 @@ use super::copied_file::{self, modified_ns};
 use super::error::BackupError;
 use super::manifest::{BackupFile, BackupManifest};
 use super::numbered_backups::{BackupDraft, readable};
+use super::places::{absolute, check_apart};
 
 /// A backup to be made.
 #[derive(Clone, Debug)]
@@ -55,13 +56,14 @@ impl BackupOrder {
     /// Makes a backup. It appears whole or not at all. It is made also of what is damaged: it may be all that is left.
     ///
     /// # Errors
-    /// If a file cannot be read or written, the journal is so damaged that SQLite cannot copy it, or another backup is
-    /// being made there.
+    /// If a file cannot be read or written, the journal is so damaged that SQLite cannot copy it, another backup is
+    /// being made there, or the folder lies in the state folder or around it.
     pub fn make(&self) -> Result<BackupSummary, BackupError> {
         let state = absolute(&self.state)?;
         if !state.join(Journal::FILE).exists() {
             return Err(BackupError::NoState(self.state.clone()));
         }
+        check_apart(&state, &self.backups)?;
         make_folder(&self.backups)?;
         let _alone = lock(&self.backups)?;
         let earlier = readable(&self.backups)?;
@@ -259,10 +261,6 @@ fn lock(backups: &Path) -> Result<File, BackupError> {
         Err(TryLockError::WouldBlock) => Err(BackupError::Busy(backups.to_owned())),
         Err(TryLockError::Error(error)) => Err(BackupError::at("lock", &path)(error)),
     }
-}
-
-pub(super) fn absolute(path: &Path) -> Result<PathBuf, BackupError> {
-    std::path::absolute(path).map_err(BackupError::at("find", path))
 }
 
 pub(super) fn make_folder(folder: &Path) -> Result<(), BackupError> {

@@ -20,6 +20,7 @@
 //! | `contents` | the files of a state folder that a backup has |
 //! | `manifest` | what a backup is of |
 //! | `copied_file` | copying a file with its digest |
+//! | `places` | where state folders and backups may lie |
 //! | `numbered_backups` | the backups in a folder that may have other folders in it, and their drafts |
 //! | `make` | making a backup |
 //! | `check` | whether all is there that the journal of a backup names |
@@ -34,6 +35,7 @@ pub mod fuzzing;
 mod make;
 mod manifest;
 mod numbered_backups;
+mod places;
 mod restore;
 
 pub use error::BackupError;

@@ -10,9 +10,10 @@ use super::check::{CheckedRequests, check};
 use super::contents::is_database;
 use super::copied_file;
 use super::error::BackupError;
-use super::make::{absolute, make_folder, sync_folder};
+use super::make::{make_folder, sync_folder};
 use super::manifest::{BackupFile, BackupManifest};
 use super::numbered_backups::with_manifest;
+use super::places::{absolute, check_outside};
 
 /// A backup with its manifest.
 #[derive(Clone, Debug)]
@@ -79,9 +80,10 @@ impl StoredBackup {
     /// Makes a state folder. It appears whole or not at all; the backup stays as it is.
     ///
     /// # Errors
-    /// If the folder is there and not empty, a file differs from the manifest, or something cannot be written.
+    /// If the folder is there and not empty, or lies in the backup, a file differs from the manifest, or something cannot be written.
     pub fn restore(&self, state: &Path) -> Result<VerifiedBackup, BackupError> {
         self.has_journal()?;
+        check_outside(state, &self.folder)?;
         let to = absolute(state)?;
         let is_occupied = fs::read_dir(&to).is_ok_and(|mut entries| entries.next().is_some());
         let (Some(above), Some(name), false) = (to.parent(), to.file_name(), is_occupied) else {

@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::backup::{
-    BackupError, BackupOrder, BackupSummary, DamagedFile, StoredBackup, VerifiedBackup,
-};
+use crate::backup::{BackupError, BackupOrder, BackupSummary, DamagedFile, StoredBackup, VerifiedBackup};
 use crate::journal::Journal;
 use crate::printable::counted;
 
@@ -149,7 +147,10 @@ impl From<BackupError> for CommandError {
             BackupError::NoState(_) => "give the --state of the flow",
             BackupError::NoBackup(_) => "give a folder that `flow backup` made, or one of its numbers",
             BackupError::Occupied(_) => "name another folder, or remove it",
-            BackupError::Changed(_) | BackupError::Damaged { .. } => "nothing was restored; take an earlier backup",
+            BackupError::Changed(_) | BackupError::Damaged { .. } => {
+                "nothing was restored; take an earlier backup"
+            }
+            BackupError::Nested { .. } => "name a folder beside the state folder, better on another disk",
             BackupError::NoNumber(_) => "name another folder for the backups",
             BackupError::Busy(_) => "wait until it has ended, or name another folder",
             BackupError::Failed { .. } => {

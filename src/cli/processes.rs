@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use crate::admission::{DataflowSelector, Service};
 use crate::cluster::{
-    AnnouncedVersion, ClusterAgreement, ClusterCoordinator, ClusterMember, ClusterSecret,
-    ClusterSecretError, ClusterSetup,
-    HostList,
+    AnnouncedVersion, ClusterAgreement, ClusterCoordinator, ClusterMember, ClusterSecret, ClusterSecretError,
+    ClusterSetup, HostList,
 };
 use crate::dataflow::{Dataflow, ProcessLabel};
 use crate::engine::{EngineSettings, EventObserver, ProcessMesh};
@@ -116,7 +115,11 @@ pub fn session_keys(
             let is_short = matches!(error, ClusterSecretError::Short { .. });
             let failure = CommandError::of(CommandErrorKind::InputOutput)(error);
             let remedy = format!("head -c 32 /dev/urandom | base64 > {}", path.display());
-            if is_short { failure.hint(&format!("{remedy} makes one; give it to all processes")) } else { failure }
+            if is_short {
+                failure.hint(&format!("{remedy} makes one; give it to all processes"))
+            } else {
+                failure
+            }
         })?;
         return SessionKeys::shared(secret.key()).map_err(failed);
     }

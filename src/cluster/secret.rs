@@ -46,8 +46,8 @@ impl ClusterSecret {
     /// # Errors
     /// The file cannot be read, or its text is shorter than [`ClusterSecret::LENGTH_MIN`].
     pub fn read(path: &Path) -> Result<ClusterSecret, ClusterSecretError> {
-        let text =
-            std::fs::read(path).map_err(|source| ClusterSecretError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read(path)
+            .map_err(|source| ClusterSecretError::Read { path: path.to_owned(), source })?;
         match text.trim_ascii() {
             text if text.len() >= ClusterSecret::LENGTH_MIN => Ok(ClusterSecret::new(text)),
             text => Err(ClusterSecretError::Short { path: path.to_owned(), length: text.len() }),

@@ -132,7 +132,11 @@ fn a_damaged_index_of_the_journal_is_told_and_its_backup_is_not_restored() {
 
     let made = place.run(&["backup", "backups"]);
     assert_eq!(made.code, 1, "{}", made.err);
-    assert!(made.err.contains("damaged: journal.sqlite of ") && made.err.contains("/flow-state: "), "{}", made.err);
+    assert!(
+        made.err.contains("damaged: journal.sqlite of ") && made.err.contains("/flow-state: "),
+        "{}",
+        made.err
+    );
     assert!(made.err.contains("hint: stop this flow") && !made.err.contains(".part"), "{}", made.err);
     for arguments in [&["restore", "backups", "--check"][..], &["restore", "backups", "--state", "other"]] {
         let refused = place.run(arguments);
@@ -140,4 +144,17 @@ fn a_damaged_index_of_the_journal_is_told_and_its_backup_is_not_restored() {
         assert!(refused.code == 74 && refused.err.contains(told), "{}", refused.err);
     }
     assert!(!place.path("other").exists());
+}
+
+#[test]
+fn backups_are_not_made_in_the_state_folder_nor_around_it() {
+    let place = answered();
+    for (folder, told) in [("flow-state/backups", "copied into the next"), (".", "take the state along")] {
+        let refused = place.run(&["backup", folder]);
+        assert!(refused.code == 74 && refused.err.contains(told), "{}", refused.err);
+    }
+    assert!(!place.path("flow-state/backups").exists() && !place.path("0000001").exists());
+    assert_eq!(place.run(&["backup", "backups"]).code, 0);
+    let refused = place.run(&["restore", "backups", "--state", "backups/0000001/again"]);
+    assert!(refused.code == 74 && refused.err.contains("removed with that backup"), "{}", refused.err);
 }
