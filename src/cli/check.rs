@@ -1,12 +1,14 @@
 //! `flow check`: the problems of dataflow files.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::chat::MessageType;
 use crate::dataflow::{Dataflow, LoadError, ProcessLabel, built_in_names};
 use crate::printable::{counted, with_causes};
+use crate::site::Site;
 use crate::step::StepTable;
 use crate::yaml::Problem;
 
@@ -27,7 +29,8 @@ use super::customer;
 ///
 /// With --examples the examples of message types are run, and those whose answers differ count as problems.
 ///
-/// Problems go to stderr. The exit code is 3 if there is one, 2 if a file cannot be read.
+/// Problems go to stderr. The exit code is 3 if there is one, 2 if a dataflow of the command line is not known, 66 if there
+/// is no study to try, and 74 if a file cannot be read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -67,6 +70,7 @@ impl CheckArguments {
         let facts = SiteFacts {
             destinations: site.as_ref().map_or(0, SiteCheck::destinations),
             labels: site.as_ref().map(SiteCheck::labels).unwrap_or_default(),
+            named_by: site.as_ref().filter(|_| self.dataflows.is_empty()).and_then(SiteCheck::file),
         };
         let customers = self.customer.iter().map(|name| self.overlay(name, table, &facts));
         let checks = names.iter().map(|name| FileCheck::of(name, table, &facts)).chain(customers);
@@ -95,7 +99,8 @@ impl CheckArguments {
         match customer::overlay(customer, self.site.path()) {
             Ok(path) => FileCheck::of(&path, table, facts),
             Err(error) => {
-                let found = CheckFinding::Unreadable { reason: error.to_string(), hint: Some(error.hint) };
+                let (reason, hint) = (error.to_string(), Some(error.hint));
+                let found = CheckFinding::Unreadable { reason, hint, is_there: false };
                 FileCheck { dataflow: customer.to_owned(), found, examples: None }
             }
         }
@@ -163,6 +168,8 @@ enum CheckFinding {
     Unreadable {
         reason: String,
         hint: Option<String>,
+        #[serde(skip)]
+        is_there: bool,
     },
 }
 
@@ -173,6 +180,8 @@ struct SiteFacts {
     destinations: usize,
     /// The labels of the process.
     labels: Vec<ProcessLabel>,
+    /// The site's file, if it names the dataflows.
+    named_by: Option<Arc<Site>>,
 }
 
 impl SiteFacts {
@@ -207,10 +216,16 @@ impl FileCheck {
             Err(LoadError::Problems(problems)) => {
                 CheckFinding::Problems { problems: problems.iter().cloned().collect() }
             }
-            Err(error) => CheckFinding::Unreadable {
-                reason: with_causes(&error),
-                hint: error.hint().map(str::to_owned),
-            },
+            Err(error) => {
+                match facts.named_by.as_ref().and_then(|site| site.dataflow_problem(name, &error)) {
+                    Some(problems) => CheckFinding::Problems { problems: problems.iter().cloned().collect() },
+                    None => CheckFinding::Unreadable {
+                        reason: with_causes(&error),
+                        hint: error.hint().map(str::to_owned),
+                        is_there: matches!(error, LoadError::Read { .. }),
+                    },
+                }
+            }
         };
         FileCheck { dataflow: name.to_owned(), found, examples: None }
     }
@@ -231,7 +246,8 @@ impl FileCheck {
             CheckFinding::Sound { .. } if differs => CheckVerdict::Problems,
             CheckFinding::Sound { .. } => CheckVerdict::Sound,
             CheckFinding::Problems { .. } => CheckVerdict::Problems,
-            CheckFinding::Unreadable { .. } => CheckVerdict::Unreadable,
+            CheckFinding::Unreadable { is_there: true, .. } => CheckVerdict::Unreadable,
+            CheckFinding::Unreadable { .. } => CheckVerdict::Unknown,
         }
     }
 
@@ -248,7 +264,7 @@ impl FileCheck {
                 let count = problems.len();
                 writeln!(err, "{}: {}", self.dataflow, counted(count, "problem"))
             }
-            CheckFinding::Unreadable { reason, hint } => {
+            CheckFinding::Unreadable { reason, hint, .. } => {
                 writeln!(err, "{reason}")?;
                 hint.iter().try_for_each(|hint| writeln!(err, "  hint: {hint}"))
             }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -39,6 +40,8 @@ pub struct SiteCheck {
     found: SiteFound,
     /// The dataflow chosen for each request.
     choices: Vec<RequestChoice>,
+    #[serde(skip)]
+    file: Option<Arc<Site>>,
 }
 
 #[derive(Serialize)]
@@ -56,6 +59,8 @@ enum SiteFound {
     },
     Unreadable {
         reason: String,
+        #[serde(skip)]
+        verdict: CheckVerdict,
     },
 }
 
@@ -76,23 +81,29 @@ impl SiteQuestion {
     /// The finding for the site's file; `None` if the command line names no such file.
     pub fn answer(&self) -> Option<SiteCheck> {
         let path = self.site.as_deref()?;
-        let (found, choices) = match Site::load(path, &built_in_sections()) {
+        let wrong = |found| SiteCheck { site: shown(path), found, choices: Vec::new(), file: None };
+        Some(match Site::load(path, &built_in_sections()) {
             Ok(site) => match self.requests() {
-                Ok(requests) => (SiteFound::of(&site), choices(&site, &requests)),
-                Err(reason) => (SiteFound::Unreadable { reason }, Vec::new()),
+                Ok(requests) => SiteCheck {
+                    site: shown(path),
+                    found: SiteFound::of(&site),
+                    choices: choices(&site, &requests),
+                    file: Some(Arc::new(site)),
+                },
+                Err((verdict, reason)) => wrong(SiteFound::Unreadable { reason, verdict }),
             },
             Err(SiteError::Problems(problems)) => {
-                (SiteFound::Problems { problems: problems.iter().cloned().collect() }, Vec::new())
+                wrong(SiteFound::Problems { problems: problems.iter().cloned().collect() })
             }
             Err(error @ SiteError::Unreadable { .. }) => {
-                (SiteFound::Unreadable { reason: error.to_string() }, Vec::new())
+                let (reason, verdict) = (error.to_string(), CheckVerdict::Unreadable);
+                wrong(SiteFound::Unreadable { reason, verdict })
             }
-        };
-        Some(SiteCheck { site: shown(path), found, choices })
+        })
     }
 
     /// The requests on which the rules are tried, with their names for the output.
-    fn requests(&self) -> Result<Vec<(String, Request)>, String> {
+    fn requests(&self) -> Result<Vec<(String, Request)>, (CheckVerdict, String)> {
         let mut requests = Vec::new();
         if !self.request.is_empty() {
             let request = described_request(self.request.iter().cloned());
@@ -100,10 +111,14 @@ impl SiteQuestion {
             requests.push((told.collect::<Vec<String>>().join(" "), request));
         }
         if !self.study.is_empty() {
-            let found = folder::find(&self.study).map_err(|error| error.to_string())?;
+            let found = folder::find(&self.study).map_err(|error| {
+                let is_missing = error.is_missing();
+                let verdict = if is_missing { CheckVerdict::NoInput } else { CheckVerdict::Unreadable };
+                (verdict, error.to_string())
+            })?;
             if found.studies.is_empty() {
                 let paths: Vec<String> = self.study.iter().map(|path| shown(path)).collect();
-                return Err(format!("no DICOM study in {}", paths.join(", ")));
+                return Err((CheckVerdict::NoInput, format!("no DICOM study in {}", paths.join(", "))));
             }
             requests.extend(found.studies.into_iter().map(|study| (study.name.clone(), study)));
         }
@@ -126,8 +141,13 @@ impl SiteCheck {
         match self.found {
             SiteFound::Sound { .. } => CheckVerdict::Sound,
             SiteFound::Problems { .. } => CheckVerdict::Problems,
-            SiteFound::Unreadable { .. } => CheckVerdict::Unreadable,
+            SiteFound::Unreadable { verdict, .. } => verdict,
         }
+    }
+
+    /// The file, if it is sound.
+    pub fn file(&self) -> Option<Arc<Site>> {
+        self.file.clone()
     }
 
     /// The dataflows that the file names.
@@ -166,7 +186,7 @@ impl SiteCheck {
                 let count = problems.len();
                 writeln!(err, "{}: {}", self.site, counted(count, "problem"))?;
             }
-            SiteFound::Unreadable { reason } => writeln!(err, "{reason}")?,
+            SiteFound::Unreadable { reason, .. } => writeln!(err, "{reason}")?,
         }
         self.choices.iter().try_for_each(|RequestChoice { request, dataflow, because }| {
             writeln!(out, "{request}: {dataflow}, by {because}")

@@ -7,6 +7,7 @@ use crate::admission::{ServiceError, StateError};
 use crate::dataflow::LoadError;
 use crate::journal::JournalError;
 use crate::printable::{PrintableLines, with_causes};
+use crate::site::Site;
 
 use super::customer::CustomerError;
 use super::sample::SampleError;
@@ -17,11 +18,11 @@ pub const HELP: &str = "\
 Exit codes:
    0  done; every request has been answered, with the results of all steps that were to run, with or without reservations
    1  done, but with an error response, a result not delivered, a study not fetched, a file not read or not stored, or a replay that differs
-   2  the command line is wrong
-   3  there are problems in a dataflow file or a site's file
+   2  the command line is wrong, or names a dataflow, request, step or node that is not known
+   3  there are problems in a dataflow file or a site's file: also a dataflow that it names and that is not there
   66  there is no input to work on; requests that an earlier process had not answered are answered first
   70  the engine broke, or the process could not join its cluster
-  74  a file, folder or address could not be used";
+  74  a file, folder or address could not be used: also a dataflow file that cannot be read";
 
 /// The end of a command that did its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,10 +30,8 @@ pub enum CommandExit {
     Done,
     /// A request had an error response, or a response could not be delivered.
     WithErrors,
-    /// A file to be checked could not be read.
-    Unreadable,
-    /// A checked file has problems.
-    Problems,
+    /// What was asked about is wrong; that has been said.
+    Failed(CommandErrorKind),
 }
 
 impl From<CommandExit> for ExitCode {
@@ -40,8 +39,7 @@ impl From<CommandExit> for ExitCode {
         ExitCode::from(match exit {
             CommandExit::Done => 0,
             CommandExit::WithErrors => 1,
-            CommandExit::Unreadable => 2,
-            CommandExit::Problems => 3,
+            CommandExit::Failed(kind) => kind.code(),
         })
     }
 }
@@ -64,6 +62,32 @@ pub enum CommandErrorKind {
     NoInput,
     Engine,
     InputOutput,
+}
+
+impl CommandErrorKind {
+    const ALL: [CommandErrorKind; 5] = [
+        CommandErrorKind::Usage,
+        CommandErrorKind::Problems,
+        CommandErrorKind::NoInput,
+        CommandErrorKind::Engine,
+        CommandErrorKind::InputOutput,
+    ];
+
+    /// The exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            CommandErrorKind::Usage => 2,
+            CommandErrorKind::Problems => 3,
+            CommandErrorKind::NoInput => 66,
+            CommandErrorKind::Engine => 70,
+            CommandErrorKind::InputOutput => 74,
+        }
+    }
+
+    /// The kind of error that another process of flow ended with.
+    pub fn of_code(code: i32) -> Option<CommandErrorKind> {
+        CommandErrorKind::ALL.into_iter().find(|kind| i32::from(kind.code()) == code)
+    }
 }
 
 impl CommandError {
@@ -100,13 +124,7 @@ impl CommandError {
 
 impl From<CommandError> for ExitCode {
     fn from(failure: CommandError) -> ExitCode {
-        ExitCode::from(match failure.kind {
-            CommandErrorKind::Usage => 2,
-            CommandErrorKind::Problems => 3,
-            CommandErrorKind::NoInput => 66,
-            CommandErrorKind::Engine => 70,
-            CommandErrorKind::InputOutput => 74,
-        })
+        ExitCode::from(failure.kind.code())
     }
 }
 
@@ -117,11 +135,24 @@ impl From<LoadError> for CommandError {
             LoadError::Problems(problems) => {
                 CommandError::new(CommandErrorKind::Problems, "the dataflow has problems").details(problems)
             }
-            LoadError::Unknown { .. } | LoadError::Read { .. } => {
-                CommandError::of(CommandErrorKind::Usage)(error)
-            }
+            LoadError::Unknown { .. } => CommandError::of(CommandErrorKind::Usage)(error),
+            LoadError::Read { .. } => CommandError::of(CommandErrorKind::InputOutput)(error),
         };
         hint.iter().fold(failure, |failure, hint| failure.hint(hint))
+    }
+}
+
+/// The error of a dataflow that a site's file names: it is told at that place.
+pub fn of_site(error: LoadError, dataflow: &str, site: &Site) -> CommandError {
+    let problems = match &error {
+        LoadError::Problems(_) => None,
+        LoadError::Unknown { .. } | LoadError::Read { .. } => site.dataflow_problem(dataflow, &error),
+    };
+    match problems {
+        None => error.into(),
+        Some(problems) => {
+            CommandError::new(CommandErrorKind::Problems, "the site's file has problems").details(problems)
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::admission::{DataflowSelector, Service};
 use crate::cluster::{
     AnnouncedVersion, ClusterAgreement, ClusterCoordinator, ClusterMember, ClusterSecret, ClusterSecretError,
-    ClusterSetup, HostList,
+    ClusterSetup, HostList, HostsError,
 };
 use crate::dataflow::{Dataflow, ProcessLabel};
 use crate::engine::{EngineSettings, EventObserver, ProcessMesh};
@@ -99,7 +99,13 @@ impl ProcessArguments {
             let failure = CommandError::new(CommandErrorKind::Usage, "several processes need --hosts");
             return Err(failure.hint("write a file with one host:port a line, for example 127.0.0.1:2101"));
         };
-        HostList::read(path, self.processes.get()).map_err(CommandError::of(CommandErrorKind::Usage))
+        HostList::read(path, self.processes.get()).map_err(|error| {
+            let kind = match error {
+                HostsError::Read { .. } => CommandErrorKind::InputOutput,
+                HostsError::TooFew { .. } | HostsError::NotAnAddress { .. } => CommandErrorKind::Usage,
+            };
+            CommandError::of(kind)(error)
+        })
     }
 }
 

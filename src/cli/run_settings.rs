@@ -10,11 +10,11 @@ use crate::admission::{DataflowSelector, SelectionRule};
 use crate::dataflow::{Dataflow, RequestPriority};
 use crate::files::{FilesSite, OutputSetting};
 use crate::journal::RetentionLimits;
-use crate::site::{DataflowRules, FileReaders, GeneralSettings};
+use crate::site::{DataflowRules, FileReaders, GeneralSettings, Site};
 use crate::step::{Request, StepTable};
 use crate::store::total_bytes;
 
-use super::exit::{CommandError, CommandErrorKind};
+use super::exit::{CommandError, CommandErrorKind, of_site};
 use super::site::SiteSettings;
 use super::state_arguments::STATE;
 
@@ -34,21 +34,30 @@ pub enum ChosenDataflow {
 }
 
 impl ChosenDataflow {
-    /// Loads and checks them.
-    pub fn load(&self, table: &StepTable) -> Result<DataflowSelector, CommandError> {
+    /// Loads and checks them. What cannot be loaded is told at its place in the site's file that names it.
+    fn load(&self, table: &StepTable, named_by: Option<&Site>) -> Result<DataflowSelector, CommandError> {
+        let load = |name: &str| {
+            Dataflow::load(name, table).map_err(|error| match named_by {
+                Some(site) => of_site(error, name, site),
+                None => error.into(),
+            })
+        };
         match self {
-            ChosenDataflow::One(name) => Ok(DataflowSelector::only(Dataflow::load(name, table)?)),
-            ChosenDataflow::ByRules(rules) => by_rules(rules.clone(), table),
+            ChosenDataflow::One(name) => Ok(DataflowSelector::only(load(name)?)),
+            ChosenDataflow::ByRules(rules) => by_rules(rules.clone(), load),
         }
     }
 }
 
 /// The dataflows that rules name, and the choice among them.
-fn by_rules(rules: DataflowRules, table: &StepTable) -> Result<DataflowSelector, CommandError> {
+fn by_rules(
+    rules: DataflowRules,
+    load: impl Fn(&str) -> Result<Dataflow, CommandError>,
+) -> Result<DataflowSelector, CommandError> {
     let names: Vec<String> = rules.dataflows().into_iter().map(str::to_owned).collect();
     let mut dataflows: Vec<Arc<Dataflow>> = Vec::new();
     for name in &names {
-        let dataflow = Dataflow::load(name, table)?;
+        let dataflow = load(name)?;
         if let Some(same) = dataflows.iter().position(|known| known.name() == dataflow.name()) {
             let text =
                 format!("the dataflows {} and {name} are both called {}", names[same], dataflow.name());
@@ -98,6 +107,8 @@ fn rules_in_words(rules: &DataflowRules, name: impl Fn(&str) -> String) -> Vec<S
 #[derive(Debug)]
 pub struct RunSettings {
     pub dataflow: ChosenDataflow,
+    /// The site's file, if it names the dataflows.
+    pub named_by: Option<Arc<Site>>,
     /// The priority of all requests, if the command line says one.
     pub priority: Option<RequestPriority>,
     pub state: PathBuf,
@@ -136,7 +147,7 @@ impl RunSettings {
 
     /// Loads and checks the dataflows.
     pub fn load(&self, table: &StepTable) -> Result<DataflowSelector, CommandError> {
-        let dataflows = self.dataflow.load(table)?;
+        let dataflows = self.dataflow.load(table, self.named_by.as_deref())?;
         Ok(match self.priority {
             Some(priority) => dataflows.with_priorities(move |_| Some(priority)),
             None => dataflows,
@@ -153,6 +164,7 @@ impl RunSettings {
         let said = site.site.as_ref();
         let output = said.and_then(|site| site.section::<FilesSite>()).and_then(|files| files.output.clone());
         let rules = said.and_then(|site| site.rules.as_ref());
+        let named_by = site.site.clone().filter(|_| given.general.dataflow.is_none());
         let said = said.map(|site| site.general.clone()).unwrap_or_default();
         let GivenSettings { general: given, output: output_given } = given;
         let output = output_given.or(output);
@@ -165,6 +177,7 @@ impl RunSettings {
                     None => ChosenDataflow::One(DATAFLOW.to_owned()),
                 },
             },
+            named_by,
             priority: None,
             state: given.state.or(said.state).unwrap_or_else(|| STATE.into()),
             output: match output.unwrap_or_else(|| OutputSetting::Folder(OUTPUT.into())) {
@@ -203,7 +216,7 @@ impl RunSettings {
 mod tests {
     use std::path::Path;
 
-    use crate::site::{Site, built_in_sections};
+    use crate::site::built_in_sections;
 
     use super::*;
 
@@ -229,7 +242,7 @@ mod tests {
         let rules = "rules: [{when: {modality: CT}, dataflow: ct-lung}, {default: ct-lung}]";
         let table = StepTable::built_in();
         let chosen = choose(GeneralSettings::default(), rules).unwrap().dataflow;
-        let dataflows = chosen.load(&table).unwrap();
+        let dataflows = chosen.load(&table, None).unwrap();
         assert_eq!(dataflows.dataflows().len(), 1, "named twice, loaded once");
         let named = GeneralSettings { dataflow: Some("b.yaml".to_owned()), ..Default::default() };
         assert!(is_one(&choose(named, rules).unwrap().dataflow, "b.yaml"));

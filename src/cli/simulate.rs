@@ -18,7 +18,7 @@ use crate::step::StepTable;
 use crate::yaml;
 
 use super::bench_figures::BenchFigures;
-use super::exit::{CommandError, CommandErrorKind, CommandExit};
+use super::exit::{CommandError, CommandErrorKind, CommandExit, of_site};
 use super::run_settings::{DATAFLOW, LANES};
 use super::site::read_site;
 use super::{memory, output};
@@ -161,7 +161,7 @@ impl SimulateArguments {
     ) -> Result<StudyProfile, CommandError> {
         let by_rules = site.rules.as_ref().map(|rules| rules.default.dataflow.as_str());
         let name = by_rules.or(site.general.dataflow.as_deref()).unwrap_or(DATAFLOW);
-        let dataflow = Dataflow::load(name, table)?;
+        let dataflow = Dataflow::load(name, table).map_err(|error| of_site(error, name, site))?;
         let bytes = self.study_size.map(|bytes| bytes as f64).or(bench.map(BenchFigures::study_bytes));
         Ok(StudyProfile {
             bytes: bytes.unwrap_or(STUDY_BYTES),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::dataflow::{Dataflow, ProcessLabel};
+use crate::yaml::SourcePlace;
 
 use super::SectionReader;
 
@@ -71,11 +72,14 @@ pub(super) const KEYS: [&str; 12] = [
 const WORKERS_MAX: usize = 4096;
 const LANES_MAX: usize = 1_000_000;
 
-pub(super) fn read(reader: &mut SectionReader) -> GeneralSettings {
+/// Reads the settings; gives the place of the dataflow as well.
+pub(super) fn read(reader: &mut SectionReader) -> (GeneralSettings, Option<SourcePlace>) {
     let folder = reader.context().folder.clone();
-    GeneralSettings {
+    let dataflow = reader.text("dataflow");
+    let place = dataflow.as_ref().map(|name| name.place);
+    let settings = GeneralSettings {
         state: reader.path("state"),
-        dataflow: reader.text("dataflow").map(|name| dataflow_path(&folder, &name.value)),
+        dataflow: dataflow.map(|name| dataflow_path(&folder, &name.value)),
         input: reader.texts("input").into_iter().map(|path| folder.join(path.value)).collect(),
         workers: reader.count("workers", WORKERS_MAX).and_then(NonZero::new),
         lanes: reader.count("lanes", LANES_MAX).and_then(NonZero::new),
@@ -86,7 +90,8 @@ pub(super) fn read(reader: &mut SectionReader) -> GeneralSettings {
         retry: reader.durations("retry"),
         keep_trying: reader.duration("keep_trying"),
         readers: reader.choice("readable_by", &READERS),
-    }
+    };
+    (settings, place)
 }
 
 fn labels(reader: &mut SectionReader) -> Vec<ProcessLabel> {

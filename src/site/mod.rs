@@ -24,12 +24,15 @@ mod section;
 mod section_reader;
 
 use std::any::Any;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::admission::{Destination, Source};
+use crate::dataflow::{LoadError, built_in_names};
+use crate::printable::with_causes;
 use crate::tls::TlsIdentity;
-use crate::yaml::{self, PlacedValue, ProblemCollector, Problems};
+use crate::yaml::{self, PlacedValue, ProblemCollector, Problems, SourcePlace};
 
 pub use audit::{AuditProtocol, AuditSettings};
 pub use context::SiteContext;
@@ -57,6 +60,9 @@ pub struct Site {
     /// The folder of the customers' overlays.
     pub customers: PathBuf,
     sections: Vec<Box<dyn SectionSettings>>,
+    /// The place of the dataflow of the general settings.
+    dataflow_at: Option<SourcePlace>,
+    file: String,
     text: String,
 }
 
@@ -102,7 +108,7 @@ impl Site {
         sections: &[&dyn SiteSection],
     ) -> Result<Site, Problems> {
         let mut collector = ProblemCollector::new(file, text);
-        let site = Site::read(text, folder, sections, &mut collector);
+        let site = Site::read((file, text), folder, sections, &mut collector);
         collector.finish(site)
     }
 
@@ -126,8 +132,23 @@ impl Site {
         comparison::differing_keys(&self.text, &other.text)
     }
 
+    /// A dataflow that cannot be loaded, as a problem of the first place that names it; `None` if none does.
+    pub fn dataflow_problem(&self, dataflow: &str, error: &LoadError) -> Option<Problems> {
+        let general = self.dataflow_at.filter(|_| self.general.dataflow.as_deref() == Some(dataflow));
+        let place = general.or_else(|| self.rules.as_ref()?.place_of(dataflow))?;
+        let mut collector = ProblemCollector::new(self.file.as_str(), self.text.as_str());
+        // As a person has written it, not with the folder of the file.
+        let written = Path::new(dataflow).file_name().map_or(dataflow.into(), OsStr::to_string_lossy);
+        let hint = match error {
+            LoadError::Unknown { .. } => yaml::meant_or_all(&written, built_in_names()),
+            LoadError::Read { .. } | LoadError::Problems(_) => None,
+        };
+        collector.add(place, with_causes(error)).hint(hint);
+        collector.finish::<()>(None).err()
+    }
+
     fn read(
-        text: &str,
+        (file, text): (&str, &str),
         folder: &Path,
         sections: &[&dyn SiteSection],
         collector: &mut ProblemCollector,
@@ -139,7 +160,7 @@ impl Site {
         let context =
             SiteContext { identity: identity.clone(), authorities: authorities.clone(), ..bare.clone() };
         reader.context = &context;
-        let general = general::read(&mut reader);
+        let (general, dataflow_at) = general::read(&mut reader);
         let customers = reader.path("customers").unwrap_or_else(|| folder.join(CUSTOMERS));
         let rules = rules::read(&mut reader, &customers);
         if rules.is_some() && general.dataflow.is_some() {
@@ -163,6 +184,8 @@ impl Site {
             rules,
             customers,
             sections,
+            dataflow_at,
+            file: file.to_owned(),
             text: text.to_owned(),
         })
     }

@@ -35,6 +35,8 @@ pub struct DataflowRule {
     pub when: StepCondition,
     /// The name of a built-in dataflow, or the path of a file: that of a dataflow, or of a customer's overlay.
     pub dataflow: String,
+    /// The place of its name in the file.
+    pub dataflow_at: SourcePlace,
     /// The customer, if the rule names one.
     pub customer: Option<String>,
     pub priority: Option<RequestPriority>,
@@ -46,6 +48,8 @@ pub struct DataflowRule {
 #[derive(Clone, Debug)]
 pub struct DefaultRule {
     pub dataflow: String,
+    /// The place of its name in the file.
+    pub dataflow_at: SourcePlace,
     pub priority: Option<RequestPriority>,
     pub line: usize,
 }
@@ -68,16 +72,23 @@ impl DataflowRules {
     pub fn choose(&self, request: &Request) -> DataflowChoice<'_> {
         let holding = self.rules.iter().enumerate().find(|(_, rule)| rule.when.holds(request));
         match holding {
-            Some((index, DataflowRule { when, dataflow, customer, priority, line })) => {
+            Some((index, DataflowRule { when, dataflow, customer, priority, line, .. })) => {
                 let (rule, when, customer) = (Some(index), Some(when), customer.as_deref());
                 DataflowChoice { dataflow, priority: *priority, rule, line: *line, customer, when }
             }
             None => {
-                let DefaultRule { dataflow, priority, line } = &self.default;
+                let DefaultRule { dataflow, priority, line, .. } = &self.default;
                 let (rule, customer, when) = (None, None, None);
                 DataflowChoice { dataflow, priority: *priority, rule, line: *line, customer, when }
             }
         }
+    }
+
+    /// The first place in the file that names a dataflow.
+    pub fn place_of(&self, dataflow: &str) -> Option<SourcePlace> {
+        let rules = self.rules.iter().map(|rule| (&rule.dataflow, rule.dataflow_at));
+        let mut named = rules.chain([(&self.default.dataflow, self.default.dataflow_at)]);
+        named.find(|(name, _)| *name == dataflow).map(|(_, place)| place)
     }
 
     /// The dataflows of all rules, each once.
@@ -148,12 +159,12 @@ fn entry(reader: &mut SectionReader, index: usize, tree: YamlTree, customers: &P
     let what = format!("rule {}", index + 1);
     let folder = reader.context().folder.clone();
     reader.inside(tree, |reader| {
-        let path = |name: PlacedValue<String>| dataflow_path(&folder, &name.value);
+        let path = |name: PlacedValue<String>| (dataflow_path(&folder, &name.value), name.place);
         if is_default {
             reader.known("the default of \"rules\"", &["default", "priority"]);
-            let dataflow = path(reader.text("default")?);
+            let (dataflow, dataflow_at) = path(reader.text("default")?);
             let priority = reader.choice("priority", &PRIORITIES);
-            return Some(Entry::Default(DefaultRule { dataflow, priority, line }));
+            return Some(Entry::Default(DefaultRule { dataflow, dataflow_at, priority, line }));
         }
         reader.known(&what, &["when", "dataflow", "customer", "priority"]);
         let when = reader.required("when", |reader| {
@@ -163,12 +174,13 @@ fn entry(reader: &mut SectionReader, index: usize, tree: YamlTree, customers: &P
         });
         let customer = reader.text("customer");
         let dataflow = match &customer {
-            Some(customer) => overlay(customer, customers, reader),
+            Some(customer) => overlay(customer, customers, reader).map(|path| (path, customer.place)),
             None => reader.required("dataflow", |reader| reader.text("dataflow")).map(path),
         };
         let priority = reader.choice("priority", &PRIORITIES);
         let customer = customer.map(|customer| customer.value);
-        Some(Entry::Rule(DataflowRule { when: when?, dataflow: dataflow?, customer, priority, line }))
+        let (when, (dataflow, dataflow_at)) = (when?, dataflow?);
+        Some(Entry::Rule(DataflowRule { when, dataflow, dataflow_at, customer, priority, line }))
     })
 }
 

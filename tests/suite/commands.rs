@@ -60,7 +60,7 @@ fn problems_of_all_files_are_printed_and_counted() {
 #[test]
 fn a_file_that_is_not_there_is_worse_than_problems() {
     let (verdict, out, err) = run_check(&["ct-lugn", &fixture("deep.yaml")]);
-    assert_eq!((verdict, out.as_str()), (check::CheckVerdict::Unreadable, ""));
+    assert_eq!((verdict, out.as_str()), (check::CheckVerdict::Unknown, ""));
     assert!(err.contains("hint: did you mean \"ct-lung\"?"), "{err}");
     let (verdict, _, err) = run_check(&[env!("CARGO_MANIFEST_DIR")]);
     assert_eq!(verdict, check::CheckVerdict::Unreadable);
@@ -71,7 +71,7 @@ fn a_file_that_is_not_there_is_worse_than_problems() {
 fn verdicts_as_json() {
     let (verdict, out, err) =
         run_check(&["--json", &fixture("deep.yaml"), &fixture("switches.yaml"), "nothing"]);
-    assert_eq!((verdict, err.as_str()), (check::CheckVerdict::Unreadable, ""));
+    assert_eq!((verdict, err.as_str()), (check::CheckVerdict::Unknown, ""));
     let read: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(read[0]["verdict"], "problems");
     assert_eq!(read[0]["problems"][0]["line"], 2);

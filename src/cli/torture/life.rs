@@ -57,6 +57,16 @@ pub enum LifeEnd {
     Badly(Option<i32>),
 }
 
+impl LifeEnd {
+    /// The exit code of one that ended badly.
+    pub fn code(&self) -> Option<i32> {
+        match self {
+            LifeEnd::Badly(code) => *code,
+            LifeEnd::Well | LifeEnd::Killed | LifeEnd::Stuck => None,
+        }
+    }
+}
+
 impl fmt::Display for LifeEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -162,7 +162,8 @@ impl TortureArguments {
             LifeEnd::Well => {}
             end => {
                 let text = format!("the undisturbed run {end}");
-                let failure = CommandError::new(CommandErrorKind::Usage, text);
+                let kind = end.code().and_then(CommandErrorKind::of_code);
+                let failure = CommandError::new(kind.unwrap_or(CommandErrorKind::Usage), text);
                 return Err(failure.details(folders.last_lines()));
             }
         }

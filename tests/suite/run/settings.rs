@@ -54,12 +54,44 @@ fn a_check_tells_which_dataflow_a_request_would_go_to_and_why() {
     check(0, ": ct-lung, by the default (line 4)", &["--request", "modality=PT"]);
     check(0, ": other.yaml, by rule 2 (line 3)", &["--study", "in"]);
     check(2, "did you mean \"modality\"?", &["--request", "modalty=CT"]);
-    check(2, "could not open nowhere", &["--study", "nowhere"]);
+    check(66, "could not open nowhere", &["--study", "nowhere"]);
+    fs::create_dir(place.path("empty")).unwrap();
+    check(66, "no DICOM study in empty", &["--study", "empty"]);
     // The dataflows that the file names are checked, too.
     let ended = place.run(&["check", "--site", "site.yaml"]);
-    assert!(ended.code == 2 && ended.err.contains("other.yaml"), "{}", ended.err);
+    let told = "site.yaml:3:";
+    assert!(ended.code == 3 && ended.err.contains(told) && ended.err.contains("other.yaml"), "{}", ended.err);
+    assert!(ended.err.contains("hint: "), "{}", ended.err);
+    let ended = place.run(&["run", "--input", "in", "--site", "site.yaml"]);
+    assert!(ended.code == 3 && ended.err.contains(told), "{}", ended.err);
     fs::write(place.path("site.yaml"), RULES.replace("default", "defualt")).unwrap();
     check(3, "did you mean \"default\"?", &[]);
+}
+
+#[test]
+fn what_cannot_be_read_ends_with_the_exit_code_of_its_kind() {
+    let place = Place::new();
+    place.study("in", 1);
+    fs::create_dir(place.path("empty")).unwrap();
+    fs::write(place.path("latin.yaml"), b"name: \xe4").unwrap();
+    fs::write(place.path("site.yaml"), "lanes: 2\ndataflow: ct-lugn\n").unwrap();
+    let ends = |code: i32, told: &str, arguments: &[&str]| {
+        let ended = place.run(arguments);
+        assert_eq!(ended.code, code, "{arguments:?}: {}", ended.err);
+        assert!(ended.err.contains(told), "{arguments:?}: {}", ended.err);
+    };
+    for arguments in [&["run", "--input", "in", "--site", "site.yaml"][..], &["simulate", "site.yaml"]] {
+        ends(3, "site.yaml:2:11: ", arguments);
+        ends(3, "did you mean \"ct-lung\"?", arguments);
+    }
+    ends(2, "neither a file nor", &["run", "ct-lugn"]);
+    ends(2, "neither a file nor", &["check", "ct-lugn"]);
+    for arguments in [&["check", "in"][..], &["run", "in"], &["check", "latin.yaml"]] {
+        ends(74, "could not read ", arguments);
+    }
+    ends(74, "nowhere.yaml", &["check", "--site", "nowhere.yaml"]);
+    ends(74, "could not read the hosts file nowhere", &["run", "-n", "2", "--hosts", "nowhere"]);
+    ends(66, "exit code 66", &["torture", "--input", "empty"]);
 }
 
 #[test]
