@@ -39,7 +39,7 @@ pub struct SimulateArguments {
     site: PathBuf,
 
     /// Studies in the busiest hour of a day
-    #[arg(long, value_name = "N", default_value_t = 250.0, value_parser = positive)]
+    #[arg(long, value_name = "N", default_value_t = 250.0, value_parser = more_than_zero)]
     studies_per_hour: f64,
 
     /// Numbers of boxes to compare; they work as one cluster, and each has the lanes of the site's file
@@ -71,19 +71,19 @@ pub struct SimulateArguments {
     study_size: Option<u64>,
 
     /// The standard deviation of sizes, in parts of the mean
-    #[arg(long, value_name = "PART", default_value_t = 0.5, value_parser = part)]
+    #[arg(long, value_name = "PART", default_value_t = 0.5, value_parser = variation)]
     variation: f64,
 
     /// The processor's time for a study, in seconds of one core [default: 0.58]
-    #[arg(long, value_name = "S", value_parser = positive)]
+    #[arg(long, value_name = "S", value_parser = more_than_zero)]
     core_seconds: Option<f64>,
 
     /// Cores that one study can use at the same time, on average [default: 1.7]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = more_than_zero)]
     study_cores: Option<f64>,
 
     /// The link into the first box, in Gbit a second
-    #[arg(long, value_name = "GBIT", default_value_t = 1.0, value_parser = positive)]
+    #[arg(long, value_name = "GBIT", default_value_t = 1.0, value_parser = more_than_zero)]
     network: f64,
 
     /// Print a line of JSON for each number of boxes
@@ -97,8 +97,25 @@ const STUDY_BYTES: f64 = 138.0 * 1_048_576.0;
 const CORE_S: f64 = 0.58;
 const STUDY_CORES: f64 = 1.7;
 
+/// Seconds of an hour.
+const HOUR_S: f64 = 3600.0;
+
 /// Bytes of a gigabit.
 const GIGABIT: f64 = 125e6;
+
+/// The most studies that are simulated, and the most of them in all numbers of boxes together, each counted as often as
+/// there are boxes: every event looks at all of these.
+const STUDIES_MAX: f64 = 10e6;
+const BOX_STUDIES_MAX: f64 = 1e9;
+
+/// The longest time between the first and the last arrival, in seconds: as many days as `--days` takes.
+const ARRIVALS_S_MAX: f64 = 366.0 * 86_400.0;
+
+/// The last time that may be one of a clock, in seconds of Unix time: in the year 5138.
+const UNIX_S_MAX: f64 = 1e11;
+
+/// The longest time that all studies may take one after the other, in seconds: a thousand years.
+const WORK_S_MAX: f64 = 1000.0 * 365.25 * 86_400.0;
 
 /// A line of JSON.
 #[derive(Serialize)]
@@ -116,8 +133,11 @@ impl SimulateArguments {
         let bench = self.bench.as_deref().map(BenchFigures::read).transpose()?;
         let profile = self.profile(&site, bench.as_ref(), table)?;
         let one = self.one_box(&site, bench.as_ref());
-        let studies = match &self.arrivals {
-            Some(path) => studies_at(&arrivals(path)?, &profile, self.seed),
+        let times = self.arrivals.as_deref().map(arrivals).transpose()?;
+        let drawn = || self.studies_per_hour * day.total() * f64::from(self.days);
+        self.check_bounds(times.as_ref().map_or_else(drawn, |times| times.len() as f64), &one, &profile)?;
+        let studies = match &times {
+            Some(times) => studies_at(times, &profile, self.seed),
             None => draw_studies(&day, self.studies_per_hour, self.days, &profile, self.seed),
         };
         if studies.is_empty() {
@@ -127,18 +147,64 @@ impl SimulateArguments {
             let site = SimulatedSite { boxes: boxes.get().into(), ..one };
             report(&site, &profile.study(0.0, 1.0), &simulate(&site, &studies))
         });
+        // Memory is that of a box: as many are refused with any number of boxes.
+        let mut refused = 0;
         if self.json {
             for report in reports {
+                refused = report.refused;
                 let studies_per_hour = self.arrivals.is_none().then_some(self.studies_per_hour);
                 let line = SimulationLine { studies_per_hour, report: &report };
                 output::print_line(output::json(&line))?;
             }
+        } else {
+            let mut lines = self.head(&day, &one, &profile, studies.len());
+            for report in reports {
+                refused = report.refused;
+                lines.push(row(&report));
+            }
+            output::print(&lines)?;
+        }
+        if refused == 0 {
             return Ok(CommandExit::Done);
         }
-        let mut lines = self.head(&day, &one, &profile, studies.len());
-        reports.for_each(|report| lines.push(row(&report)));
-        output::print(&lines)?;
-        Ok(CommandExit::Done)
+        output::tell_line(format_args!(
+            "{refused} of {} need more memory than the {} of a box: each is answered with an error, and is not in these times",
+            counted(studies.len(), "study"),
+            size(one.memory)
+        ));
+        output::tell_line("  hint: a larger `memory` in the site's file, on boxes that have it");
+        Ok(CommandExit::WithErrors)
+    }
+
+    /// Refuses what would take hours or all memory to simulate.
+    fn check_bounds(
+        &self,
+        count: f64,
+        one: &SimulatedSite,
+        profile: &StudyProfile,
+    ) -> Result<(), CommandError> {
+        let refused =
+            |text: String, hint: &str| Err(CommandError::new(CommandErrorKind::Usage, text).hint(hint));
+        let boxes: f64 = self.boxes.iter().map(|boxes| f64::from(boxes.get())).sum();
+        if count > STUDIES_MAX {
+            let text = format!("{count:.0} studies would arrive, and at most {STUDIES_MAX:.0} are simulated");
+            return refused(text, "take fewer --days, --studies-per-hour or times of --arrivals");
+        }
+        if count * boxes > BOX_STUDIES_MAX {
+            let text = format!("{count:.0} studies are too many for {boxes:.0} boxes");
+            return refused(text, "take fewer --boxes, --days or --studies-per-hour");
+        }
+        let alone_s = profile.core_s / one.study_cores.min(one.cores);
+        let work_s = count * (alone_s + profile.bytes / one.link);
+        // Written so that what is no number is refused as well.
+        if work_s <= WORK_S_MAX {
+            return Ok(());
+        }
+        let text = "one after the other, the studies take more than 1000 years".to_owned();
+        refused(
+            text,
+            "see --core-seconds, --study-cores, --study-size and --network, or the figures of --bench",
+        )
     }
 
     fn day(&self) -> Result<HospitalDay, CommandError> {
@@ -247,18 +313,39 @@ fn row(report: &SimulationReport) -> String {
     )
 }
 
-/// The times of a file, in order.
+/// The times of a file, in order, from the first full hour before the first of them: they may be Unix times.
 fn arrivals(path: &Path) -> Result<Vec<f64>, CommandError> {
-    let failed = |kind, error: &dyn std::fmt::Display| {
-        CommandError::new(kind, format!("could not read {}: {error}", path.display()))
-    };
-    let text =
-        std::fs::read_to_string(path).map_err(|error| failed(CommandErrorKind::InputOutput, &error))?;
-    let times = text.lines().map(|line| part(line.trim()).map_err(|error| format!("{line:?}: {error}")));
-    let mut times: Vec<f64> =
-        times.collect::<Result<_, _>>().map_err(|error| failed(CommandErrorKind::Problems, &error))?;
+    let wrong =
+        |text: String, hint: &str| Err(CommandError::new(CommandErrorKind::Problems, text).hint(hint));
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        CommandError::new(CommandErrorKind::InputOutput, format!("could not read {shown}: {error}"))
+    })?;
+    let mut times = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        match part(line.trim()) {
+            Ok(time_s) => times.push(time_s),
+            Err(error) => {
+                let hint = "a time of arrival is a number of seconds, one a line";
+                return wrong(format!("{shown}:{}: {line:?}: {error}", index + 1), hint);
+            }
+        }
+    }
     times.sort_by(f64::total_cmp);
-    Ok(times)
+    if let Some(time_s) = times.last().filter(|time_s| **time_s > UNIX_S_MAX) {
+        let text = format!("{shown}: {time_s:e} s is no time of arrival");
+        return wrong(text, "times are in seconds; are these milliseconds?");
+    }
+    let first_s = times.first().map_or(0.0, |first| (first / HOUR_S).floor() * HOUR_S);
+    times.iter_mut().for_each(|time_s| *time_s = (*time_s - first_s).max(0.0));
+    match times.last() {
+        Some(last_s) if *last_s > ARRIVALS_S_MAX => {
+            let days = last_s / 86_400.0;
+            let text = format!("{shown}: the last arrival is {days:.0} days after the first");
+            wrong(text, "at most 366 days are simulated; times are in seconds")
+        }
+        _ => Ok(times),
+    }
 }
 
 /// Seconds from the last image of a study until it is complete. A signal that ends a study at once leaves none.
@@ -273,12 +360,28 @@ fn size(bytes: f64) -> String {
     if mebibytes < 1024.0 { format!("{mebibytes:.0} MiB") } else { format!("{:.1} GiB", mebibytes / 1024.0) }
 }
 
-fn positive(text: &str) -> Result<f64, String> {
-    part(text)
-        .and_then(|number| if number > 0.0 { Ok(number) } else { Err("it must be more than 0".to_owned()) })
+fn more_than_zero(text: &str) -> Result<f64, String> {
+    number(text).and_then(|number| match number > 0.0 {
+        true => Ok(number),
+        false => Err("it must be more than 0".to_owned()),
+    })
+}
+
+/// Beyond ten times the mean, a distribution of sizes means nothing.
+fn variation(text: &str) -> Result<f64, String> {
+    number(text).and_then(|number| match (0.0..=10.0).contains(&number) {
+        true => Ok(number),
+        false => Err("it must be from 0 to 10".to_owned()),
+    })
 }
 
 fn part(text: &str) -> Result<f64, String> {
-    let number: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
-    if number.is_finite() && number >= 0.0 { Ok(number) } else { Err("it must be at least 0".to_owned()) }
+    number(text).and_then(|number| match number >= 0.0 {
+        true => Ok(number),
+        false => Err("it must be at least 0".to_owned()),
+    })
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or_else(|| "it is no number".to_owned())
 }

@@ -58,6 +58,8 @@ impl SimulatedQuantiles {
 pub struct SimulationReport {
     pub boxes: usize,
     pub studies: usize,
+    /// Those that need more memory than a box has for requests: they are answered with an error, and left out of the times.
+    pub refused: usize,
     /// From the completeness of a study to the begin of its work.
     pub wait_s: SimulatedQuantiles,
     /// From the first image that is sent to the answer.
@@ -75,13 +77,13 @@ pub struct SimulationReport {
 pub fn report(site: &SimulatedSite, usual: &SimulatedStudy, run: &SiteRun) -> SimulationReport {
     let busiest = run.core_s_by_hour.iter().copied().fold(0.0, f64::max);
     let (bottleneck, studies_per_hour_max) = first_bottleneck(site, usual);
+    let run_through = || run.courses.iter().filter(|course| !course.is_refused);
     SimulationReport {
         boxes: site.boxes,
         studies: run.courses.len(),
-        wait_s: SimulatedQuantiles::of(run.courses.iter().map(|course| course.begins_s - course.complete_s)),
-        answer_s: SimulatedQuantiles::of(
-            run.courses.iter().map(|course| course.answered_s - course.arrives_s),
-        ),
+        refused: run.courses.len() - run_through().count(),
+        wait_s: SimulatedQuantiles::of(run_through().map(|course| course.begins_s - course.complete_s)),
+        answer_s: SimulatedQuantiles::of(run_through().map(|course| course.answered_s - course.arrives_s)),
         cores_busiest_hour: busiest / (site.cores * site.boxes as f64 * HOUR_S),
         memory_peak: run.memory_peak.ceil() as u64,
         bottleneck,
@@ -93,11 +95,12 @@ pub fn report(site: &SimulatedSite, usual: &SimulatedStudy, run: &SiteRun) -> Si
 ///
 /// Each resource alone bounds the throughput: its number of servers, divided by the time for which a study takes one
 /// (the asymptotic bounds of operational analysis: Denning and Buzen, The operational analysis of queueing network
-/// models, Computing Surveys 10, 1978). A study takes a lane and memory at least as long as it works alone.
+/// models, Computing Surveys 10, 1978). A study takes a lane and memory at least as long as it works alone. Where not
+/// even one fits into the memory, that is full without any.
 pub fn first_bottleneck(site: &SimulatedSite, usual: &SimulatedStudy) -> (SiteResource, f64) {
     let boxes = site.boxes as f64;
     let alone_s = usual.core_s / site.study_cores.min(site.cores);
-    let in_memory = (site.memory / usual.memory).floor().max(1.0);
+    let in_memory = (site.memory / usual.memory).floor();
     let bounds = [
         (SiteResource::NetworkIn, site.link / usual.bytes),
         (SiteResource::Cores, boxes * site.cores / usual.core_s),

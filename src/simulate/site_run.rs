@@ -13,7 +13,7 @@ pub struct SimulatedSite {
     pub cores: f64,
     /// Lanes of a box.
     pub lanes: usize,
-    /// Bytes of a box for requests in work. A study that needs more takes all.
+    /// Bytes of a box for requests in work. A study that needs more is answered with an error.
     pub memory: f64,
     /// Cores that one study can use.
     pub study_cores: f64,
@@ -26,6 +26,8 @@ pub struct SimulatedSite {
 /// The times of one study, in seconds since the first midnight.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StudyCourse {
+    /// Whether it needs more memory than a box has: then it is answered when its turn comes, and no work is done.
+    pub is_refused: bool,
     pub arrives_s: f64,
     pub complete_s: f64,
     /// The time at which its work begins: it has a lane and its memory.
@@ -169,12 +171,18 @@ impl SiteRunState<'_> {
         }
     }
 
-    /// Gives idle lanes to studies in the order in which they were complete.
+    /// Gives idle lanes to studies in the order in which they were complete. A study that can never be admitted ends
+    /// in its lane at once.
     fn fill_lanes(&mut self) {
         while let Some(study) = self.queue.front().copied() {
             let idle = self.boxes.iter().enumerate().filter(|(_, state)| state.in_work < self.site.lanes);
             let Some((place, _)) = idle.min_by_key(|(_, state)| state.in_work) else { return };
             self.queue.pop_front();
+            if self.memory_of(study) > self.site.memory {
+                let course = &mut self.run.courses[study];
+                (course.is_refused, course.begins_s, course.answered_s) = (true, self.now_s, self.now_s);
+                continue;
+            }
             self.boxes[place].in_work += 1;
             self.boxes[place].claims.push_back(study);
             self.grant_memory(place);
@@ -199,6 +207,6 @@ impl SiteRunState<'_> {
     }
 
     fn memory_of(&self, study: usize) -> f64 {
-        self.studies[study].memory.min(self.site.memory)
+        self.studies[study].memory
     }
 }

@@ -103,7 +103,13 @@ fn shared_cores_serve_as_processor_sharing() {
 fn one_study_takes_the_sum_of_its_stages() {
     let site = SimulatedSite { cores: 8.0, study_cores: 2.0, link: 10.0, quiet_s: 5.0, ..OPEN };
     let run = simulate(&site, &[SimulatedStudy { arrives_s: 100.0, bytes: 30.0, core_s: 4.0, memory: 7.0 }]);
-    let expected = StudyCourse { arrives_s: 100.0, complete_s: 108.0, begins_s: 108.0, answered_s: 110.0 };
+    let expected = StudyCourse {
+        is_refused: false,
+        arrives_s: 100.0,
+        complete_s: 108.0,
+        begins_s: 108.0,
+        answered_s: 110.0,
+    };
     assert_eq!(run.courses, [expected]);
     assert_eq!((run.memory_peak, run.core_s_by_hour), (7.0, vec![4.0]));
 }
@@ -142,8 +148,9 @@ fn a_seed_gives_the_same_day_again() {
 
 #[test]
 fn work_is_neither_lost_nor_made_and_memory_keeps_its_bound() {
-    let studies = usual_day(250.0, 1);
+    let mut studies = usual_day(250.0, 1);
     let site = SimulatedSite { boxes: 2, cores: 1.0, lanes: 4, memory: 1e9, ..OPEN };
+    studies.retain(|study| study.memory <= site.memory);
     let run = simulate(&site, &studies);
     let work: f64 = studies.iter().map(|study| study.core_s).sum();
     assert!((run.core_s_by_hour.iter().sum::<f64>() / work - 1.0).abs() < 1e-9);
@@ -180,4 +187,19 @@ fn what_is_full_first_is_full_at_its_bound() {
         assert!(longest(0.8) < 900.0, "{resource:?} at 80 %: {}", longest(0.8));
         assert!(longest(1.2) > 3.0 * 3600.0, "{resource:?} at 120 %: {}", longest(1.2));
     }
+}
+
+#[test]
+fn a_study_that_fits_into_no_box_is_refused_and_holds_up_none() {
+    let study = |arrives_s, memory| SimulatedStudy { arrives_s, bytes: 1.0, core_s: 2.0, memory };
+    let site = SimulatedSite { memory: 1e9, ..OPEN };
+    let run = simulate(&site, &[study(0.0, 5e8), study(0.5, 2e9), study(0.6, 1e9)]);
+    let refused: Vec<bool> = run.courses.iter().map(|course| course.is_refused).collect();
+    assert_eq!(refused, [false, true, false]);
+    assert!((run.courses[1].answered_s - 2.0).abs() < 1e-6, "its turn comes after the first");
+    assert!((run.courses[2].answered_s - 4.0).abs() < 1e-6);
+    assert!((run.core_s_by_hour[0] - 4.0).abs() < 1e-6 && run.memory_peak <= 1e9);
+    let told = report(&site, &study(0.0, 2e9), &run);
+    assert_eq!((told.studies, told.refused, told.wait_s.median), (3, 1, 0.0));
+    assert_eq!((told.bottleneck, told.studies_per_hour_max), (SiteResource::Memory, 0.0));
 }

@@ -125,3 +125,46 @@ fn what_cannot_be_simulated_is_refused() {
     }
     assert_eq!(simulate(&place, &["--studies-per-hour", "0.0001"]).0, 66);
 }
+
+#[test]
+fn studies_that_fit_into_no_box_are_told() {
+    let place = Place::new();
+    fs::write(place.path("site.yaml"), SITE.replace("4 GiB", "64 MiB")).unwrap();
+    let (code, out, err) = simulate(&place, &["--variation", "0"]);
+    assert_eq!(code, 1, "{out}{err}");
+    assert!(out.ends_with("memory at 0 studies/h\n"), "{out}");
+    assert!(
+        err.contains(" need more memory than the 64 MiB of a box") && err.contains("hint: a larger"),
+        "{err}"
+    );
+    let (code, out, _) = simulate(&place, &["--variation", "0", "--json"]);
+    let line: Value = serde_json::from_str(&out).unwrap();
+    assert!(code == 1 && line["refused"] == line["studies"], "{out}");
+}
+
+#[test]
+fn what_would_take_hours_or_all_memory_is_refused_at_once() {
+    let place = Place::new();
+    fs::write(place.path("site.yaml"), SITE).unwrap();
+    let refused = |code: i32, told: &str, arguments: &[&str]| {
+        let (found, _, err) = simulate(&place, arguments);
+        assert!(found == code && err.contains(told), "{arguments:?}: {found} {err}");
+    };
+    refused(2, "at most 10000000 are simulated", &["--studies-per-hour", "1e9"]);
+    refused(2, "are too many for 60000 boxes", &["--boxes", "60000", "--days", "300"]);
+    for far in [["--core-seconds", "1e300"], ["--network", "1e-300"], ["--study-cores", "1e-300"]] {
+        refused(2, "more than 1000 years", &far);
+    }
+    refused(2, "it must be more than 0", &["--studies-per-hour=-1"]);
+    refused(2, "it must be more than 0", &["--core-seconds", "0"]);
+    refused(2, "it must be from 0 to 10", &["--variation", "1e300"]);
+    // Seconds of Unix time are well.
+    fs::write(place.path("times"), "1764500000\n1764586400\n").unwrap();
+    assert_eq!(simulate(&place, &["--arrivals", "times"]).0, 0);
+    fs::write(place.path("times"), "1764500000000\n1764586400000\n").unwrap();
+    refused(3, "are these milliseconds?", &["--arrivals", "times"]);
+    fs::write(place.path("times"), "1\n1e9\n").unwrap();
+    refused(3, "at most 366 days are simulated", &["--arrivals", "times"]);
+    fs::write(place.path("times"), "1\n\nsoon\n").unwrap();
+    refused(3, "times:2: ", &["--arrivals", "times"]);
+}
