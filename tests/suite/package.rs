@@ -4,7 +4,7 @@
 //! the test starts by hand what the unit starts, as the unit's user.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, chroot};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chroot};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -158,6 +158,25 @@ impl BareRoot {
         self.run(&["dpkg", "--force-confold", "--install", "/flow.deb"]);
     }
 
+    /// Has the package's scripts find a systemd that notes what it is asked.
+    fn pretend_systemd(&self) {
+        fs::create_dir_all(self.path("/run/systemd/system")).expect("it can be made");
+        for (name, text) in
+            [("deb-systemd-invoke", "#!/bin/sh\necho \"$*\" >> /run/asked\n"), ("systemctl", "#!/bin/sh\n")]
+        {
+            let program = self.path("/usr/bin").join(name);
+            fs::write(&program, text).expect("it can be written");
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it is there");
+        }
+    }
+
+    /// What systemd was asked since this was called last.
+    fn asked(&self) -> String {
+        let asked = fs::read_to_string(self.path("/run/asked")).unwrap_or_default();
+        let _ = fs::remove_file(self.path("/run/asked"));
+        asked
+    }
+
     fn path(&self, below: &str) -> PathBuf {
         self.root.join(below.trim_start_matches('/'))
     }
@@ -240,6 +259,15 @@ fn the_package_is_installed_run_upgraded_removed_and_purged() {
     let status = bare.run(&["flow", "status", "--site", "/etc/flow/site.yaml", "--json"]);
     assert_eq!(status.lines().filter(|line| line.contains("\"answered\"")).count(), 2, "{status}");
 
+    bare.pretend_systemd();
+    bare.install(&new);
+    assert_eq!(bare.asked(), "try-restart flow.service\n", "what was stopped is not started by an upgrade");
+    bare.run(&["dpkg", "--remove", "flow"]);
+    assert_eq!(bare.asked(), "stop flow.service\n");
+    bare.install(&new);
+    assert_eq!(bare.asked(), "start flow.service\n", "it is installed again");
+    bare.install(&new);
+    assert_eq!(bare.asked(), "try-restart flow.service\n");
     bare.run(&["dpkg", "--remove", "flow"]);
     assert!(!bare.path("/usr/bin/flow").exists() && settings.exists());
     assert!(bare.path("/var/lib/flow/state/journal.sqlite").exists(), "requests stay");
