@@ -232,7 +232,9 @@ impl From<steps::StepsError> for CommandError {
 
 impl From<SampleError> for CommandError {
     fn from(error: SampleError) -> CommandError {
-        CommandError::of(CommandErrorKind::InputOutput)(error)
+        let is_there = matches!(error, SampleError::Exists(_));
+        let failure = CommandError::of(CommandErrorKind::InputOutput)(error);
+        if is_there { failure.hint("name another folder, or remove it") } else { failure }
     }
 }
 

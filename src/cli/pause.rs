@@ -67,7 +67,8 @@ impl PartArguments {
 
 fn step(text: &str) -> Result<PausablePart, String> {
     let parts = text.split_once('/').map(|(dataflow, step)| (dataflow.to_owned(), step.to_owned()));
-    let (dataflow, step) = parts.ok_or("write DATAFLOW/STEP, for example ct-lung/find-lungs")?;
+    let (dataflow, step) =
+        parts.ok_or("write DATAFLOW/STEP as the dataflow calls the step, for example ct-lung/lungs")?;
     Ok(PausablePart::Step { dataflow, step })
 }
 
@@ -133,5 +134,21 @@ fn unknown(text: String, hint: Option<String>) -> CommandError {
     match hint {
         Some(hint) => error.hint(&hint),
         None => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_a_step_is_one() {
+        let said = step("lungs").expect_err("it names no dataflow");
+        let (_, example) = said.split_once("for example ").expect("it has an example");
+        let PausablePart::Step { dataflow, step } = step(example).expect("it is one") else {
+            panic!("{example}")
+        };
+        let dataflow = Dataflow::load(&dataflow, &StepTable::built_in()).expect("flow carries it");
+        assert!(dataflow.step(&step).is_some(), "{example}");
     }
 }

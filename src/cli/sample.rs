@@ -12,7 +12,7 @@ use super::output;
 /// Write synthetic chest CT studies whose lung volumes and densities are known exactly
 ///
 /// Each study is a folder of CT images below DIR; what is true of them stands in DIR/truth.json, by
-/// Study Instance UID. The same options write the same bytes on every machine.
+/// Study Instance UID. The same options write the same bytes on every machine; a study that is there already is left.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -74,7 +74,7 @@ enum SampleEncoding {
 
 #[derive(Debug, thiserror::Error)]
 pub enum SampleError {
-    #[error("{} is there already: name another folder, or remove it", .0.display())]
+    #[error("{} is there already, and is not the study that these options write", .0.display())]
     Exists(PathBuf),
     #[error("could not write a study")]
     Write(#[from] WriteError),
@@ -84,11 +84,13 @@ pub enum SampleError {
 
 impl SampleArguments {
     /// # Errors
-    /// If a study's folder is there already or something cannot be written.
+    /// If a study's folder is there already with something else in it, or something cannot be written.
     pub fn run(self) -> Result<(), SampleError> {
         let seeds = self.seed..self.seed.saturating_add(self.studies);
         let truths = seeds.map(|seed| self.write(seed)).collect::<Result<Vec<StudyTruth>, SampleError>>()?;
-        let path = TruthFile::of(truths).write(&self.folder)?;
+        // What is true of studies that an earlier call has written here stays.
+        let earlier = TruthFile::read(&self.folder).unwrap_or_default();
+        let path = TruthFile::of(truths).with(earlier).write(&self.folder)?;
         let _ = output::print_line(path.display());
         Ok(())
     }
@@ -96,11 +98,14 @@ impl SampleArguments {
     /// Writes one study. Its folder goes to stdout, its true volumes and densities to stderr.
     fn write(&self, seed: u64) -> Result<StudyTruth, SampleError> {
         let folder = self.folder.join(format!("chest-{seed}"));
-        if folder.exists() {
+        let chest = PhantomChest::new(&self.options(seed));
+        if !folder.exists() {
+            chest.write(&folder, self.syntax.into())?;
+        } else if chest.is_written(&folder, self.syntax.into())? {
+            output::tell_line(format_args!("{} is there already, as it is written", folder.display()));
+        } else {
             return Err(SampleError::Exists(folder));
         }
-        let chest = PhantomChest::new(&self.options(seed));
-        chest.write(&folder, self.syntax.into())?;
         let truth = chest.truth();
         let _ = output::print_line(folder.display());
         output::tell_line(format_args!(

@@ -231,6 +231,48 @@ fn the_commands_of_chapters_without_peers_run() {
     }
 }
 
+/// The chapters that go on with the first study, in the order of the book.
+const IN_ONE_FOLDER: [&str; 4] =
+    ["tutorial/first-study.md", "tutorial/own-dataflow.md", "how-to/backup.md", "how-to/replay.md"];
+
+#[test]
+fn chapters_about_the_first_study_can_be_followed_in_one_folder() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    symlink(root().join("dataflows"), folder.path().join("dataflows")).expect("a link can be made");
+    for chapter in IN_ONE_FOLDER {
+        let page = page(&format!("docs/src/{chapter}"));
+        let script: Vec<&str> = blocks(&page, "sh").flat_map(str::lines).collect();
+        let ended = shell(&script.join("\n"), folder.path()).output().expect("there is a shell");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "{chapter}: {}\n{said}", ended.status);
+        let no_guess = !said.contains("could be meant");
+        assert!(no_guess, "{chapter}: a request that is named is not the only one\n{said}");
+        let printed = String::from_utf8_lossy(&ended.stdout);
+        let counts =
+            page.split(['`', '\n']).filter(|part| part.ends_with(" identical") && part.contains(" steps, "));
+        let stale = counts.filter(|count| !printed.contains(count));
+        none("the page shows counts that are not printed", stale.map(|count| format!("{chapter}: {count}")));
+    }
+}
+
+#[test]
+fn the_lesson_about_an_own_dataflow_shows_what_is_printed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    symlink(root().join("dataflows"), folder.path().join("dataflows")).expect("a link can be made");
+    let page = page("docs/src/tutorial/own-dataflow.md");
+    let files = ["cp ", "sed ", "flow graph ", "flow check "];
+    let lines = blocks(&page, "sh").flat_map(str::lines);
+    let script: Vec<&str> = lines.filter(|line| files.iter().any(|begin| line.starts_with(begin))).collect();
+    let ended = shell(&script.join("\n"), folder.path()).output().expect("there is a shell");
+    let printed =
+        String::from_utf8_lossy(&ended.stdout).into_owned() + &String::from_utf8_lossy(&ended.stderr);
+    let printed: BTreeSet<&str> = printed.lines().map(str::trim_end).collect();
+    let shown: Vec<&str> = blocks(&page, "text").flat_map(str::lines).collect();
+    assert!(shown.len() > 10, "{shown:?}");
+    let stale = shown.iter().filter(|line| **line != "…" && !printed.contains(line.trim_end()));
+    none("the page shows lines that are not printed", stale.map(|line| (*line).to_owned()));
+}
+
 /// A shell that ends at the first command that fails, and for which this `flow` is the one on the path.
 fn shell(script: &str, folder: &Path) -> Command {
     let program = Path::new(env!("CARGO_BIN_EXE_flow")).parent().expect("a program lies in a folder");

@@ -209,6 +209,23 @@ fn the_command_writes_studies_and_their_truth() {
         let truth = &truths.studies[&text(&open_file(&files[0]).unwrap(), tags::STUDY_INSTANCE_UID)];
         assert!(truth.right_ml > truth.left_ml && truth.left_ml > 1000.0, "{truth:?}");
     }
+}
+
+#[test]
+fn a_study_that_is_there_is_left_if_it_is_the_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["--studies", "2", "--seed", "7", "--matrix", "32", "--slices", "16"];
+    sample(folder.path(), &arguments).unwrap();
+    let one = ["--seed", "8", "--matrix", "32", "--slices", "16"];
+    sample(folder.path(), &one).unwrap();
+    assert_eq!(TruthFile::read(folder.path()).unwrap().studies.len(), 2, "what is true of the first stays");
+    let other = ["--seed", "8", "--matrix", "32", "--slices", "17"];
+    let refused = sample(folder.path(), &other).unwrap_err();
+    assert!(matches!(&refused, SampleError::Exists(path) if path.ends_with("chest-8")), "{refused}");
+    let slice = folder.path().join("chest-7/0003.dcm");
+    let mut bytes = std::fs::read(&slice).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&slice, bytes).unwrap();
     let refused = sample(folder.path(), &arguments).unwrap_err();
     assert!(matches!(&refused, SampleError::Exists(path) if path.ends_with("chest-7")), "{refused}");
 }

@@ -92,6 +92,13 @@ impl TruthFile {
         TruthFile { studies: studies.collect() }
     }
 
+    /// Adds the studies of another file that are not in this one.
+    #[must_use]
+    pub fn with(mut self, other: TruthFile) -> TruthFile {
+        other.studies.into_iter().for_each(|(uid, truth)| _ = self.studies.entry(uid).or_insert(truth));
+        self
+    }
+
     /// Writes `truth.json` into a folder.
     ///
     /// # Errors

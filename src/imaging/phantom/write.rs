@@ -58,13 +58,31 @@ impl PhantomChest {
             .into_par_iter()
             .map(|slice| {
                 let bytes = self.encode(slice, common.clone(), syntax)?;
-                let path = folder.join(format!("{:04}.dcm", slice + 1));
+                let path = file(folder, slice);
                 match std::fs::write(&path, bytes) {
                     Ok(()) => Ok(path),
                     Err(source) => Err(WriteError::File { path, source }),
                 }
             })
             .collect()
+    }
+
+    /// Whether a folder has what [`PhantomChest::write`] writes into it, and nothing else.
+    ///
+    /// # Errors
+    /// If a slice cannot be encoded. What cannot be read is not there.
+    pub fn is_written(&self, folder: &Path, syntax: PhantomSyntax) -> Result<bool, WriteError> {
+        let slices = self.slices();
+        if std::fs::read_dir(folder).map_or(0, Iterator::count) != slices.len() {
+            return Ok(false);
+        }
+        let common = self.common();
+        let is_same = |slice: usize| -> Result<bool, WriteError> {
+            let bytes = self.encode(slice, common.clone(), syntax)?;
+            Ok(std::fs::read(file(folder, slice)).is_ok_and(|found| found == bytes))
+        };
+        let same: Vec<bool> = slices.into_par_iter().map(is_same).collect::<Result<_, WriteError>>()?;
+        Ok(same.into_iter().all(|is_same| is_same))
     }
 
     fn encode(
@@ -128,6 +146,11 @@ impl PhantomChest {
         object.put_str(tags::IMAGE_POSITION_PATIENT, VR::DS, format!("{x}\\{y}\\{z}"));
         object.put_str(tags::SLICE_LOCATION, VR::DS, z.to_string());
     }
+}
+
+/// The file of a slice.
+fn file(folder: &Path, slice: usize) -> PathBuf {
+    folder.join(format!("{:04}.dcm", slice + 1))
 }
 
 fn add_pixels(object: &mut InMemDicomObject, ct_numbers: &[i16], syntax: PhantomSyntax) {
