@@ -81,3 +81,17 @@ fn what_cannot_be_run_undisturbed_is_refused_with_its_reason() {
     assert_eq!(place.run(&["torture", "chat"]).code, 2);
     assert_eq!(place.run(&["torture", "--kills", "0"]).code, 2);
 }
+
+#[test]
+fn answers_that_are_error_responses_are_told() {
+    let place = Place::new();
+    fs::remove_file(&place.study("in/1", 1)[20]).unwrap();
+    place.study("in/2", 2);
+    let ended = place.run(&["torture", "--input", "in", "--kills", "1"]);
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    assert!(
+        ended.err.contains("undisturbed: 2 answers, of these 1 with an error response, "),
+        "{}",
+        ended.err
+    );
+}

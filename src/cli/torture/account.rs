@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::cli::exit::CommandError;
 use crate::cli::lookup;
 use crate::cli::output::tell_line;
+use crate::journal::AnswerKind;
 use crate::step::Digest;
 
 use super::life::LifeFolders;
@@ -17,6 +18,8 @@ use super::life::LifeFolders;
 pub struct Answers {
     /// The names of accepted requests, with whether each is answered.
     accepted: BTreeMap<String, bool>,
+    /// The number of those that were answered with an error response.
+    failed: usize,
     /// The digests of the files of each response, by the name of its folder; without `delivery.json`, which
     /// tells of tries.
     responses: BTreeMap<String, BTreeMap<String, Digest>>,
@@ -29,6 +32,7 @@ impl Answers {
             true => lookup::open(&folders.state())?.requests()?,
             false => Vec::new(),
         };
+        let failed = rows.iter().filter(|row| !row.is_open() && row.answer == AnswerKind::Failed).count();
         let accepted = rows.into_iter().map(|row| {
             let is_answered = !row.is_open();
             (format!("{} {}", row.name, row.id.short()), is_answered)
@@ -40,7 +44,12 @@ impl Answers {
             read_files(&folders.output().join(&name), "", &mut files)?;
             responses.insert(name, files);
         }
-        Ok(Answers { accepted: accepted.collect(), responses })
+        Ok(Answers { accepted: accepted.collect(), failed, responses })
+    }
+
+    /// The number of requests that were answered with an error response.
+    pub fn failed(&self) -> usize {
+        self.failed
     }
 
     pub fn len(&self) -> usize {
@@ -188,6 +197,7 @@ mod tests {
         let file = |bytes: &str| BTreeMap::from([("response.json".to_owned(), Digest::of(bytes.as_bytes()))]);
         Answers {
             accepted: accepted.iter().map(|(name, is)| ((*name).to_owned(), *is)).collect(),
+            failed: 0,
             responses: responses.iter().map(|(name, bytes)| ((*name).to_owned(), file(bytes))).collect(),
         }
     }

@@ -123,8 +123,12 @@ impl TortureArguments {
             differing.tell();
             return Ok(CommandExit::WithErrors);
         }
+        let failed = match reference.failed() {
+            0 => String::new(),
+            failed => format!(", of these {failed} with an error response"),
+        };
         self.say(format_args!(
-            "undisturbed: {}, {:.2} s",
+            "undisturbed: {}{failed}, {:.2} s",
             counted(reference.len(), "answer"),
             took.as_secs_f64()
         ));
