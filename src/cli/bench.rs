@@ -30,6 +30,7 @@ use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::memory;
 use super::output;
 use super::processor_time::processor_time;
+use super::run_values;
 
 /// Measure the whole job on synthetic studies, beside reading and decoding alone
 ///
@@ -60,7 +61,7 @@ pub struct BenchArguments {
     rounds: NonZero<usize>,
 
     /// Worker threads [default: one per core]
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = run_values::workers)]
     workers: Option<NonZero<usize>>,
 
     /// Requests in work at once

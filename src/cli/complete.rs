@@ -9,7 +9,7 @@ use crate::printable::{counted, escaped};
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::lookup;
 use super::operator::who;
-use super::output::print_line;
+use super::output::{print_line, tell_line};
 use super::state_arguments::StateArguments;
 
 /// Say that a study that is being received is complete: flow does not wait for more of it
@@ -33,6 +33,9 @@ impl CompleteArguments {
         let waiting = dicom::waiting(&inbox, &known)?;
         let Some(study) = &self.study else {
             waiting.iter().try_for_each(|one| print_line(told(one)))?;
+            if waiting.is_empty() {
+                tell_line("no study is being received");
+            }
             return Ok(CommandExit::Done);
         };
         let meant = waiting.iter().filter(|one| one.is_called(study)).cloned().collect();

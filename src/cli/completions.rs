@@ -43,8 +43,9 @@ impl CompletionsArguments {
 
 impl ManArguments {
     pub fn run(self, command: Command) -> Result<CommandExit, CommandError> {
-        std::fs::create_dir_all(&self.folder)?;
-        clap_mangen::generate_to(command, &self.folder)?;
+        std::fs::create_dir_all(&self.folder).map_err(CommandError::at("make the folder", &self.folder))?;
+        clap_mangen::generate_to(command, &self.folder)
+            .map_err(CommandError::at("write the pages into", &self.folder))?;
         Ok(CommandExit::Done)
     }
 }

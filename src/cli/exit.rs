@@ -1,5 +1,6 @@
 //! The end of a command: its exit code, and the errors that end it.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::{fmt, io};
 
@@ -10,6 +11,7 @@ use crate::printable::{PrintableLines, with_causes};
 use crate::site::Site;
 
 use super::customer::CustomerError;
+use super::output;
 use super::sample::SampleError;
 use super::{graph, steps};
 
@@ -53,6 +55,8 @@ pub struct CommandError {
     /// line feeds are kept.
     details: String,
     hints: Vec<String>,
+    /// A pipe was closed by its reader.
+    is_broken_pipe: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,12 +96,39 @@ impl CommandErrorKind {
 
 impl CommandError {
     pub fn new(kind: CommandErrorKind, message: impl Into<String>) -> CommandError {
-        CommandError { kind, message: message.into(), details: String::new(), hints: Vec::new() }
+        let (details, hints, is_broken_pipe) = (String::new(), Vec::new(), false);
+        CommandError { kind, message: message.into(), details, hints, is_broken_pipe }
     }
 
     /// For `map_err`: an error with all its causes.
     pub fn of<E: std::error::Error + 'static>(kind: CommandErrorKind) -> impl Fn(E) -> CommandError {
-        move |error| CommandError::new(kind, with_causes(&error))
+        move |error| {
+            let is_broken_pipe = is_broken_pipe(&error);
+            CommandError { is_broken_pipe, ..CommandError::new(kind, with_causes(&error)) }
+        }
+    }
+
+    /// For `map_err`: what could not be done to a path, with what may be done about it.
+    pub fn at(what: &str, path: &Path) -> impl Fn(io::Error) -> CommandError {
+        let (what, path) = (what.to_owned(), path.to_owned());
+        move |error| {
+            let hint = match error.kind() {
+                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                    "a file is where a folder is to be: name another one"
+                }
+                io::ErrorKind::NotFound => {
+                    "see whether the path is right, and whether a folder can be made there"
+                }
+                _ => "see whether its disk is full or broken, and whether you may write there",
+            };
+            let text = format!("could not {what} {}: {error}", path.display());
+            CommandError::new(CommandErrorKind::InputOutput, text).hint(hint)
+        }
+    }
+
+    /// Whether the reader of standard output has gone away: it wanted no more, which is no error.
+    pub fn is_closed_output(&self) -> bool {
+        self.is_broken_pipe && output::is_closed()
     }
 
     pub fn hint(mut self, hint: &str) -> CommandError {
@@ -120,6 +151,12 @@ impl CommandError {
         let lines = PrintableLines::of(format_args!("flow: {}", self.message)).lines_of(&self.details);
         self.hints.iter().fold(lines, |lines, hint| lines.line(format_args!("  hint: {hint}")))
     }
+}
+
+/// Whether an error, or what caused it, is that of a pipe that its reader has closed.
+fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    let is_one = error.downcast_ref::<io::Error>().is_some_and(|it| it.kind() == io::ErrorKind::BrokenPipe);
+    is_one || error.source().is_some_and(is_broken_pipe)
 }
 
 impl From<CommandError> for ExitCode {

@@ -6,7 +6,6 @@
 //! folder gets its mode explicitly, because it may have been made by another hand.
 
 use std::fs::Permissions;
-use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -14,6 +13,8 @@ use rustix::fs::Mode;
 use rustix::process::umask;
 
 use crate::site::FileReaders;
+
+use super::exit::CommandError;
 
 /// Restricts access to all files that this process makes from now on.
 pub fn restrict(readers: FileReaders) {
@@ -25,14 +26,17 @@ pub fn restrict(readers: FileReaders) {
 ///
 /// # Errors
 /// The folder cannot be made, or belongs to another user.
-pub fn claim_folder(folder: &Path, readers: FileReaders) -> io::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    let found = std::fs::metadata(folder)?.permissions().mode();
-    let wanted = found & !mask(readers).bits();
-    match wanted == found {
-        true => Ok(()),
-        false => std::fs::set_permissions(folder, Permissions::from_mode(wanted)),
-    }
+pub fn claim_folder(folder: &Path, readers: FileReaders) -> Result<(), CommandError> {
+    std::fs::create_dir_all(folder).map_err(CommandError::at("make the state folder", folder))?;
+    let claimed = std::fs::metadata(folder).and_then(|about| {
+        let found = about.permissions().mode();
+        let wanted = found & !mask(readers).bits();
+        match wanted == found {
+            true => Ok(()),
+            false => std::fs::set_permissions(folder, Permissions::from_mode(wanted)),
+        }
+    });
+    claimed.map_err(CommandError::at("close to others the state folder", folder))
 }
 
 fn mask(readers: FileReaders) -> Mode {

@@ -48,7 +48,7 @@ pub struct JoinArguments {
     secret: Option<PathBuf>,
 
     /// Worker threads of this process: it gets steps in proportion [default: one per core]
-    #[arg(short, long, value_name = "N", value_parser = run_values::count)]
+    #[arg(short, long, value_name = "N", value_parser = run_values::workers)]
     workers: Option<NonZero<usize>>,
 
     /// Memory that steps may take in this process, for example 4GiB [default: half of the machine's]

@@ -144,6 +144,8 @@ pub fn main(table: &StepTable) -> ExitCode {
     wait_for_stopping();
     match ended {
         Ok(exit) => exit.into(),
+        // What is piped into `head` ends well when that has seen enough.
+        Err(failure) if failure.is_closed_output() => CommandExit::Done.into(),
         Err(failure) => {
             output::tell(&failure.lines());
             failure.into()

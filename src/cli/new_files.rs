@@ -16,7 +16,10 @@ pub fn write<N: AsRef<Path>>(folder: &Path, files: &[(N, String)], hint: &str) -
         let text = format!("{} is there already", folder.join(name).display());
         return Err(CommandError::new(CommandErrorKind::Usage, text).hint(hint));
     }
-    Ok(files.iter().try_for_each(|(name, text)| write_one(&folder.join(name), text))?)
+    files.iter().try_for_each(|(name, text)| {
+        let path = folder.join(name);
+        write_one(&path, text).map_err(CommandError::at("write", &path))
+    })
 }
 
 /// Tells what was written, and which commands come next.

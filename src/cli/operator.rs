@@ -95,7 +95,12 @@ pub fn who() -> String {
 fn retry_row(root: &Path, meant: &str) -> Result<CommandExit, CommandError> {
     let failed = CommandError::of(CommandErrorKind::InputOutput);
     let mut stages: Vec<StageFolder> = Vec::new();
-    for entry in std::fs::read_dir(root)? {
+    let entries = std::fs::read_dir(root).map_err(|error| {
+        let text = format!("could not read the row of directories {}: {error}", root.display());
+        CommandError::new(CommandErrorKind::InputOutput, text)
+            .hint("--row names the folder with the directories, as --output of `flow run books`")
+    })?;
+    for entry in entries {
         let name = entry?.file_name().to_string_lossy().into_owned();
         stages.extend(name.strip_suffix(".failed").map(|stage| StageFolder::new(root, stage)));
     }

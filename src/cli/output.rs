@@ -3,8 +3,9 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Stderr, Stdout, Write};
+use std::io::{self, IsTerminal, Stderr, Write};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 use tracing_subscriber::fmt::format::Writer;
@@ -13,8 +14,35 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use crate::printable::{KeptLineFeeds, PrintableLines, PrintableWriter, escaped};
 
 /// Standard output for lines of flow: their line feeds are kept, everything else is escaped.
-pub fn stdout() -> PrintableWriter<Stdout> {
-    PrintableWriter::new(io::stdout(), KeptLineFeeds::All)
+pub fn stdout() -> PrintableWriter<CommandOutput> {
+    PrintableWriter::new(CommandOutput, KeptLineFeeds::All)
+}
+
+/// Standard output, which notes when its reader goes away.
+pub struct CommandOutput;
+
+static IS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the reader of standard output has gone away.
+pub fn is_closed() -> bool {
+    IS_CLOSED.load(Ordering::Relaxed)
+}
+
+fn noted<T>(written: io::Result<T>) -> io::Result<T> {
+    if written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+        IS_CLOSED.store(true, Ordering::Relaxed);
+    }
+    written
+}
+
+impl Write for CommandOutput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        noted(io::stdout().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        noted(io::stdout().flush())
+    }
 }
 
 /// Standard error, likewise.
@@ -101,7 +129,7 @@ fn time() -> String {
 /// # Errors
 /// The reader has gone away, or the disk is full.
 pub fn print(lines: &PrintableLines) -> io::Result<()> {
-    io::stdout().write_all(lines.as_str().as_bytes())
+    CommandOutput.write_all(lines.as_str().as_bytes())
 }
 
 /// Prints a line on standard output.
@@ -118,7 +146,7 @@ pub fn print_line(line: impl Display) -> io::Result<()> {
 /// As [`print`].
 pub fn print_cells<T: AsRef<str>>(cells: &[T]) -> io::Result<()> {
     let cells: Vec<Cow<'_, str>> = cells.iter().map(|cell| escaped(cell.as_ref())).collect();
-    io::stdout().write_all(format!("{}\n", cells.join("\t")).as_bytes())
+    CommandOutput.write_all(format!("{}\n", cells.join("\t")).as_bytes())
 }
 
 /// A line of JSON. It is escaped when it is printed, and stays the same JSON.

@@ -76,11 +76,11 @@ pub struct RunArguments {
     dataflow: Option<String>,
 
     /// Worker threads of this process [default: one per core]
-    #[arg(short, long, value_name = "N", value_parser = run_values::count)]
+    #[arg(short, long, value_name = "N", value_parser = run_values::workers)]
     workers: Option<NonZero<usize>>,
 
     /// Requests in work at once, in all processes together [default: 4]
-    #[arg(long, value_name = "N", value_parser = run_values::count)]
+    #[arg(long, value_name = "N", value_parser = run_values::lanes)]
     lanes: Option<NonZero<usize>>,
 
     /// Memory that requests in work may take in this process, for example 4GiB [default: half of the machine's, shared by the processes on it]

@@ -4,11 +4,22 @@ use std::num::NonZero;
 use std::time::Duration;
 
 use crate::dataflow::RequestPriority;
+use crate::site::{LANES_MAX, WORKERS_MAX};
 use crate::yaml;
 
-/// A number of threads or lanes.
-pub fn count(text: &str) -> Result<NonZero<usize>, String> {
-    text.parse().map_err(|_| "a whole number of at least 1 is needed".to_owned())
+/// A number of threads.
+pub fn workers(text: &str) -> Result<NonZero<usize>, String> {
+    count(text, WORKERS_MAX)
+}
+
+/// A number of lanes.
+pub fn lanes(text: &str) -> Result<NonZero<usize>, String> {
+    count(text, LANES_MAX)
+}
+
+fn count(text: &str, most: usize) -> Result<NonZero<usize>, String> {
+    let number = text.parse().ok().filter(|number: &NonZero<usize>| number.get() <= most);
+    number.ok_or_else(|| format!("a whole number from 1 to {most} is needed"))
 }
 
 /// A time, or a number of hours.

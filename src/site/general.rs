@@ -69,8 +69,11 @@ pub(super) const KEYS: [&str; 12] = [
     "readable_by",
 ];
 
-const WORKERS_MAX: usize = 4096;
-const LANES_MAX: usize = 1_000_000;
+/// The most worker threads of a process.
+pub const WORKERS_MAX: usize = 4096;
+
+/// The most requests in work at the same time.
+pub const LANES_MAX: usize = 1_000_000;
 
 /// Reads the settings; gives the place of the dataflow as well.
 pub(super) fn read(reader: &mut SectionReader) -> (GeneralSettings, Option<SourcePlace>) {

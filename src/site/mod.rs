@@ -36,7 +36,7 @@ use crate::yaml::{self, PlacedValue, ProblemCollector, Problems, SourcePlace};
 
 pub use audit::{AuditProtocol, AuditSettings};
 pub use context::SiteContext;
-pub use general::{FileReaders, GeneralSettings, KeepSettings};
+pub use general::{FileReaders, GeneralSettings, KeepSettings, LANES_MAX, WORKERS_MAX};
 pub use question::{check_attribute, described_request};
 pub use rules::{DataflowChoice, DataflowRule, DataflowRules, DefaultRule, customer_file, customer_names};
 pub use section::{BuiltInSection, SectionSettings, SiteSection, built_in_sections};

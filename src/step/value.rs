@@ -96,7 +96,7 @@ impl Value {
     /// # Errors
     /// If the bytes are not the form of a `T`.
     pub fn read<T: Payload>(bytes: &[u8], path_of: PathOf) -> io::Result<Value> {
-        let mut data: T = ciborium::from_reader(bytes).map_err(io::Error::other)?;
+        let mut data: T = ciborium::from_reader(bytes).map_err(|error| io::Error::other(in_words(error)))?;
         data.locate(path_of);
         Ok(Value::new(data))
     }
@@ -181,5 +181,16 @@ fn typed<T: Payload>(data: &ValueData) -> &T {
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Value({})", self.kind)
+    }
+}
+/// What is wrong with the form of a value; the library shows it as the program has it.
+fn in_words(error: ciborium::de::Error<io::Error>) -> String {
+    use ciborium::de::Error;
+    match error {
+        Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
+        Error::Io(error) => error.to_string(),
+        Error::Syntax(byte) => format!("byte {byte} is no CBOR"),
+        Error::Semantic(_, what) => what,
+        Error::RecursionLimitExceeded => "it is nested too deeply".to_owned(),
     }
 }

@@ -44,7 +44,7 @@ pub struct Problem {
 
 impl Problem {
     pub(crate) fn hint(&mut self, hint: impl Into<Option<String>>) {
-        self.hint = hint.into().map(shortened);
+        self.hint = hint.into().filter(|hint| !hint.is_empty()).map(shortened);
     }
 }
 

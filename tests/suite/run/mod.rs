@@ -10,6 +10,7 @@ mod circuits;
 mod files;
 mod hurry;
 mod lookup;
+mod messages;
 pub mod nodes;
 mod orthanc_page;
 mod own_results;
