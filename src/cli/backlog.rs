@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
 use crate::books::{BacklogClass, BookBacklog, BookInventory, StageRow, kept_numbers, numbers};
 use crate::step::StepTable;
 
@@ -23,8 +25,8 @@ pub struct BacklogArguments {
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
 
-    /// List the books of a number, a barcode on each line: backlog, chosen-not-stored, stored-not-chosen, available, converted, in-flight, failed, stored
-    #[arg(long, value_name = "NUMBER", value_parser = class)]
+    /// List the books of a number, a barcode on each line
+    #[arg(long, value_name = "NUMBER", value_parser = class())]
     list: Option<BacklogClass>,
 
     /// Print a line of JSON
@@ -32,10 +34,13 @@ pub struct BacklogArguments {
     json: bool,
 }
 
-fn class(text: &str) -> Result<BacklogClass, String> {
-    let names = BacklogClass::ALL.map(BacklogClass::name);
-    let class = BacklogClass::ALL.into_iter().find(|class| class.name() == text);
-    class.ok_or_else(|| format!("the numbers are {}", names.join(", ")))
+/// A number. Shells complete its names.
+fn class() -> impl TypedValueParser<Value = BacklogClass> {
+    let names = PossibleValuesParser::new(BacklogClass::ALL.map(BacklogClass::name));
+    names.map(|name| {
+        let class = BacklogClass::ALL.into_iter().find(|class| class.name() == name);
+        class.expect("it is one of these")
+    })
 }
 
 impl BacklogArguments {

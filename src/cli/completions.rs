@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::Command;
+use clap::{Arg, Command};
 use clap_complete::Shell;
 
 use super::exit::{CommandError, CommandExit};
@@ -36,6 +36,9 @@ impl CompletionsArguments {
     pub fn run(self, mut command: Command) -> Result<CommandExit, CommandError> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, "flow", &mut script);
+        if self.shell == Shell::Fish {
+            script.extend(fish_values(&command).into_bytes());
+        }
         output::stdout().write_all(&script)?;
         Ok(CommandExit::Done)
     }
@@ -48,4 +51,19 @@ impl ManArguments {
             .map_err(CommandError::at("write the pages into", &self.folder))?;
         Ok(CommandExit::Done)
     }
+}
+
+/// The values of arguments without a name, which the library does not complete in fish.
+fn fish_values(command: &Command) -> String {
+    let mut lines = String::new();
+    for subcommand in command.get_subcommands() {
+        let values = subcommand.get_positionals().flat_map(Arg::get_possible_values);
+        let names: Vec<String> = values.map(|value| value.get_name().to_owned()).collect();
+        if !names.is_empty() {
+            let (name, names) = (subcommand.get_name(), names.join(" "));
+            lines +=
+                &format!("complete -c flow -n \"__fish_flow_using_subcommand {name}\" -f -a \"{names}\"\n");
+        }
+    }
+    lines
 }

@@ -139,8 +139,8 @@ pub struct RunArguments {
     #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = listen::address)]
     page: Option<SocketAddr>,
 
-    /// The priority of all requests of this run: urgent, normal or off-peak [default: as the rules and the dataflow say]
-    #[arg(long, value_name = "PRIORITY", value_parser = run_values::priority)]
+    /// The priority of all requests of this run [default: as the rules and the dataflow say]
+    #[arg(long, value_name = "PRIORITY", value_parser = run_values::priority())]
     priority: Option<RequestPriority>,
 
     /// Print a line of JSON for each response

@@ -3,6 +3,8 @@
 use std::num::NonZero;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
 use crate::dataflow::RequestPriority;
 use crate::site::{LANES_MAX, WORKERS_MAX};
 use crate::yaml;
@@ -34,7 +36,8 @@ pub fn days(text: &str) -> Result<f64, String> {
     days.ok_or_else(|| "write a number of days, for example 30".to_owned())
 }
 
-/// A priority.
-pub fn priority(text: &str) -> Result<RequestPriority, String> {
-    RequestPriority::named(text).ok_or_else(|| "write urgent, normal or off-peak".to_owned())
+/// A priority. Shells complete its names.
+pub fn priority() -> impl TypedValueParser<Value = RequestPriority> {
+    let names = PossibleValuesParser::new(RequestPriority::ALL.map(RequestPriority::name));
+    names.map(|name| RequestPriority::named(&name).expect("it is one of these"))
 }

@@ -84,3 +84,17 @@ fn a_value_that_is_none_is_told_in_words_and_nothing_that_waits_is_told_too() {
     assert_eq!((ended.code, ended.out.as_str()), (0, ""));
     assert_eq!(ended.err, "no study is being received\n");
 }
+
+#[test]
+fn shells_complete_values_that_are_known() {
+    let place = Place::new();
+    let bash = place.run(&["completions", "bash"]).out;
+    for values in ["urgent normal off-peak", "chosen-not-stored", "results error response api dataflow site"]
+    {
+        assert!(bash.contains(values), "{values}");
+    }
+    let fish = place.run(&["completions", "fish"]).out;
+    assert!(fish.contains(r#"__fish_flow_using_subcommand schema" -f -a "results error"#), "{fish}");
+    let refused = place.run(&["run", "--priority", "high"]);
+    assert!(refused.code == 2 && refused.err.contains("urgent, normal, off-peak"), "{}", refused.err);
+}
