@@ -7,6 +7,9 @@ use crate::step::{PathOf, StepOutcomes, Value};
 use super::section_account::{SectionAccount, SectionPlan};
 use super::{Dataflow, DataflowNode, InputWire};
 
+/// A function that reads a value from its form on disk.
+pub type FormReader = fn(&[u8], PathOf) -> io::Result<Value>;
+
 /// The source of the values at an input.
 #[derive(Clone, Copy, Debug)]
 pub enum InputSource {
@@ -15,7 +18,7 @@ pub enum InputSource {
     /// Items of the request.
     Items,
     /// Values that are read from their form on disk by this function.
-    Form(fn(&[u8], PathOf) -> io::Result<Value>),
+    Form(FormReader),
 }
 
 impl DataflowNode {

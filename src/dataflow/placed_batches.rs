@@ -4,16 +4,15 @@
 //! in the order of the items. Items and batches are treated by themselves, so that the results do not depend on the
 //! places.
 
-use std::io;
 use std::sync::Arc;
 
 use crate::step::{
     BatchSize, Call, CallEnvironment, CallFault, CallFunction, CancelToken, Fault, InputTake, OutputCount,
-    PathOf, PlacedBatch, ResultIdentity, StepDeclaration, StreamFunction, Value, WiredInput,
+    PlacedBatch, ResultIdentity, StepDeclaration, StreamFunction, Value, WiredInput,
 };
 
 use super::Dataflow;
-use super::input_source::InputSource;
+use super::input_source::{FormReader, InputSource};
 use super::node::{DataflowNode, MemberSource, SectionMember, StreamRole};
 use super::perform::{broken, guarded};
 
@@ -78,7 +77,7 @@ impl DataflowNode {
     }
 
     /// The function that reads the results of a member of a section from their form.
-    pub fn result_form(&self, member: usize) -> Option<fn(&[u8], PathOf) -> io::Result<Value>> {
+    pub fn result_form(&self, member: usize) -> Option<FormReader> {
         Some(self.member(member)?.node.step.declaration.outputs.first()?.read)
     }
 
