@@ -46,7 +46,7 @@ pub struct BackupSummary {
 pub struct DamagedFile {
     /// Below the state folder.
     pub path: String,
-    /// What is wrong with it, as words that follow the path.
+    /// The damage, as words that follow the path.
     pub what: String,
 }
 
@@ -200,7 +200,7 @@ impl BackupCopy<'_> {
         Ok(())
     }
 
-    /// What was found in the journal's copy; nothing, if it is too damaged to be read.
+    /// Findings in the journal's copy; none, if it is too damaged to be read.
     fn unless_damaged(
         &mut self,
         checked: Result<CheckedRequests, JournalError>,

@@ -32,7 +32,7 @@ pub enum CommandExit {
     Done,
     /// A request had an error response, or a response could not be delivered.
     WithErrors,
-    /// What was asked about is wrong; that has been said.
+    /// A finding that has been told already is an error of this kind.
     Failed(CommandErrorKind),
 }
 

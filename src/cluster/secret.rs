@@ -27,7 +27,7 @@ pub enum ClusterSecretError {
     Short {
         /// The file.
         path: PathBuf,
-        /// Its bytes without leading and trailing white space.
+        /// Bytes of the text without leading and trailing white space.
         length: usize,
     },
 }

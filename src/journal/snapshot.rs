@@ -45,7 +45,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), DatabaseError> {
 /// The number of findings that are told of one file.
 const FINDINGS_MAX: usize = 3;
 
-/// What SQLite finds wrong in a file that nobody writes: pages, and indexes that do not fit their tables. `None` if
+/// Damage that SQLite finds in a file that nobody writes: pages, and indexes that do not fit their tables. `None` if
 /// the file is whole. Reads all of it; SQLite's quick check would pass over the indexes.
 ///
 /// # Errors

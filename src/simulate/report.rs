@@ -58,7 +58,7 @@ impl SimulatedQuantiles {
 pub struct SimulationReport {
     pub boxes: usize,
     pub studies: usize,
-    /// Those that need more memory than a box has for requests: they are answered with an error, and left out of the times.
+    /// Studies that need more memory than a box has for requests: they are answered with an error, and left out of the times.
     pub refused: usize,
     /// From the completeness of a study to the begin of its work.
     pub wait_s: SimulatedQuantiles,

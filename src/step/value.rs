@@ -183,7 +183,7 @@ impl fmt::Debug for Value {
         write!(f, "Value({})", self.kind)
     }
 }
-/// What is wrong with the form of a value; the library shows it as the program has it.
+/// Names the fault in the form of a value; the library shows it as the program has it.
 fn in_words(error: ciborium::de::Error<io::Error>) -> String {
     use ciborium::de::Error;
     match error {

@@ -269,7 +269,9 @@ fn the_lesson_about_an_own_dataflow_shows_what_is_printed() {
     let printed: BTreeSet<&str> = printed.lines().map(str::trim_end).collect();
     let shown: Vec<&str> = blocks(&page, "text").flat_map(str::lines).collect();
     assert!(shown.len() > 10, "{shown:?}");
-    let stale = shown.iter().filter(|line| **line != "…" && !printed.contains(line.trim_end()));
+    // The version changes with every step.
+    let is_fixed = |line: &str| line != "…" && !line.starts_with("ct-lung  ");
+    let stale = shown.iter().filter(|line| is_fixed(line) && !printed.contains(line.trim_end()));
     none("the page shows lines that are not printed", stale.map(|line| (*line).to_owned()));
 }
 
