@@ -231,8 +231,8 @@ impl CoordinatorShared {
     fn tell_refused(&self, from: SocketAddr, why: &str) {
         let mut told = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         told.retain(|_, at| at.elapsed() < REFUSED_TIME);
-        let is_new = !told.contains_key(&(from.ip(), why.to_owned()));
-        if is_new && told.len() < REFUSED_MAX {
+        let is_new = !told.contains_key(&(from.ip(), why.to_owned())) && told.len() < REFUSED_MAX;
+        if is_new {
             told.insert((from.ip(), why.to_owned()), Instant::now());
         }
         drop(told);

@@ -21,6 +21,9 @@ const GRACE: Duration = Duration::from_secs(1);
 /// The time after a process has connected in which requests that it holds may be given to it again.
 const HELD_MAX: Duration = Duration::from_secs(60);
 
+/// The time after which one that could not run a step of a dataflow is given another one.
+const UNABLE_TIME: Duration = Duration::from_secs(60);
+
 /// A process that was heard of so recently is not taken for another one.
 const HEARD_RECENTLY: Duration = Duration::from_millis(1_500);
 
@@ -51,8 +54,8 @@ pub struct MemberEntry {
     held_steps: HashSet<RemoteStepKey>,
     /// The steps that it runs, with the versions of their dataflows.
     steps: BTreeMap<u64, Digest>,
-    /// The versions of dataflows of which it cannot run steps, with the reasons.
-    unable: BTreeMap<Digest, String>,
+    /// The versions of dataflows of which it cannot run steps, with the reasons and when they were told.
+    unable: BTreeMap<Digest, (String, Instant)>,
     /// The versions of dataflows that it was told of.
     told: BTreeSet<Digest>,
     /// The requests that it was told of for their steps.
@@ -197,14 +200,21 @@ impl MemberEntry {
 
     /// Whether it is connected, has a label, and can run steps of a version of a dataflow as far as is known.
     pub fn is_place(&self, label: &ProcessLabel, version: &Digest) -> bool {
-        self.is_connected() && self.labels.contains(label) && !self.unable.contains_key(version)
+        self.is_connected() && self.labels.contains(label) && self.is_able(version)
     }
 
-    /// Notes that it cannot run a step: it gets no other one of its dataflow over this connection. Returns whether that
-    /// is new.
+    fn is_able(&self, version: &Digest) -> bool {
+        self.unable.get(version).is_none_or(|(_, told)| told.elapsed() > UNABLE_TIME)
+    }
+
+    /// Notes that it cannot run a step: for a while it gets no other one of its dataflow. Returns whether that is new.
     pub fn refuse_step(&mut self, ticket: u64, reason: &str) -> bool {
-        let version = self.steps.get(&ticket).filter(|version| !self.unable.contains_key(version));
-        version.copied().is_some_and(|version| self.unable.insert(version, reason.to_owned()).is_none())
+        let Some(version) = self.steps.get(&ticket).copied().filter(|version| self.is_able(version)) else {
+            return false;
+        };
+        // It may only have been too busy to read the dataflow: then it is told of it once more.
+        self.told.remove(&version);
+        self.unable.insert(version, (reason.to_owned(), Instant::now())).is_none()
     }
 
     pub fn holds_step(&self, key: &RemoteStepKey) -> bool {
@@ -289,7 +299,7 @@ impl MemberEntry {
             requests: self.running.len(),
             steps: self.steps.len(),
             labels: self.labels.clone(),
-            unable: self.unable.values().cloned().collect(),
+            unable: self.unable.values().map(|(reason, _)| reason.clone()).collect(),
             outages: self.outages,
             last_outage_ms: self.last_outage.and_then(|outage| i64::try_from(outage.as_millis()).ok()),
         }

@@ -30,9 +30,12 @@ pub(super) fn is_by_item(role: StreamRole, step: &StepDeclaration) -> bool {
 /// The function that has other processes work on the batches of a member; `None` if it runs where the stream runs.
 pub(super) fn asks_elsewhere(
     index: usize,
-    node: &DataflowNode,
+    member: &SectionMember,
     environment: &Arc<dyn CallEnvironment>,
 ) -> Option<CallFunction> {
+    let node = &member.node;
+    // The items come in at the first input: that has been checked.
+    member.sources.first().filter(|source| matches!(source, MemberSource::Streams(_)))?;
     let label = node.label().filter(|label| environment.is_elsewhere(label.as_str()))?.clone();
     let first = node.step.declaration.inputs.first()?.name;
     Some(Arc::new(move |items, call, attempt| {

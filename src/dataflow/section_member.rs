@@ -316,7 +316,7 @@ fn work(
         MemberWork::Calls(CallLane::new(CallWork::new(ask, member, inputs, identity, call), size))
     };
     if member.part == RoundPart::Step
-        && let Some(ask) = placed_batches::asks_elsewhere(index, node, call.environment)
+        && let Some(ask) = placed_batches::asks_elsewhere(index, member, call.environment)
     {
         return calls(ask, placed_batches::size(node));
     }

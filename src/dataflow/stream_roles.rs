@@ -175,12 +175,16 @@ impl StreamCheck<'_> {
             let mut section = sections[*node].iter();
             let role = self.roles[*node];
             let is_alone = section.any(|other| self.plan.node(*other).on != draft.on);
-            let is_by_item = || self.plan.declaration(*node).is_none_or(|step| is_by_item(role, step));
+            let takes_first =
+                || self.wiring.links(*node).first().is_some_and(|link| self.brings_stream(link));
+            let is_by_item =
+                || takes_first() && self.plan.declaration(*node).is_none_or(|step| is_by_item(role, step));
             if role != StreamRole::Outside && draft.on.is_some() && is_alone && !is_by_item() {
                 let name = self.plan.name(*node);
                 let message = format!("\"{name}\" cannot have an \"on\" of its own");
-                let hint = "only steps that give one item for each of a stream can run on other processes than the \
-                            stream; for the others write the same `on` at each step that the stream connects";
+                let hint = "only steps that give one item for each of the stream at their first input can run on \
+                            other processes than the stream; for the others write the same `on` at each step that \
+                            the stream connects";
                 collector.add(draft.name.place, message).hint(hint.to_owned());
             }
         }

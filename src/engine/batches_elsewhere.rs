@@ -64,7 +64,7 @@ impl BatchesElsewhere {
             match self.steps.run(&label, step, token, CancelWatch::Looks, &self.store) {
                 Ok((process, StepReply::Ended(end))) => return self.taken(batch, process, sent, *end),
                 Ok((_, StepReply::Unable | StepReply::Cancelled)) => return Err(Fault::cancelled().into()),
-                Err(StepLoss::NoProcess) => {}
+                Err(StepLoss::NoProcess) => std::thread::sleep(PLACE_INTERVAL),
                 Err(StepLoss::Lost { process }) => {
                     losses += 1;
                     tracing::warn!(

@@ -51,6 +51,9 @@ struct StepClaims {
     granted: Condvar,
 }
 
+/// The most bytes of the results of a batch: they travel at once.
+const RESULTS_MAX: usize = 256 << 20;
+
 /// How often a step that waits for memory looks whether it was given up.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -202,6 +205,9 @@ impl RunEnvironment {
         match node.answer_batch(&placed, &identity, token, &calls) {
             Ok(results) => {
                 let content = CallAnswers { results, retried: 0 }.to_bytes();
+                if content.len() > RESULTS_MAX {
+                    return failed(step, too_large(content.len()));
+                }
                 let record = RunRecord { place, ..record_of(step, Outcome::Done) };
                 RemoteStepEnd { record, content, again: AttemptNote::default() }
             }
@@ -277,6 +283,14 @@ fn record_of(step: &RemoteStep, outcome: Outcome) -> RunRecord {
         place: None,
         batches: Vec::new(),
     }
+}
+
+fn too_large(bytes: usize) -> Fault {
+    let (mib, most) = (bytes >> 20, RESULTS_MAX >> 20);
+    let reason = format!(
+        "the results of a batch have {mib} MiB, and {most} MiB are the most that other processes give"
+    );
+    Fault::of(FaultKind::Broken, reason, "Write a smaller batch at the step: {size: 1}.")
 }
 
 fn not_brought(reason: &str) -> Fault {

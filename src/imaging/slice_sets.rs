@@ -191,12 +191,15 @@ pub fn numbered_runs<'a>(slices: &[AxialSlice<'a>], slices_least: usize) -> Opti
         places.insert(place(&slice));
     }
     let are_stacks = runs.len() > 1 && runs.iter().all(|run| run.len() >= slices_least.max(2));
-    let named = runs.into_iter().enumerate().map(|(index, mut run)| {
-        let first = run[0].header.instance_number;
+    let mut sets = SliceSets::new();
+    for (index, mut run) in runs.into_iter().enumerate() {
+        let (first, number) = (run[0].header.instance_number, index + 1);
         run.sort_by(AxialSlice::order);
-        (first.map_or_else(|| format!("(run {})", index + 1), |first| format!("from {first}")), run)
-    });
-    let sets: SliceSets = named.collect();
+        let name = first.map_or_else(|| format!("(run {number})"), |first| format!("from {first}"));
+        // Frames have the number of their object, and two objects may have the same.
+        let name = if sets.contains_key(&name) { format!("{name} (run {number})") } else { name };
+        sets.insert(name, run);
+    }
     are_stacks.then_some(sets)
 }
 

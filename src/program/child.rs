@@ -66,9 +66,10 @@ pub const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// The program cannot be started.
 pub fn run(order: &ProgramOrder, token: &CancelToken) -> io::Result<ProgramEnd> {
     let mut group = ProcessGroup { program: start(order)?, is_over: false };
-    let stopped = group.wait(order.grace, token)?;
+    // Noted until nothing is left of the program.
+    let stopping = group.wait(order.grace, token)?;
     let status = group.end()?;
-    Ok(if stopped { ProgramEnd::Stopped } else { ProgramEnd::Exited(status) })
+    Ok(if stopping.is_some() { ProgramEnd::Stopped } else { ProgramEnd::Exited(status) })
 }
 
 fn start(order: &ProgramOrder) -> io::Result<ProgramProcess> {
@@ -206,8 +207,8 @@ enum ChildEvent {
 }
 
 impl ProcessGroup {
-    /// Waits until the child has exited; returns whether it was stopped.
-    fn wait(&self, grace: Duration, token: &CancelToken) -> io::Result<bool> {
+    /// Waits until the child has exited; returns the note that it was stopped, if it was.
+    fn wait(&self, grace: Duration, token: &CancelToken) -> io::Result<Option<StoppingProgram>> {
         let (tell, told) = channel();
         let exited = tell.clone();
         token.on_cancel(move || _ = tell.send(ChildEvent::Unwanted(StoppingProgram::note())));
@@ -218,12 +219,12 @@ impl ProcessGroup {
                 self.signal(Signal::KILL);
                 return Err(error);
             }
-            let Ok(ChildEvent::Unwanted(_stopping)) = told.recv() else { return Ok(false) };
+            let Ok(ChildEvent::Unwanted(stopping)) = told.recv() else { return Ok(None) };
             self.signal(Signal::TERM);
             if matches!(told.recv_timeout(grace), Err(RecvTimeoutError::Timeout)) {
                 self.signal(Signal::KILL);
             }
-            Ok(true)
+            Ok(Some(stopping))
         })
     }
 

@@ -207,6 +207,8 @@ def _results(kind, results, more=None):
     if column is None and kind in ("number", "text"):
         failed = [(at, one) for at, one in enumerate(results) if isinstance(one, Exception)]
         column = _column(kind, [one for one in results if not isinstance(one, Exception)]) if failed else None
+    if column is None and kind == "number":
+        results = [_kept(one) for one in results]
     if column is None:
         return _results_line(results) if more is None else _items_line(map(_item, results), more), b""
     said = '"type": "%s", "count": %d, "bytes": %d' % (column[0], len(results) - len(failed), len(column[1]))
@@ -216,6 +218,16 @@ def _results(kind, results, more=None):
     if failed:
         line += b', "faults": ' + _json([{"at": at, "fault": _failed(error)} for at, error in failed])
     return line + b"}", column[1]
+
+
+def _kept(number):
+    """A number, or the fault of a whole one that would become another one as a float."""
+    try:
+        if type(number) is not int or int(float(number)) == number:
+            return number
+    except OverflowError:
+        pass
+    return Fault("it is a whole number that would become another one", "Give it as a text.")
 
 
 def _results_line(results):

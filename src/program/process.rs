@@ -92,7 +92,6 @@ impl StepProcess {
     /// # Errors
     /// The process ended, or was silent for too long.
     pub fn hello(&mut self, start_time: Duration, token: &CancelToken) -> Result<Vec<u8>, ProcessFailure> {
-        self.kill_by(token);
         let (began, end) = (Instant::now(), &mut self.end);
         let look = &mut || {
             let left = start_time.checked_sub(began.elapsed()).ok_or(PipeEnd::Unwanted)?;
@@ -118,7 +117,6 @@ impl StepProcess {
             Err(end) => return Err(self.failure(end, token)),
         }
         self.lines += 1;
-        self.kill_by(token);
         let written =
             pipes(&mut self.pipes).write(&message.numbered(self.lines), &mut || self.end.look(token));
         match written {
@@ -138,7 +136,6 @@ impl StepProcess {
     /// # Errors
     /// The process ended or sent garbage, or the token was set. The process cannot be used again.
     pub fn receive(&mut self, token: &CancelToken) -> Result<StepAnswer, ProcessFailure> {
-        self.kill_by(token);
         let line = pipes(&mut self.pipes).line(&mut || self.end.look(token));
         let line = line.map_err(|end| self.failure(end, token))?;
         if token.is_cancelled() {
@@ -175,7 +172,11 @@ impl StepProcess {
         token: &CancelToken,
     ) -> Result<StepAnswer, ProcessFailure> {
         self.send(message, token)?;
-        self.receive(token)
+        let answer = self.receive(token)?;
+        match pipes(&mut self.pipes).rest() {
+            line if line.is_empty() => Ok(answer),
+            line => Err(ProcessFailure::Garbage { line, reason: "it goes on behind its answer".to_owned() }),
+        }
     }
 
     fn failure(&mut self, end: PipeEnd, token: &CancelToken) -> ProcessFailure {
@@ -189,12 +190,6 @@ impl StepProcess {
             PipeEnd::Unwanted => ProcessFailure::Cancelled,
             PipeEnd::Lost(error) => ProcessFailure::Lost(error),
         }
-    }
-
-    /// Kills the process when the token is set.
-    fn kill_by(&self, token: &CancelToken) {
-        let killer = Arc::clone(&self.end.killer);
-        token.on_cancel(move || killer.kill());
     }
 }
 
