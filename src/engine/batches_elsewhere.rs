@@ -13,8 +13,7 @@ use crate::step::{
 use crate::store::{Store, StoreError};
 
 use super::carried::CarriedInputs;
-use super::disk_wait::retry_while_full;
-use super::job::not_kept;
+use super::disk_wait::{not_kept, retry_while_full};
 use super::losses::{LOSSES_MAX, deadly};
 use super::remote_request::RemoteRequestKey;
 use super::remote_step::{RemoteBatch, RemoteStep, RemoteStepEnd, RemoteStepKey, WaitingStep};

@@ -10,33 +10,16 @@ use crate::step::{
 
 use super::batches_elsewhere::BatchesElsewhere;
 use super::control::EngineControl;
-use super::job::RunEnvironment;
 use super::memory::{MemoryKey, RequestMemories};
 use super::partial_text::PartialText;
 
 /// The environment of the calls of one request.
 pub struct RecordedCalls {
-    memories: Arc<RequestMemories>,
-    memory: MemoryKey,
-    control: Arc<EngineControl>,
-    dataflow: Arc<str>,
-    elsewhere: Option<Arc<BatchesElsewhere>>,
-}
-
-impl RecordedCalls {
-    pub fn shared(
-        work: &RunEnvironment,
-        memory: MemoryKey,
-        elsewhere: Option<&Arc<BatchesElsewhere>>,
-    ) -> Arc<dyn CallEnvironment> {
-        Arc::new(RecordedCalls {
-            memories: Arc::clone(&work.memories),
-            memory,
-            control: Arc::clone(&work.control),
-            dataflow: Arc::clone(&work.dataflow.name),
-            elsewhere: elsewhere.cloned(),
-        })
-    }
+    pub memories: Arc<RequestMemories>,
+    pub memory: MemoryKey,
+    pub control: Arc<EngineControl>,
+    pub dataflow: Arc<str>,
+    pub elsewhere: Option<Arc<BatchesElsewhere>>,
 }
 
 impl CallEnvironment for RecordedCalls {

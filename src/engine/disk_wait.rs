@@ -5,7 +5,8 @@ use std::iter;
 use std::thread;
 use std::time::Duration;
 
-use crate::step::Request;
+use crate::step::{Fault, FaultKind, Request};
+use crate::store::StoreError;
 
 /// The delays between tries; the last one is repeated.
 const WAITS: [Duration; 3] = [Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(5)];
@@ -39,6 +40,16 @@ pub fn retry_while_full<T, E: Error + 'static>(
             done => return done,
         }
     }
+}
+
+/// The fault of a result that could not be stored.
+pub fn not_kept(error: StoreError) -> Fault {
+    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    Fault::of(
+        FaultKind::Storage,
+        format!("its result could not be kept: {error}{cause}"),
+        "Make room on the disk of --state or give another folder, and send the request again.",
+    )
 }
 
 #[cfg(test)]

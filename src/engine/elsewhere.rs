@@ -11,9 +11,9 @@ use crate::store::StoreError;
 
 use super::batches_elsewhere::BatchesElsewhere;
 use super::carried::CarriedInputs;
-use super::disk_wait::retry_while_full;
+use super::disk_wait::{not_kept, retry_while_full};
 use super::event::{EngineEvent, tell};
-use super::job::{DeliveredFiles, FINAL, RunEnd, RunEnvironment, StepJob, not_kept};
+use super::job::{DeliveredFiles, FINAL, RunEnd, RunEnvironment, StepJob};
 use super::memory::RecordedRun;
 use super::remote_request::RemoteRequestKey;
 use super::remote_step::{RemoteStep, RemoteStepEnd, RemoteStepKey, WaitingStep};

@@ -8,13 +8,14 @@ use crate::dataflow::perform::{broken, guarded};
 use crate::dataflow::response::files_at;
 use crate::dataflow::{Dataflow, DataflowNode, ProcessLabel, Response};
 use crate::step::{
-    Artifact, CancelToken, Fault, FaultKind, Outcome, Request, ResponseFile, StepInputs, StepOutputs,
+    Artifact, CallEnvironment, CancelToken, Fault, Outcome, Request, ResponseFile, StepInputs, StepOutputs,
 };
 use crate::store::{Store, StoreError};
 
+use super::batches_elsewhere::BatchesElsewhere;
 use super::call_records::RecordedCalls;
 use super::control::EngineControl;
-use super::disk_wait::retry_while_full;
+use super::disk_wait::{not_kept, retry_while_full};
 use super::event::{EngineEvent, EventObserver, tell};
 use super::memory::{MemoryKey, RecordedRun, RequestMemories};
 use super::remote_steps::RemoteSteps;
@@ -104,7 +105,7 @@ impl RunEnvironment {
         let identity = node.identity(&self.dataflow, request, FINAL);
         let memory = self.memory_key(request);
         let elsewhere = self.batches_elsewhere(job.node, request);
-        let environment = RecordedCalls::shared(self, memory, elsewhere.as_ref());
+        let environment = self.calls(memory, elsewhere.as_ref());
         if !self.memories.remembers(memory) {
             let performed = node.perform(&identity, inputs, token, &environment);
             return (job.is_wanted)().then(|| self.kept(job, performed));
@@ -125,6 +126,21 @@ impl RunEnvironment {
         let note = || self.memories.note(&run, result, took, batches());
         let noted = if known { Ok(()) } else { retry_while_full(request, StoreError::may_pass, note) };
         Some(noted.map_err(not_kept).and(kept))
+    }
+
+    /// The environment of the calls of a request.
+    pub fn calls(
+        &self,
+        memory: MemoryKey,
+        elsewhere: Option<&Arc<BatchesElsewhere>>,
+    ) -> Arc<dyn CallEnvironment> {
+        Arc::new(RecordedCalls {
+            memories: Arc::clone(&self.memories),
+            memory,
+            control: Arc::clone(&self.control),
+            dataflow: Arc::clone(&self.dataflow.name),
+            elsewhere: elsewhere.cloned(),
+        })
     }
 
     /// Whether the result of a run is recorded, so that the step need not be performed.
@@ -213,12 +229,3 @@ impl RunEnvironment {
 
 /// The edition of a final response.
 pub const FINAL: u32 = 0;
-
-pub fn not_kept(error: StoreError) -> Fault {
-    let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    Fault::of(
-        FaultKind::Storage,
-        format!("its result could not be kept: {error}{cause}"),
-        "Make room on the disk of --state or give another folder, and send the request again.",
-    )
-}

@@ -17,10 +17,9 @@ use crate::store::StoreError;
 
 use super::apart::{self, BroughtValues, ValueSource};
 use super::budget::MemoryClaim;
-use super::call_records::RecordedCalls;
 use super::carried::ArrivedInputs;
-use super::disk_wait::retry_while_full;
-use super::job::{FINAL, RunEnvironment, StepJob, not_kept};
+use super::disk_wait::{not_kept, retry_while_full};
+use super::job::{FINAL, RunEnvironment, StepJob};
 use super::memory::{RecordedRun, RequestMemories};
 use super::open::claim;
 use super::pool::JobThread;
@@ -173,7 +172,7 @@ impl RunEnvironment {
     fn step_for_other(&self, step: &RemoteStep, inputs: &StepInputs, token: &CancelToken) -> RemoteStepEnd {
         let (node, request) = (&self.dataflow.nodes[step.key.node], &*step.request);
         let memory = self.memory_key(request);
-        let calls = RecordedCalls::shared(self, memory, None);
+        let calls = self.calls(memory, None);
         let identity = node.identity(&self.dataflow, request, FINAL);
         let performed = node.perform(&identity, inputs, token, &calls);
         let job = StepJob { node: step.key.node, request, item: step.key.item, token, is_wanted: &|| true };
@@ -197,7 +196,7 @@ impl RunEnvironment {
         token: &CancelToken,
     ) -> RemoteStepEnd {
         let (node, request) = (&self.dataflow.nodes[step.key.node], &*step.request);
-        let calls = RecordedCalls::shared(self, self.memory_key(request), None);
+        let calls = self.calls(self.memory_key(request), None);
         let identity = node.identity(&self.dataflow, request, FINAL);
         let attempt = batch.attempt();
         let placed = PlacedBatch { label: "", member: batch.member, inputs, attempt: &attempt };

@@ -141,7 +141,7 @@ pub struct RunRecord {
     /// The process of a cluster that ran it; absent where flow is alone.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub place: Option<RunPlace>,
-    /// What other processes worked on of it, if it is the run of steps that a stream connects.
+    /// Batches of it that other processes worked on, if it is the run of steps that a stream connects.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub batches: Vec<BatchPlace>,
 }

@@ -227,7 +227,8 @@ def _kept(number):
             return number
     except OverflowError:
         pass
-    return Fault("it is a whole number that would become another one", "Give it as a text.")
+    reason = "the step gave no number for an item, or one of more digits than a number keeps"
+    return Fault(reason, "Give it as json or text.")
 
 
 def _results_line(results):

@@ -1,6 +1,6 @@
 //! A trusted program that gets a secret on its standard input: never on its command line or in its environment.
 //!
-//! It is killed when the run is cancelled, takes too long, or flow ends.
+//! The program is killed when the run is cancelled, takes too long, or flow ends.
 
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;

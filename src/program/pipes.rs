@@ -1,6 +1,6 @@
 //! The pipes of a process: messages to it, and from it lines with the bytes behind them.
 //!
-//! Whoever waits here looks now and then whether that is still wanted. While a message is written, what the process
+//! A thread that waits here looks now and then whether that is still wanted. While a message is written, what the process
 //! writes is read, so that neither waits for the other.
 
 use std::io::{self, Write};

@@ -29,7 +29,7 @@ pub trait PlainItem: StreamItem {
     /// The value of JSON; `None` if it is of another type.
     fn of_json(json: Json) -> Option<Self>;
 
-    /// What a step gave for an item.
+    /// The value that a step gave for an item.
     ///
     /// # Errors
     /// The fault of the step, if it is of another type.

@@ -238,7 +238,7 @@ impl StreamProcess {
         }
     }
 
-    /// What the process has written to standard error.
+    /// All that the process has written to standard error.
     pub fn errors(&self) -> Vec<u8> {
         self.process.as_ref().map(|process| process.folders.errors()).unwrap_or_default()
     }

@@ -16,7 +16,7 @@ use super::item_results::ItemResults;
 use super::plain_item::{PlainItem, exact_number};
 use super::{npy, reservations};
 
-/// What a program answers.
+/// The answer of a program.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StepAnswer {
@@ -318,7 +318,7 @@ pub fn plain_value(kind: &str, said: Json) -> Result<Value, String> {
 mod tests {
     use super::*;
 
-    /// What becomes of an answer with a column of results: numbers, and reasons of faults.
+    /// The values of an answer with a column of results: numbers, and reasons of faults.
     fn results<B: PlainItem>(line: &str, column: &[u8]) -> Result<Vec<Result<B, String>>, String> {
         let answer = StepAnswer::read(line.as_bytes(), 1)?.with_column(column.to_vec());
         assert_eq!(answer.column().map(|head| head.bytes), Some(column.len()));

@@ -1,11 +1,11 @@
-//! What is told of a simulation: quantiles of times, use, and what is full first.
+//! The report of a simulation: quantiles of times, use, and what is full first.
 
 use serde::Serialize;
 
 use super::arrivals::{HOUR_S, SimulatedStudy};
 use super::site_run::{SimulatedSite, SiteRun};
 
-/// What can be full.
+/// A part of a site that can be full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SiteResource {
@@ -91,7 +91,7 @@ pub fn report(site: &SimulatedSite, usual: &SimulatedStudy, run: &SiteRun) -> Si
     }
 }
 
-/// What is full first as the load grows, and at how many studies an hour.
+/// The part that is full first as the load grows, and at how many studies an hour.
 ///
 /// Each resource alone bounds the throughput: its number of servers, divided by the time for which a study takes one
 /// (the asymptotic bounds of operational analysis: Denning and Buzen, The operational analysis of queueing network

@@ -35,7 +35,7 @@ pub struct StudyCourse {
     pub answered_s: f64,
 }
 
-/// What came of a simulation.
+/// The result of a simulation.
 pub struct SiteRun {
     /// The studies in the order of their arrival.
     pub courses: Vec<StudyCourse>,
@@ -45,7 +45,7 @@ pub struct SiteRun {
     pub memory_peak: f64,
 }
 
-/// What happens next.
+/// The next event.
 #[derive(Clone, Copy)]
 enum SiteEvent {
     Arrival,

@@ -1,4 +1,4 @@
-//! What the services answer to a job: functions of the job alone.
+//! The answers of the services to a job: functions of the job alone.
 
 use serde_json::{Value as JsonValue, json};
 

@@ -27,7 +27,7 @@ pub struct ServiceTroubles {
     pub hang: Duration,
 }
 
-/// What the services have seen.
+/// The calls that the services have seen.
 #[derive(Clone, Debug, Default)]
 pub struct ServiceCounts {
     /// Calls.
@@ -107,7 +107,7 @@ impl SampleServices {
         format!("http://{}", self.address)
     }
 
-    /// What the services have seen so far.
+    /// The calls that the services have seen so far.
     pub fn counts(&self) -> ServiceCounts {
         self.shared.lock().clone()
     }

@@ -267,7 +267,7 @@ fn a_program_that_does_not_end_is_killed_with_its_children() {
     // Neither the shell nor its child listens to SIGTERM.
     let script =
         format!("trap '' TERM; sleep {seconds} & echo begun > {}; wait; sleep {seconds}", begun.display());
-    let dataflow = Arc::new(alone(&writing(&script, folder.path()), ", timeout: 1 s"));
+    let dataflow = Arc::new(alone(&writing(&script, folder.path()), ", timeout: 10 s"));
     with_observed_engine(&dataflow, 1, 1000, Arc::new(NullObserver), |queue, responses| {
         queue.submit(request("one", 1));
         written(&begun);
@@ -324,7 +324,7 @@ fn flow_ends_after_a_program_that_was_asked_to_stop() {
     let settings = writing(&script, &log).replace("grace_s: 0.2", "grace_s: 60");
     let text = format!(
         "dataflow: slow\nlimits: {{memory: {{fixed: 1 B}}}}\nsteps:\n  slow: {{step: run-program, needs: {{}}, with: \
-         {{{settings}}}, timeout: 100 ms}}\nresponse: [slow]\n"
+         {{{settings}}}, timeout: 10 s}}\nresponse: [slow]\n"
     );
     fs::write(place.path("slow.yaml"), text).unwrap();
     fs::write(place.path("one"), "one").unwrap();

@@ -86,7 +86,7 @@ pub struct ItemBatch {
     form: BatchForm,
 }
 
-/// What can be done with a batch without knowing its type.
+/// All that can be done with a batch without knowing its type.
 #[derive(Clone, Copy)]
 struct BatchForm {
     values: fn(ItemBatch) -> Vec<Value>,

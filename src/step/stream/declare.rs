@@ -7,8 +7,9 @@ use std::sync::Arc;
 use crate::step::declaration::{InputTake, OutputCount, Step};
 use crate::step::{Call, Digest, Fault, Payload, StepOutputs, Value};
 
+use super::attempt::{CallAttempt, CallFault};
 use super::batch::StreamItem;
-use super::calls::{CallAttempt, CallFault, CallFunction};
+use super::calls::CallFunction;
 use super::join::{JoinFunctions, JoinKernel, JoinRule};
 use super::kernel::{KernelFactory, StreamFunction};
 use super::kernels::{BatchKernel, EachKernel, FoldKernel, ItemKernel};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::step::{CancelToken, Digest, Fault, StepInputs, Value};
 
-use super::calls::{CallAttempt, CallFault};
+use super::attempt::{CallAttempt, CallFault};
 use super::rate::RateLimit;
 
 /// A batch about which a service is called.

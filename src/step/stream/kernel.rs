@@ -42,7 +42,7 @@ pub struct KernelRun<'a, 'c> {
     pub call: &'a Call<'c>,
     /// Guards the step's own code: a panic is the fault of an item.
     pub guard: GuardFunction,
-    /// What becomes of the items.
+    /// The fate of the items.
     pub tally: &'a mut ItemTally,
     /// Takes what the step gives at one of its outputs, by the output's index.
     pub give: &'a mut dyn FnMut(usize, ItemBatch),

@@ -5,6 +5,7 @@
 //! that make kernels are in `declare`. A step that calls a service about items has a [`CallFunction`] in place of a
 //! kernel. Nothing here runs a stream by itself.
 
+mod attempt;
 mod batch;
 mod calls;
 mod declare;
@@ -19,8 +20,9 @@ mod rate;
 mod route;
 mod tally;
 
+pub use attempt::{CallAttempt, CallFault};
 pub use batch::{BatchPlaces, BatchSize, ItemBatch, StreamItem};
-pub use calls::{CallAnswers, CallAttempt, CallFault, CallFunction};
+pub use calls::{CallAnswers, CallFunction};
 pub use environment::{CallBatch, CallEnvironment, CallLimits, PlacedBatch, UnrecordedCalls};
 pub use guard::GuardFunction;
 pub use join::{JoinRule, UnmatchedItem};

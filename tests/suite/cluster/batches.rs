@@ -196,3 +196,27 @@ fn a_process_with_another_program_gets_no_steps_and_fails_none() {
     assert_eq!((other.ended(), right.ended()), (0, 0));
     shared.account();
 }
+
+#[test]
+fn a_step_that_takes_the_stream_at_another_input_than_the_first_stays_with_it() {
+    let place = Place::new();
+    let steps = "from flow_step import step\n@step\ndef prefix(request: 'request') -> 'json':\n    return {}\n\
+                 @step\ndef tag(prefix: 'json', item: 'json') -> 'json':\n    return {**item, **prefix}\n";
+    fs::write(place.path("steps.py"), steps).unwrap();
+    let text = "dataflow: tags\nprograms: [steps.py]\nsteps:\n  lines: {step: read-json-lines, needs: {request: \
+                request}}\n  prefix: {step: prefix, needs: {request: request}}\n  tagged: {step: tag, needs: {prefix: \
+                prefix, item: lines}ON}\n  numbers: {step: pick-number, needs: {item: tagged}, with: {group: /group, \
+                field: /n}}\n  total: {step: total-json, needs: {numbers: numbers}}\n  report: {step: write-total, \
+                needs: {total: total}}\nresponse: [report]\n";
+    for (on, code) in [("", 0), (", on: compute", 3)] {
+        fs::write(place.path("tags.yaml"), text.replace("ON", on)).unwrap();
+        let check = place.run(&["check", "tags.yaml"]);
+        assert_eq!(check.code, code, "{}", check.err);
+        assert_eq!(
+            check.err.contains("\"tagged\" cannot have an \"on\" of its own"),
+            code == 3,
+            "{}",
+            check.err
+        );
+    }
+}

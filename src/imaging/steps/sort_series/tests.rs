@@ -3,6 +3,7 @@
 use super::*;
 use crate::imaging::{PixelUnits, sample};
 
+#[path = "choice/tests.rs"]
 mod choice;
 
 fn slices(count: usize) -> Vec<InstanceHeader> {
