@@ -12,6 +12,9 @@ use crate::step::StepReservation;
 
 /// The median of an airway's air. Lungs and stool are denser.
 const AIRWAY_HU_MOST: f64 = -850.0;
+/// Half of the voxels of an airway that is too narrow for its air to be measured apart from its walls are below this:
+/// those of a trachea with voxels of 4 mm are, gas between stool is not.
+const NARROW_AIRWAY_HU: i16 = -750;
 /// An airway leads into a lung if it comes so near to one.
 const JOINED_MM: f64 = 12.0;
 /// The largest standard deviation of the means of cells of 4 mm that have lung all around. Three healthy chests have 48
@@ -35,7 +38,10 @@ pub fn perhaps_no_lung(volume: &Volume, lungs: &Lungs, quality: &ScanQuality) ->
     let (right, left) = (grid.cells_of(&lungs.right), grid.cells_of(&lungs.left));
     let mut cells = right.clone();
     cells.add(&left);
-    let has_air = quality.airway_hu.is_none_or(|hu| hu <= AIRWAY_HU_MOST);
+    let has_air = match quality.airway_hu {
+        Some(hu) => hu <= AIRWAY_HU_MOST,
+        None => is_mostly_air(volume, &lungs.airways),
+    };
     if lungs.made_by.is_some() || cells.is_empty() || (has_air && has_airway(&grid, &cells, lungs)) {
         return None;
     }
@@ -60,6 +66,12 @@ pub fn perhaps_no_lung(volume: &Volume, lungs: &Lungs, quality: &ScanQuality) ->
         signs.join(", and ")
     );
     (!signs.is_empty()).then(|| StepReservation { code: "perhaps_no_lung".to_owned(), text })
+}
+
+fn is_mostly_air(volume: &Volume, airways: &VoxelSet) -> bool {
+    let mut air = VoxelSet::below(&volume.voxels, volume.size, NARROW_AIRWAY_HU);
+    air.keep(airways);
+    2 * air.count() >= airways.count()
 }
 
 fn has_airway(grid: &CoarseGrid, cells: &VoxelSet, lungs: &Lungs) -> bool {
@@ -111,6 +123,16 @@ mod tests {
     }
 
     fn said_of(uneven: i16, high: f64, has_airway: bool, quality: &ScanQuality) -> Option<String> {
+        said_with_airway(uneven, high, has_airway.then_some(-1000), quality)
+    }
+
+    /// As [`said`], with an airway whose voxels have a CT number.
+    fn said_with_airway(
+        uneven: i16,
+        high: f64,
+        airway_hu: Option<i16>,
+        quality: &ScanQuality,
+    ) -> Option<String> {
         let place = |index: usize| [index % 90, index / 90 % 60, index / 5400].map(|at| 4.0 * at as f64);
         let is_piece = |index: usize, low: f64| {
             let [x, y, z] = place(index);
@@ -118,7 +140,7 @@ mod tests {
         };
         let is_airway = |index: usize| {
             let [x, y, z] = place(index);
-            has_airway && (172.0..188.0).contains(&x) && (100.0..116.0).contains(&y) && z >= 60.0
+            airway_hu.is_some() && (172.0..188.0).contains(&x) && (100.0..116.0).contains(&y) && z >= 60.0
         };
         let right = VoxelSet::of(SIZE, |index| is_piece(index, 84.0));
         let left = VoxelSet::of(SIZE, |index| is_piece(index, 196.0));
@@ -126,7 +148,7 @@ mod tests {
             _ if is_piece(index, 84.0) || is_piece(index, 196.0) => {
                 -800 + uneven * i16::try_from(index / 3 % 3).unwrap() - uneven
             }
-            _ if is_airway(index) => -1000,
+            _ if is_airway(index) => airway_hu.unwrap_or_default(),
             [x, y, _] if (20.0..340.0).contains(&x) && (20.0..220.0).contains(&y) => 40,
             _ => -1000,
         };
@@ -144,6 +166,9 @@ mod tests {
         assert_eq!(said(150, 180.0, true, [None; 2]), None, "an airway leads into it");
         let dense = ScanQuality { airway_hu: Some(-667.0), ..caveats::sample() };
         assert!(said_of(150, 180.0, true, &dense).is_some(), "no air is in it");
+        let narrow = ScanQuality { airway_hu: None, ..caveats::sample() };
+        assert_eq!(said_with_airway(150, 180.0, Some(-890), &narrow), None, "air with its walls");
+        assert!(said_with_airway(150, 180.0, Some(-580), &narrow).is_some(), "gas between stool");
     }
 
     #[test]

@@ -74,6 +74,7 @@ mod text;
 mod thin_wall;
 mod thumbnail;
 mod transpose;
+mod uncompressed;
 mod upright;
 mod volume;
 

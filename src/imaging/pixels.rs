@@ -11,7 +11,8 @@ use crate::step::Fault;
 use super::InstanceHeader;
 use super::codecs;
 use super::codecs::{DecodeError, PixelLayout};
-use super::elements::{HeaderElements, NativePixels, Part10File, PixelData, is_native};
+use super::elements::{HeaderElements, Part10File, PixelData};
+use super::uncompressed::uncompressed;
 
 /// The CT number of padding: the lowest of most scanners.
 const PADDING_HU: i16 = -1024;
@@ -69,41 +70,6 @@ fn compressed(
         return Err(DecodeError::damaged("the file is another than its header"));
     }
     codecs::decode_frame(&layout, elements, items, header.frame.unwrap_or(0))
-}
-
-/// The samples of the only frame, or of the header's frame, from pixels whose size is what the header says. A few bytes
-/// more are padding, a row more is another picture.
-fn uncompressed<'a>(
-    header: &InstanceHeader,
-    syntax: &str,
-    elements: &HeaderElements,
-    native: NativePixels<'a>,
-) -> Result<&'a [u8], DecodeError> {
-    if !is_native(syntax) {
-        return Err(match codecs::can_decode(syntax) {
-            true => DecodeError::not_encapsulated(syntax),
-            false => DecodeError::no_decoder(syntax),
-        });
-    }
-    let [rows, columns] = [header.rows, header.columns].map(usize::from);
-    let row_bytes = columns * usize::from(header.bits_allocated / 8);
-    let frame_bytes = rows * row_bytes;
-    let frames = elements.integer(tags::NUMBER_OF_FRAMES).map_or(1, |frames| frames.max(1) as usize);
-    let expected = frame_bytes.saturating_mul(frames);
-    let start = header.frame.unwrap_or(0).saturating_mul(frame_bytes);
-    let needed = start.saturating_add(frame_bytes);
-    let NativePixels { declared, bytes, .. } = native;
-    let other_size = || {
-        let pixels = format!("{frames} × {rows} × {columns} pixels of {} bits", header.bits_allocated);
-        DecodeError::other_size(declared, pixels.trim_start_matches("1 × "), expected)
-    };
-    if declared >= expected.saturating_add(row_bytes) {
-        return Err(other_size());
-    }
-    bytes.get(start..needed).ok_or_else(|| match declared < needed {
-        true => other_size(),
-        false => DecodeError::CutOff { needed, declared, present: bytes.len() },
-    })
 }
 
 fn fault(error: &DecodeError) -> Fault {
@@ -455,7 +421,7 @@ mod tests {
         let small = sample::slice_file(&rows, &[0; 24]);
         let fault = decode_slice(&rows, &small, &mut [0; 16]).unwrap_err();
         assert!(fault.reason.starts_with("the pixel data has 24 bytes, but 4 × 4 pixels of 16 bits take 32"));
-        let large = refused(&header, &sample::slice_file(&header, &[0; 32]));
+        let large = refused(&header, &sample::slice_file(&header, &[1; 32]));
         assert!(large.reason.starts_with("the pixel data has 32 bytes, but 3 × 4 pixels of 16 bits take 24"));
         let private = InstanceHeader { transfer_syntax_uid: "1.3.46.1".to_owned(), ..sample::header(0) };
         let fault = refused(&header, &sample::slice_file(&private, &[0; 24]));
