@@ -4,9 +4,8 @@
 //! for a moment: if it is still there and connects again, it goes on with them under its new generation. Otherwise
 //! they begin elsewhere.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -25,6 +24,7 @@ use super::handshake::{self, ClusterAgreement, HandshakeError, HelloMessage, Wel
 use super::hosts::{HostList, host_of};
 use super::link::{LinkSender, ProcessLink};
 use super::member_entry::MemberEntry;
+use super::refusals::RefusalLog;
 use super::standing::{ClusterStanding, StandingFile};
 use super::{ClusterError, ClusterSetup};
 
@@ -33,10 +33,6 @@ const HANDSHAKES_MAX: usize = 64;
 
 /// How often it is looked which process is gone for good.
 const LOOK: Duration = Duration::from_millis(200);
-
-/// The time after which the same refusal is told again, and the refusals that are kept in mind.
-const REFUSED_TIME: Duration = Duration::from_secs(60);
-const REFUSED_MAX: usize = 256;
 
 /// The longest wait at the end for processes that have just been lost: they come back to be told of it.
 const END_WAIT: Duration = Duration::from_secs(3);
@@ -62,8 +58,7 @@ pub struct CoordinatorShared {
     is_ending: AtomicBool,
     is_ended: AtomicBool,
     handshakes: AtomicUsize,
-    /// When a refusal was told, by its address and reason.
-    refused: Mutex<BTreeMap<(IpAddr, String), Instant>>,
+    refusals: RefusalLog,
     file: StandingFile,
 }
 
@@ -105,7 +100,7 @@ impl ClusterCoordinator {
             is_ending: AtomicBool::new(false),
             is_ended: AtomicBool::new(false),
             handshakes: AtomicUsize::new(0),
-            refused: Mutex::default(),
+            refusals: RefusalLog::default(),
             file: StandingFile::at(state),
         });
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
@@ -162,28 +157,38 @@ impl ClusterCoordinator {
 
 impl Drop for ClusterCoordinator {
     fn drop(&mut self) {
-        self.shared.is_ended.store(true, Ordering::Release);
-        self.shared.changed.notify_all();
-        let links = {
+        {
             let mut state = self.shared.lock();
+            self.shared.is_ended.store(true, Ordering::Release);
             state.members.iter_mut().for_each(MemberEntry::close);
-            std::mem::take(&mut state.links)
-        };
+        }
+        self.shared.changed.notify_all();
         // The thread that accepts looks whether it is to end with each connection.
         drop(TcpStream::connect(self.address));
-        for thread in self.threads.drain(..).chain(links) {
-            // A thread that panicked has said so.
-            let _ = thread.join();
+        // A thread that panicked has said so.
+        self.threads.drain(..).for_each(|thread| _ = thread.join());
+        // A handshake that was under way may have added a connection meanwhile.
+        loop {
+            let links = std::mem::take(&mut self.shared.lock().links);
+            if links.is_empty() {
+                break;
+            }
+            links.into_iter().for_each(|thread| _ = thread.join());
         }
         self.shared.file.remove();
     }
 }
 
 impl CoordinatorShared {
+    /// Meets all that connect. At the end, those that have connected by then are met, too: they have to be told.
     fn accept_all(self: &Arc<CoordinatorShared>, listener: &TcpListener) {
+        let mut met_at_end = 0;
         while let Ok((socket, from)) = listener.accept() {
             if self.is_ended.load(Ordering::Acquire) {
-                return;
+                met_at_end += 1;
+                if met_at_end > HANDSHAKES_MAX || listener.set_nonblocking(true).is_err() {
+                    return;
+                }
             }
             self.await_handshake_slot();
             let shared = Arc::clone(self);
@@ -202,10 +207,7 @@ impl CoordinatorShared {
 
     fn await_handshake_slot(&self) {
         let state = self.lock();
-        let is_full = |_: &mut CoordinatorState| {
-            self.handshakes.load(Ordering::Acquire) >= HANDSHAKES_MAX
-                && !self.is_ended.load(Ordering::Acquire)
-        };
+        let is_full = |_: &mut CoordinatorState| self.handshakes.load(Ordering::Acquire) >= HANDSHAKES_MAX;
         drop(self.changed.wait_while(state, is_full));
         self.handshakes.fetch_add(1, Ordering::AcqRel);
     }
@@ -219,26 +221,13 @@ impl CoordinatorShared {
         match met {
             Ok((link, served)) => self.serve(link, &served),
             Err(HandshakeError::Disagreement(difference)) => {
-                self.tell_refused(from, &difference);
+                self.refusals.tell(from, &difference);
                 self.lock().disagreement.get_or_insert((from.to_string(), difference));
                 self.changed.notify_all();
             }
-            Err(error) => self.tell_refused(from, &with_causes(&error)),
-        }
-    }
-
-    /// Tells of a connection that was refused; of one that comes again for the same reason, once a minute.
-    fn tell_refused(&self, from: SocketAddr, why: &str) {
-        let mut told = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        told.retain(|_, at| at.elapsed() < REFUSED_TIME);
-        let is_new = !told.contains_key(&(from.ip(), why.to_owned())) && told.len() < REFUSED_MAX;
-        if is_new {
-            told.insert((from.ip(), why.to_owned()), Instant::now());
-        }
-        drop(told);
-        match is_new {
-            true => tracing::warn!(%from, "refused a connection to the cluster's port: {why}"),
-            false => tracing::debug!(%from, "refused a connection to the cluster's port: {why}"),
+            // Also the connection that wakes the thread that accepts.
+            Err(_) if self.is_ended.load(Ordering::Acquire) => {}
+            Err(error) => self.refusals.tell(from, &with_causes(&error)),
         }
     }
 
@@ -259,6 +248,12 @@ impl CoordinatorShared {
             return refuse(&mut link, format!("there is no process {}", hello.process));
         }
         let mut state = self.lock();
+        let [is_ending, is_ended] =
+            [&self.is_ending, &self.is_ended].map(|flag| flag.load(Ordering::Acquire));
+        if is_ended && !is_ending {
+            drop(state);
+            return refuse(&mut link, "process 0 stops".to_owned());
+        }
         let process = if hello.joins { state.joined(hello.instance, from) } else { hello.process };
         let address = state.members[process - 1].address.clone();
         if !hello.joins && self.keys.has_names() && !names.is_some_and(|names| names.have(host_of(&address)))
@@ -278,8 +273,11 @@ impl CoordinatorShared {
         link.send(&WelcomeMessage::Joined { generation, noted })?;
         let (sender, thread) = link.sender(&OrderFrame::Beat)?;
         let outage = member.join(sender.clone(), generation, &hello);
-        if self.is_ending.load(Ordering::Acquire) {
+        if is_ending {
             member.dismiss();
+        }
+        if is_ended {
+            member.close();
         }
         state.generation = generation;
         state.links.push(thread);
@@ -306,8 +304,11 @@ impl CoordinatorShared {
             drop(note);
             ended
         });
-        served.sender.cut();
         let mut state = self.lock();
+        // What is still to be sent at the end, as that it is the end, is written before the connection closes.
+        if !self.is_ended.load(Ordering::Acquire) {
+            served.sender.cut();
+        }
         let member = &mut state.members[served.process - 1];
         if member.lose(served.generation) && !self.is_ended.load(Ordering::Acquire) {
             let why = ended.err().map(|error| error.to_string()).unwrap_or_default();

@@ -39,6 +39,7 @@
 //! | `member`, `member_engine`, `member_steps`, `note_queue` | the others |
 //! | `told_requests` | the requests that a process knows for their steps |
 //! | `chunks` | values for processes that joined without a common store |
+//! | `refusals` | refused connections, told without repetition |
 //! | `standing` | how all stand, for other commands |
 
 mod chunks;
@@ -55,6 +56,7 @@ mod member_entry;
 mod member_steps;
 mod note_queue;
 mod orders;
+mod refusals;
 mod secret;
 mod standing;
 mod told_requests;
@@ -99,3 +101,6 @@ pub struct ClusterSetup {
     /// Whether this process is not among the hosts and has a store of its own: it runs steps only.
     pub joins: bool,
 }
+
+#[cfg(test)]
+mod tests;

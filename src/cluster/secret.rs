@@ -21,7 +21,7 @@ pub enum ClusterSecretError {
     },
     /// The text in the file can be guessed.
     #[error(
-        "the secret of the cluster in {} has {length} characters, and {} are needed",
+        "the secret of the cluster in {} has {length} bytes, and {} are needed",
         path.display(), ClusterSecret::LENGTH_MIN
     )]
     Short {
@@ -75,7 +75,7 @@ mod tests {
         let spaces = " ".repeat(40);
         for text in ["", " \n", "1234567890123456789012345678901\n", spaces.as_str()] {
             let error = read(text).err().expect(text).to_string();
-            assert!(error.contains("characters, and 32 are needed"), "{error}");
+            assert!(error.contains("bytes, and 32 are needed"), "{error}");
         }
         let secret = read("12345678901234567890123456789012\n").unwrap();
         assert_eq!(secret.key(), ClusterSecret::new(b"12345678901234567890123456789012").key());
