@@ -14,7 +14,7 @@ use super::contents::{StateDirectory, directories, is_database};
 use super::copied_file::{self, modified_ns};
 use super::error::BackupError;
 use super::manifest::{BackupFile, BackupManifest};
-use super::numbered_backups::{BackupDraft, readable};
+use super::numbered_backups::{BackupDraft, readable, with_manifest};
 use super::places::{absolute, check_apart};
 
 /// A backup to be made.
@@ -67,7 +67,9 @@ impl BackupOrder {
         make_folder(&self.backups)?;
         let _alone = lock(&self.backups)?;
         let earlier = readable(&self.backups)?;
-        let draft = BackupDraft::make(&self.backups, earlier.keys().last().copied())?;
+        // The newest backup has the largest number, also where a later flow has made those before it.
+        let last = with_manifest(&self.backups)?.keys().last().copied();
+        let draft = BackupDraft::make(&self.backups, last)?;
         let to = draft.folder().join(STATE);
         make_folder(&to)?;
         let before = earlier.values().last().and_then(|folder| EarlierBackup::read(folder));

@@ -1,7 +1,7 @@
 //! Where state folders and backups may lie: neither of them within the other.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::error::BackupError;
 
@@ -56,8 +56,12 @@ fn resolved(path: &Path) -> Result<PathBuf, BackupError> {
     let known = path.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
     Ok(match known {
         Some((above, canonical)) => match path.strip_prefix(above) {
-            Ok(end) if !end.as_os_str().is_empty() => canonical.join(end),
-            _ => canonical,
+            // Folders that are not there yet are no links, so that `..` leads back out of them.
+            Ok(end) => end.components().fold(canonical, |path, part| match part {
+                Component::ParentDir => path.parent().unwrap_or(&path).to_owned(),
+                part => path.join(part),
+            }),
+            Err(_) => canonical,
         },
         None => path,
     })
@@ -82,9 +86,8 @@ mod tests {
         for backups in ["backups", "state-backups/new", "disk/backups", "disk"] {
             assert!(is_apart(backups), "{backups}");
         }
-        for backups in
-            ["state", "state/backups/new", "link/backups", "backups/../state/x", "disk/store/x", ""]
-        {
+        let within = ["state", "state/backups/new", "link/backups", "disk/store/x", ""];
+        for backups in within.into_iter().chain(["backups/../state/x", "none/../state/x", "none/x/../.."]) {
             assert!(!is_apart(backups), "{backups}");
         }
         let is_outside = |state: &str| check_outside(&at(state), &at("backups")).is_ok();
