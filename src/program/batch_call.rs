@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::step::{
-    BatchPlaces, BatchSize, Call, Fault, FaultKind, ItemBatch, ItemOrdinal, KernelFactory, KernelRun,
-    StepDeclaration, StreamKernel,
+    BatchPlaces, Call, Fault, FaultKind, ItemBatch, ItemOrdinal, KernelFactory, KernelRun, StepDeclaration,
+    StreamKernel, WaitingItems,
 };
 
 use super::item_results::ItemResults;
@@ -34,35 +34,32 @@ pub fn batch_kernel<A: PlainItem, B: PlainItem>(
     let (step, pool) = (step.clone(), Arc::clone(pool));
     Arc::new(move |size| {
         let (step, pool) = (step.clone(), Arc::clone(&pool));
-        let (items, places, types) = (Vec::new(), Vec::new(), PhantomData::<fn() -> B>);
-        Box::new(ProgramBatchKernel::<A, B> { step, pool, size, items, places, bytes: 0, types })
+        let waiting = WaitingItems::new(size);
+        Box::new(ProgramBatchKernel::<A, B> { step, pool, waiting, types: PhantomData })
     })
 }
 
 struct ProgramBatchKernel<A, B> {
     step: StepDeclaration,
     pool: Arc<ProgramPool>,
-    size: BatchSize,
-    /// Items that wait until the batch is full.
-    items: Vec<A>,
-    places: Vec<ItemOrdinal>,
-    bytes: usize,
+    waiting: WaitingItems<A>,
     types: PhantomData<fn() -> B>,
 }
 
-impl<A: PlainItem, B: PlainItem> ProgramBatchKernel<A, B> {
-    fn work(&mut self, run: &mut KernelRun) {
-        let (items, places) = (std::mem::take(&mut self.items), std::mem::take(&mut self.places));
-        self.bytes = 0;
-        let results = run_batch::<A, B>(&items, run.call, &self.step, &self.pool);
-        let counted = results.and_then(|results| match results.len() == items.len() {
-            true => Ok(results),
-            false => Err(miscounted(results.len(), items.len())),
-        });
-        match counted {
-            Ok(results) => results.give(BatchPlaces::Each(places), run),
-            Err(fault) => places.into_iter().for_each(|place| run.tally.fail(place, fault.clone())),
-        }
+fn work<A: PlainItem, B: PlainItem>(
+    items: &[A],
+    places: Vec<ItemOrdinal>,
+    (step, pool): (&StepDeclaration, &ProgramPool),
+    run: &mut KernelRun,
+) {
+    let results = run_batch::<A, B>(items, run.call, step, pool);
+    let counted = results.and_then(|results| match results.len() == items.len() {
+        true => Ok(results),
+        false => Err(miscounted(results.len(), items.len())),
+    });
+    match counted {
+        Ok(results) => results.give(BatchPlaces::Each(places), run),
+        Err(fault) => places.into_iter().for_each(|place| run.tally.fail(place, fault.clone())),
     }
 }
 
@@ -73,20 +70,13 @@ fn miscounted(results: usize, items: usize) -> Fault {
 
 impl<A: PlainItem, B: PlainItem> StreamKernel for ProgramBatchKernel<A, B> {
     fn take(&mut self, batch: ItemBatch, run: &mut KernelRun) {
-        let (places, items) = batch.take::<A>();
-        for (index, item) in items.into_iter().enumerate() {
-            self.bytes += item.bytes_in_memory();
-            self.items.push(item);
-            self.places.push(places.get(index));
-            if self.items.len() >= self.size.items || self.bytes >= self.size.bytes {
-                self.work(run);
-            }
-        }
+        let ProgramBatchKernel { step, pool, waiting, .. } = self;
+        waiting.add(batch, |items, places| work::<A, B>(&items, places, (step, pool), run));
     }
 
     fn flush(&mut self, run: &mut KernelRun) {
-        if !self.items.is_empty() {
-            self.work(run);
-        }
+        let rest = self.waiting.rest();
+        let program = (&self.step, &*self.pool);
+        rest.into_iter().for_each(|(items, places)| work::<A, B>(&items, places, program, run));
     }
 }

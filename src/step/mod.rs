@@ -88,7 +88,7 @@ pub use stream::{
     BatchPlaces, BatchSize, CallAnswers, CallAttempt, CallBatch, CallEnvironment, CallFault, CallFunction,
     CallLimits, GuardFunction, ItemBatch, ItemFault, ItemMaker, ItemOrdinal, ItemTally, JoinRule,
     KernelFactory, KernelRun, MadeItems, MakerFunction, PlacedBatch, RateLimit, StreamFunction, StreamItem,
-    StreamKernel, UnmatchedItem, UnrecordedCalls,
+    StreamKernel, UnmatchedItem, UnrecordedCalls, WaitingItems,
 };
 pub use table::{BuiltIn, BuiltInAttributes, StepTable};
 pub use token::CancelToken;

@@ -8,6 +8,7 @@ use crate::step::{Call, Fault, Payload, Value};
 use super::batch::{BatchPlaces, BatchSize, ItemBatch, StreamItem};
 use super::kernel::{KernelRun, StreamKernel};
 use super::ordinal::ItemOrdinal;
+use super::waiting_items::WaitingItems;
 
 /// A step that gives one item or none for each.
 pub(super) struct ItemKernel<A, B, F> {
@@ -115,56 +116,49 @@ where
 /// A step that takes items in batches. Each is treated by itself: which items share a batch has no meaning.
 pub(super) struct BatchKernel<A, B, F> {
     step: Arc<F>,
-    size: BatchSize,
-    waiting: Vec<A>,
-    places: Vec<ItemOrdinal>,
-    bytes: usize,
+    waiting: WaitingItems<A>,
     types: PhantomData<fn(A) -> B>,
 }
 
-impl<A, B, F> BatchKernel<A, B, F> {
+impl<A: StreamItem, B, F> BatchKernel<A, B, F> {
     pub fn new(step: &Arc<F>, size: BatchSize) -> BatchKernel<A, B, F> {
-        let step = Arc::clone(step);
-        BatchKernel { step, size, waiting: Vec::new(), places: Vec::new(), bytes: 0, types: PhantomData }
+        BatchKernel { step: Arc::clone(step), waiting: WaitingItems::new(size), types: PhantomData }
     }
 }
 
-impl<A, B, F> BatchKernel<A, B, F>
+/// Runs a step on a batch.
+fn run_batch<A, B, F>(step: &F, items: Vec<A>, places: Vec<ItemOrdinal>, run: &mut KernelRun)
 where
     A: StreamItem,
     B: StreamItem,
-    F: Fn(Vec<A>, &Call) -> Result<Vec<Result<B, Fault>>, Fault> + Send + Sync,
+    F: Fn(Vec<A>, &Call) -> Result<Vec<Result<B, Fault>>, Fault>,
 {
-    fn work(&mut self, run: &mut KernelRun) {
-        let (items, places) = (std::mem::take(&mut self.waiting), std::mem::take(&mut self.places));
-        self.bytes = 0;
-        let (mut items, mut results) = (Some(items), Ok(Vec::new()));
-        let ended = (run.guard)(&mut || results = (self.step)(items.take().unwrap_or_default(), run.call));
-        let counted = ended.and(results).and_then(|results| match results.len() == places.len() {
-            true => Ok(results),
-            false => {
-                Err(miscounted(format!("it gave {} results for a batch of {}", results.len(), places.len())))
-            }
-        });
-        let results = match counted {
-            Ok(results) => results,
-            Err(fault) => {
-                return places.into_iter().for_each(|place| run.tally.fail(place, fault.clone()));
-            }
-        };
-        let (mut given, mut kept) = (Vec::with_capacity(results.len()), Vec::with_capacity(results.len()));
-        for (place, result) in places.into_iter().zip(results) {
-            match result {
-                Ok(item) => {
-                    given.push(item);
-                    kept.push(place);
-                }
-                Err(fault) => run.tally.fail(place, fault),
-            }
+    let (mut items, mut results) = (Some(items), Ok(Vec::new()));
+    let ended = (run.guard)(&mut || results = step(items.take().unwrap_or_default(), run.call));
+    let counted = ended.and(results).and_then(|results| match results.len() == places.len() {
+        true => Ok(results),
+        false => {
+            Err(miscounted(format!("it gave {} results for a batch of {}", results.len(), places.len())))
         }
-        run.tally.done += given.len() as u64;
-        (run.give)(0, ItemBatch::new(BatchPlaces::Each(kept), given));
+    });
+    let results = match counted {
+        Ok(results) => results,
+        Err(fault) => {
+            return places.into_iter().for_each(|place| run.tally.fail(place, fault.clone()));
+        }
+    };
+    let (mut given, mut kept) = (Vec::with_capacity(results.len()), Vec::with_capacity(results.len()));
+    for (place, result) in places.into_iter().zip(results) {
+        match result {
+            Ok(item) => {
+                given.push(item);
+                kept.push(place);
+            }
+            Err(fault) => run.tally.fail(place, fault),
+        }
     }
+    run.tally.done += given.len() as u64;
+    (run.give)(0, ItemBatch::new(BatchPlaces::Each(kept), given));
 }
 
 fn miscounted(reason: String) -> Fault {
@@ -179,21 +173,13 @@ where
     F: Fn(Vec<A>, &Call) -> Result<Vec<Result<B, Fault>>, Fault> + Send + Sync,
 {
     fn take(&mut self, batch: ItemBatch, run: &mut KernelRun) {
-        let (places, items) = batch.take::<A>();
-        for (index, item) in items.into_iter().enumerate() {
-            self.bytes += item.bytes_in_memory();
-            self.waiting.push(item);
-            self.places.push(places.get(index));
-            if self.waiting.len() >= self.size.items || self.bytes >= self.size.bytes {
-                self.work(run);
-            }
-        }
+        let BatchKernel { step, waiting, .. } = self;
+        waiting.add(batch, |items, places| run_batch(&**step, items, places, run));
     }
 
     fn flush(&mut self, run: &mut KernelRun) {
-        if !self.waiting.is_empty() {
-            self.work(run);
-        }
+        let rest = self.waiting.rest();
+        rest.into_iter().for_each(|(items, places)| run_batch(&*self.step, items, places, run));
     }
 }
 

@@ -19,6 +19,7 @@ mod ordinal;
 mod rate;
 mod route;
 mod tally;
+mod waiting_items;
 
 pub use attempt::{CallAttempt, CallFault};
 pub use batch::{BatchPlaces, BatchSize, ItemBatch, StreamItem};
@@ -31,3 +32,4 @@ pub use maker::{ItemMaker, MadeItems};
 pub use ordinal::ItemOrdinal;
 pub use rate::RateLimit;
 pub use tally::{ItemFault, ItemTally};
+pub use waiting_items::WaitingItems;
