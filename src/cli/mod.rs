@@ -140,6 +140,9 @@ pub fn main(table: &StepTable) -> ExitCode {
     signals::survive_file_limit();
     let command = CommandLine::parse().command;
     output::start_log(command.log_format());
+    if command.has_verdict() {
+        output::outlive_reader();
+    }
     let ended = command.run(table);
     wait_for_stopping();
     match ended {
@@ -159,6 +162,17 @@ impl FlowCommand {
             FlowCommand::Run(run) => run.log_format(),
             _ => LogFormat::default(),
         }
+    }
+
+    /// Whether its exit code is a result, which counts also when nobody reads its output any more.
+    fn has_verdict(&self) -> bool {
+        matches!(
+            self,
+            FlowCommand::Check(_)
+                | FlowCommand::Replay(_)
+                | FlowCommand::Simulate(_)
+                | FlowCommand::Torture(_)
+        )
     }
 
     fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {

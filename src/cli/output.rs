@@ -22,26 +22,35 @@ pub fn stdout() -> PrintableWriter<CommandOutput> {
 pub struct CommandOutput;
 
 static IS_CLOSED: AtomicBool = AtomicBool::new(false);
+static OUTLIVES_READER: AtomicBool = AtomicBool::new(false);
+
+/// Leaves out what nobody reads any more from now on, for a command whose exit code is its result.
+pub fn outlive_reader() {
+    OUTLIVES_READER.store(true, Ordering::Relaxed);
+}
 
 /// Whether the reader of standard output has gone away.
 pub fn is_closed() -> bool {
     IS_CLOSED.load(Ordering::Relaxed)
 }
 
-fn noted<T>(written: io::Result<T>) -> io::Result<T> {
+fn noted<T>(written: io::Result<T>, left_out: T) -> io::Result<T> {
     if written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
         IS_CLOSED.store(true, Ordering::Relaxed);
+        if OUTLIVES_READER.load(Ordering::Relaxed) {
+            return Ok(left_out);
+        }
     }
     written
 }
 
 impl Write for CommandOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        noted(io::stdout().write(bytes))
+        noted(io::stdout().write(bytes), bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        noted(io::stdout().flush())
+        noted(io::stdout().flush(), ())
     }
 }
 

@@ -13,17 +13,23 @@ use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
 use std::io::{self, Write};
 
-/// A count with its noun, whose plural ends in s.
+/// A count with its noun, whose plural is regular.
 ///
 /// ```
 /// use flow::printable::counted;
 ///
 /// assert_eq!(counted(1, "slice"), "1 slice");
 /// assert_eq!(counted(0, "slice"), "0 slices");
+/// assert_eq!(counted(2, "study"), "2 studies");
 /// ```
 pub fn counted<N: Copy + Display + From<u8> + PartialEq>(count: N, noun: &str) -> String {
-    let ending = if count == N::from(1) { "" } else { "s" };
-    format!("{count} {noun}{ending}")
+    if count == N::from(1) {
+        return format!("{count} {noun}");
+    }
+    match noun.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o', 'u'])) {
+        Some(stem) => format!("{count} {stem}ies"),
+        None => format!("{count} {noun}s"),
+    }
 }
 
 /// An error with all its causes on one line. The text is to be escaped where it is shown.

@@ -143,6 +143,16 @@ fn studies_that_fit_into_no_box_are_told() {
 }
 
 #[test]
+fn the_exit_code_counts_also_where_nobody_reads_the_output() {
+    let place = Place::new();
+    fs::write(place.path("site.yaml"), SITE.replace("4 GiB", "64 MiB")).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut flow = place.flow(&["simulate", "site.yaml", "--variation", "0"]);
+    assert_eq!(flow.stdout(writer).status().unwrap().code(), Some(1));
+}
+
+#[test]
 fn what_would_take_hours_or_all_memory_is_refused_at_once() {
     let place = Place::new();
     fs::write(place.path("site.yaml"), SITE).unwrap();
