@@ -78,6 +78,9 @@ impl ChatRun {
                 (ChatKey::at(&path)?, Some(SigningKey::read(&path)?))
             }
         };
+        let audience = &settings.audience;
+        let (key, trial) =
+            (key.for_audience(audience.clone()), trial.map(|trial| trial.for_audience(audience.clone())));
         // The page gives tokens to whoever opens it.
         let trial = trial.filter(|_| listener.local_addr().is_ok_and(|address| address.ip().is_loopback()));
         let tls = settings.identity.as_ref().map(|identity| TlsServer::open(identity, None)).transpose()?;

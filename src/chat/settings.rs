@@ -20,6 +20,8 @@ pub struct ChatSettings {
     pub address: SocketAddr,
     /// The file of the key of tokens; `None`: one is made in the state folder, for trying.
     pub key: Option<PathBuf>,
+    /// The audience that tokens have to name.
+    pub audience: Option<String>,
     /// The folder of message types; `None`: those that flow carries.
     pub types: Option<PathBuf>,
     /// Pages from these origins may connect, besides the server's own; `*`: all.
@@ -49,6 +51,7 @@ impl Default for ChatSettings {
         ChatSettings {
             address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), ChatSettings::PORT),
             key: None,
+            audience: None,
             types: None,
             origins: Vec::new(),
             identity: None,
@@ -79,10 +82,11 @@ impl SectionSettings for ChatSettings {}
 
 const TLS: [(&str, bool); 2] = [("none", false), ("server", true)];
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "listen",
     "tls",
     "key",
+    "audience",
     "types",
     "origins",
     "model",
@@ -138,6 +142,7 @@ fn chat(reader: &mut SectionReader) -> ChatSettings {
     ChatSettings {
         address,
         key,
+        audience: reader.text("audience").map(|text| text.value),
         types: reader.path("types"),
         origins: origins.into_iter().map(|origin| origin.value).collect(),
         identity,
@@ -192,12 +197,13 @@ mod tests {
     #[test]
     fn settings_are_read_and_others_are_as_usual() {
         assert_eq!(read("state: s\n").unwrap(), ChatSettings::default());
-        let text = "chat:\n  listen: 0\n  key: k\n  types: t\n  origins: ['https://clinic.example']\n  \
+        let text = "chat:\n  listen: 0\n  key: k\n  audience: flow\n  types: t\n  origins: ['https://clinic.example']\n  \
                     frame: 1 KiB\n  rate: 5\n  hello: 1 s\n  connections_per_address: 7\n  \
                     model: 'http://127.0.0.1:1'\n  model_key: m\n";
         let settings = read(text).unwrap();
         assert_eq!(settings.address, "127.0.0.1:0".parse().unwrap());
         assert_eq!(settings.types, Some("/site/t".into()));
+        assert_eq!(settings.audience.as_deref(), Some("flow"));
         let ChatLimits { frame_bytes_max, rate, per_address_max, hello, .. } = settings.limits;
         assert_eq!((frame_bytes_max, rate, per_address_max), (1024, 5, 7));
         assert_eq!(hello, Duration::from_secs(1));

@@ -1,4 +1,5 @@
-//! Signed tokens (JWT, RFC 7519), which say who a client is: `sub`, `role`, `conversations` and `exp`.
+//! Signed tokens (JWT, RFC 7519), which say who a client is: `sub`, `role`, `conversations` and `exp`, and with `aud`
+//! for whom they are.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -7,9 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use super::names::{ALL_CONVERSATIONS, NAME_BYTES_MAX, is_role, name_problem};
@@ -18,12 +22,16 @@ use super::names::{ALL_CONVERSATIONS, NAME_BYTES_MAX, is_role, name_problem};
 pub struct ChatKey {
     decoding: DecodingKey,
     algorithm: Algorithm,
+    /// The audience that tokens have to name; without one, they name none.
+    audience: Option<String>,
 }
 
 /// The key that tokens are signed with: a secret, or a private key in PEM.
 pub struct SigningKey {
     encoding: EncodingKey,
     algorithm: Algorithm,
+    /// The audience that tokens name.
+    audience: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +86,9 @@ struct MemberClaims {
     role: String,
     conversations: Vec<String>,
     exp: u64,
+    /// Read by the validation, as a text or a list of them.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    aud: Option<String>,
 }
 
 /// The shortest secret, in bytes (RFC 7518, 3.2).
@@ -118,6 +129,7 @@ impl ChatKey {
                 return Ok(ChatKey {
                     decoding: DecodingKey::from_secret(secret),
                     algorithm: Algorithm::HS256,
+                    audience: None,
                 });
             }
             KeyContent::Pem(pem) if has(pem, PRIVATE) => {
@@ -128,7 +140,13 @@ impl ChatKey {
         let edwards = DecodingKey::from_ed_pem(pem).map(|key| (key, Algorithm::EdDSA));
         let key = edwards.or_else(|_| DecodingKey::from_rsa_pem(pem).map(|key| (key, Algorithm::RS256)));
         let (decoding, algorithm) = key.map_err(|error| unusable(path, &error.to_string()))?;
-        Ok(ChatKey { decoding, algorithm })
+        Ok(ChatKey { decoding, algorithm, audience: None })
+    }
+
+    /// The key for tokens that name an audience (RFC 7519, 4.1.3).
+    #[must_use]
+    pub fn for_audience(self, audience: Option<String>) -> ChatKey {
+        ChatKey { audience, ..self }
     }
 
     /// Reads the key of a file, which is made if it is not there.
@@ -153,9 +171,16 @@ impl ChatKey {
         let mut validation = Validation::new(self.algorithm);
         validation.validate_nbf = true;
         validation.leeway = 0;
+        if let Some(audience) = &self.audience {
+            validation.set_audience(&[audience]);
+            validation.set_required_spec_claims(&["exp", "aud"]);
+        }
+        if has_critical_parameters(token) {
+            return Err("the token has parameters (\"crit\") that this server does not know".to_owned());
+        }
         let token = decode::<MemberClaims>(token, &self.decoding, &validation);
-        let MemberClaims { sub, role, conversations, exp } =
-            token.map_err(|error| told(error.kind()).to_owned())?.claims;
+        let MemberClaims { sub, role, conversations, exp, .. } =
+            token.map_err(|error| told(error.kind()))?.claims;
         if let Some(problem) = name_problem(&sub, NAME_BYTES_MAX) {
             return Err(format!("\"sub\" of the token is no name of a user: {problem}"));
         }
@@ -177,7 +202,7 @@ impl SigningKey {
         let pem = match KeyContent::of(path, &bytes)? {
             KeyContent::Secret(secret) => {
                 let encoding = EncodingKey::from_secret(secret);
-                return Ok(SigningKey { encoding, algorithm: Algorithm::HS256 });
+                return Ok(SigningKey { encoding, algorithm: Algorithm::HS256, audience: None });
             }
             KeyContent::Pem(pem) if !has(pem, PRIVATE) => {
                 return Err(unusable(path, "it is a public key, and the private one signs"));
@@ -187,7 +212,13 @@ impl SigningKey {
         let edwards = EncodingKey::from_ed_pem(pem).map(|key| (key, Algorithm::EdDSA));
         let key = edwards.or_else(|_| EncodingKey::from_rsa_pem(pem).map(|key| (key, Algorithm::RS256)));
         let (encoding, algorithm) = key.map_err(|error| unusable(path, &error.to_string()))?;
-        Ok(SigningKey { encoding, algorithm })
+        Ok(SigningKey { encoding, algorithm, audience: None })
+    }
+
+    /// The key for tokens that name an audience.
+    #[must_use]
+    pub fn for_audience(self, audience: Option<String>) -> SigningKey {
+        SigningKey { audience, ..self }
     }
 
     /// Signs a token that is valid from now for this time.
@@ -207,6 +238,7 @@ impl SigningKey {
             role: role.to_owned(),
             conversations: conversations.to_vec(),
             exp: now.saturating_add(valid).as_secs(),
+            aud: self.audience.clone(),
         };
         encode(&Header::new(self.algorithm), &claims, &self.encoding)
             .map_err(|error| ChatKeyError::Sign(error.to_string()))
@@ -226,19 +258,27 @@ fn named(conversations: Vec<String>) -> Result<MemberConversations, String> {
     Ok(MemberConversations::Named(conversations.into_iter().map(Arc::from).collect()))
 }
 
-fn told(kind: &ErrorKind) -> &'static str {
-    match kind {
+/// Whether a token says that its reader has to know further parameters (RFC 7515, 4.1.11); none are known here.
+fn has_critical_parameters(token: &str) -> bool {
+    let head = token.split('.').next().and_then(|head| URL_SAFE_NO_PAD.decode(head).ok());
+    let head = head.and_then(|head| serde_json::from_slice::<Value>(&head).ok());
+    head.is_some_and(|head| head.get("crit").is_some())
+}
+
+fn told(kind: &ErrorKind) -> String {
+    let text = match kind {
         ErrorKind::ExpiredSignature => "the token has expired",
         ErrorKind::ImmatureSignature => "the token is not valid yet",
         ErrorKind::InvalidSignature => "the token was not signed with the key of this server",
         ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
             "the token was signed in another way than the key of this server says"
         }
-        ErrorKind::MissingRequiredClaim(_) => "the token lacks the claim \"exp\"",
+        ErrorKind::MissingRequiredClaim(claim) => return format!("the token lacks the claim \"{claim}\""),
         ErrorKind::InvalidAudience => "the token is for another audience",
         ErrorKind::Json(_) => "the token lacks one of the claims \"sub\", \"role\" and \"conversations\"",
         _ => "the token is not a JWT",
-    }
+    };
+    text.to_owned()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ChatKeyError> {
@@ -339,8 +379,13 @@ mod tests {
         let other = key_file(&folder, "other", &"x".repeat(32));
         let forged = SigningKey::read(&other).unwrap().sign("ann", "patient", &[], HOUR).unwrap();
         assert!(key.verify(&forged).unwrap_err().contains("not signed with the key"));
-        let claims =
-            MemberClaims { sub: "ann".into(), role: "patient".into(), conversations: Vec::new(), exp: 1 };
+        let claims = MemberClaims {
+            sub: "ann".into(),
+            role: "patient".into(),
+            conversations: Vec::new(),
+            exp: 1,
+            aud: None,
+        };
         let own = SigningKey::read(&path).unwrap();
         let old = encode(&Header::new(Algorithm::HS256), &claims, &own.encoding).unwrap();
         assert_eq!(key.verify(&old).unwrap_err(), "the token has expired");
@@ -353,6 +398,45 @@ mod tests {
         let another = encode(&Header::new(Algorithm::HS512), &claims, &own.encoding).unwrap();
         assert!(key.verify(&another).unwrap_err().contains("another way"));
         assert!(key.verify(&"x".repeat(TOKEN_BYTES_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn a_token_is_for_the_audience_of_the_server_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = key_file(&folder, "secret", &"x".repeat(32));
+        let key =
+            |audience: Option<&str>| ChatKey::read(&path).unwrap().for_audience(audience.map(str::to_owned));
+        let token = |audience: Option<&str>| {
+            let signing = SigningKey::read(&path).unwrap().for_audience(audience.map(str::to_owned));
+            signing.sign("ann", "patient", &[], HOUR).unwrap()
+        };
+        for audience in [None, Some("flow")] {
+            assert!(key(audience).verify(&token(audience)).is_ok());
+        }
+        let refused = |key: ChatKey, token: &str| key.verify(token).unwrap_err();
+        assert_eq!(refused(key(None), &token(Some("flow"))), "the token is for another audience");
+        assert_eq!(refused(key(Some("flow")), &token(Some("mail"))), "the token is for another audience");
+        assert_eq!(refused(key(Some("flow")), &token(None)), "the token lacks the claim \"aud\"");
+        let own = SigningKey::read(&path).unwrap();
+        let several = serde_json::json!({
+            "sub": "ann", "role": "patient", "conversations": [], "exp": 4_000_000_000_u64, "aud": ["mail", "flow"],
+        });
+        let several = encode(&Header::new(Algorithm::HS256), &several, &own.encoding).unwrap();
+        assert!(key(Some("flow")).verify(&several).is_ok());
+    }
+
+    #[test]
+    fn a_token_with_parameters_that_its_reader_has_to_know_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = key_file(&folder, "secret", &"x".repeat(32));
+        let own = SigningKey::read(&path).unwrap();
+        let good = own.sign("ann", "patient", &[], HOUR).unwrap();
+        let head = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","crit":["exp"]}"#);
+        let payload = good.split('.').nth(1).unwrap();
+        let signed = format!("{head}.{payload}");
+        let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &own.encoding, own.algorithm).unwrap();
+        let refused = ChatKey::read(&path).unwrap().verify(&format!("{signed}.{signature}")).unwrap_err();
+        assert!(refused.contains("\"crit\""), "{refused}");
     }
 
     #[test]
@@ -380,6 +464,7 @@ mod tests {
             let forged = SigningKey {
                 encoding: EncodingKey::from_secret(text.trim_end_matches('\n').as_bytes()),
                 algorithm: Algorithm::HS256,
+                audience: None,
             };
             assert!(key.verify(&forged.sign("eve", "provider", &[], HOUR).unwrap()).is_err());
         }

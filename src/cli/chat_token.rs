@@ -33,6 +33,10 @@ pub struct ChatTokenArguments {
     #[arg(long, value_name = "NAME", required = true)]
     conversation: Vec<String>,
 
+    /// The audience, where the site's file has one (`audience` of `chat`)
+    #[arg(long, value_name = "NAME")]
+    audience: Option<String>,
+
     /// How long the token is valid
     #[arg(long, value_name = "TIME", default_value = "12h", value_parser = listen::time)]
     valid: Duration,
@@ -52,7 +56,7 @@ impl ChatTokenArguments {
             let failure = CommandError::new(CommandErrorKind::Usage, text);
             return Err(failure.hint("a name has up to 80 bytes, and no slash"));
         }
-        let key = SigningKey::read(&self.key);
+        let key = SigningKey::read(&self.key).map(|key| key.for_audience(self.audience.clone()));
         let token = key.and_then(|key| key.sign(&self.user, &self.role, &self.conversation, self.valid));
         let token = token.map_err(|error| {
             let hint = error.hint();
