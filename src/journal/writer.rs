@@ -1,5 +1,8 @@
-//! The writer thread. All waiting orders are committed together, with one sync of the disk.
+//! The writer thread. All waiting orders are committed together, with one sync of the disk. Orders that are to outlive
+//! the process, and need not outlive the machine, are committed without one: the next commit, or the end of the time
+//! between two, syncs them too.
 
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -49,7 +52,8 @@ pub enum WriteUrgency {
     Soon,
     /// Together with others, within about 50 ms; on a full disk, as soon as there is room.
     Eventually,
-    /// At the next commit. On a full disk the order is lost.
+    /// At the next commit, which does not wait for the disk: the order outlives this process at once, and the machine
+    /// within about 50 ms. On a full disk it is lost.
     Now,
     /// At the next commit; on a full disk, as soon as there is room.
     Surely,
@@ -80,6 +84,8 @@ impl JournalWriter {
             path: path.clone(),
             incoming,
             kept: Vec::new(),
+            unsynced: None,
+            syncs: true,
             broken: None,
             told: false,
             when_broken: Arc::clone(&when_broken),
@@ -189,6 +195,10 @@ struct WriterThread {
     incoming: Receiver<WriteOrder>,
     /// Orders that wait until the disk has room.
     kept: Vec<WriteOrder>,
+    /// The time of the first commit that is not synced to the disk yet.
+    unsynced: Option<Instant>,
+    /// Whether commits of the connection sync the disk.
+    syncs: bool,
     broken: Option<JournalError>,
     /// Whether the callback for a broken journal was called.
     told: bool,
@@ -210,6 +220,7 @@ impl WriterThread {
             self.carry_out(batch);
             next = Instant::now() + COMMITS_APART;
         }
+        self.sync();
     }
 
     fn carry_out(&mut self, mut batch: Vec<WriteOrder>) {
@@ -217,16 +228,7 @@ impl WriterThread {
             Some(error) => Err(error.clone()),
             None => self.commit(&mut batch).map_err(|error| error.at(&self.path)),
         };
-        if let Err(error @ (JournalError::Failed { .. } | JournalError::Damaged { .. })) = &result
-            && self.broken.is_none()
-        {
-            self.broken = Some(error.clone());
-        }
-        // The callback may be set only after the journal broke.
-        if let (Some(error), Some(then), false) = (&self.broken, self.when_broken.get(), self.told) {
-            self.told = true;
-            guarded(|| then(error));
-        }
+        self.note_broken(result.as_ref().err());
         let is_full = matches!(result, Err(JournalError::Full));
         for WriteOrder { work, urgency } in batch {
             match urgency {
@@ -239,11 +241,25 @@ impl WriterThread {
         }
     }
 
+    /// Remembers an error after which nothing more is written, and tells of it once.
+    fn note_broken(&mut self, error: Option<&JournalError>) {
+        if let Some(error @ (JournalError::Failed { .. } | JournalError::Damaged { .. })) = error
+            && self.broken.is_none()
+        {
+            self.broken = Some(error.clone());
+        }
+        // The callback may be set only after the journal broke.
+        if let (Some(error), Some(then), false) = (&self.broken, self.when_broken.get(), self.told) {
+            self.told = true;
+            guarded(|| then(error));
+        }
+    }
+
     /// Orders of the next commit; `None` when no more orders come.
     fn batch(&mut self, not_before: Instant) -> Option<Vec<WriteOrder>> {
         let mut batch = std::mem::take(&mut self.kept);
         match batch.is_empty() {
-            true => batch.push(self.incoming.recv().ok()?),
+            true => batch.push(self.first()?),
             false => batch.extend(self.room()),
         }
         batch.extend(self.incoming.try_iter().take(BATCH_MAX));
@@ -262,6 +278,29 @@ impl WriterThread {
         Some(batch)
     }
 
+    /// The next order. What is not synced to the disk is when none comes for a while.
+    fn first(&mut self) -> Option<WriteOrder> {
+        if let Some(since) = self.unsynced {
+            match self.incoming.recv_timeout(COMMITS_APART.saturating_sub(since.elapsed())) {
+                Ok(order) => return Some(order),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => self.sync(),
+            }
+        }
+        self.incoming.recv().ok()
+    }
+
+    /// Syncs the commits that are not synced to the disk yet. SQLite does so only with a further one.
+    fn sync(&mut self) {
+        if self.unsynced.take().is_none() || self.broken.is_some() {
+            return;
+        }
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        if let Err(error) = File::open(&log).and_then(|log| log.sync_data()) {
+            self.note_broken(Some(&DatabaseError::Failed(error.to_string()).at(&self.path)));
+        }
+    }
+
     /// Waits before the next try on a full disk, or until another order comes.
     fn room(&self) -> Option<WriteOrder> {
         match self.incoming.recv_timeout(FULL_WAIT) {
@@ -276,7 +315,18 @@ impl WriterThread {
     }
 
     fn commit(&mut self, batch: &mut [WriteOrder]) -> Result<(), DatabaseError> {
+        let may_wait = batch.iter().all(|order| matches!(order.urgency, WriteUrgency::Now));
+        let syncs = !may_wait || self.unsynced.is_some_and(|since| since.elapsed() >= COMMITS_APART);
+        if syncs != self.syncs {
+            self.connection.pragma_update(None, "synchronous", if syncs { "FULL" } else { "NORMAL" })?;
+            self.syncs = syncs;
+        }
         let done = self.write(batch);
+        match syncs {
+            true if done.is_ok() => self.unsynced = None,
+            true => {}
+            false => _ = self.unsynced.get_or_insert_with(Instant::now),
+        }
         match &done {
             Ok(()) => self.cache.trim(),
             Err(_) => self.cache.clear(),
