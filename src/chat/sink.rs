@@ -1,5 +1,5 @@
-//! The way of answers to the devices: into the conversation log, then to who is connected. Answers that come close
-//! together share a sync of the disk.
+//! The way of answers to the devices: into the conversation log, then to who is connected. Whoever brings an answer
+//! while nobody appends does so at once, with all that come meanwhile: these share a sync of the disk.
 
 use std::collections::VecDeque;
 use std::io;
@@ -37,23 +37,25 @@ pub struct SinkSetup {
     pub when_broken: Box<dyn Fn(&LogError) + Send>,
 }
 
-/// The sink of a chat. It appends answers until it is dropped.
+/// The sink of a chat. Old events are removed from the log until it is dropped.
 pub struct ChatSink {
-    queue: Arc<AnswerQueueShared>,
-    thread: Option<JoinHandle<()>>,
+    log: Arc<AnswerLog>,
+    pruner: Option<JoinHandle<()>>,
 }
 
-#[derive(Default)]
-struct AnswerQueueShared {
-    state: Mutex<AnswerQueueState>,
+struct AnswerLog {
+    state: Mutex<AnswerLogState>,
     changed: Condvar,
+    /// Used by whoever has set `in_work`.
+    appender: Mutex<AnswerAppender>,
 }
 
-#[derive(Default)]
-struct AnswerQueueState {
+struct AnswerLogState {
     pending: VecDeque<PendingDelivery>,
+    /// Whether somebody works on the log.
     in_work: bool,
     is_closed: bool,
+    next_prune: Instant,
 }
 
 /// The answers that share a sync, at most.
@@ -69,16 +71,23 @@ const PRUNE_APART: Duration = Duration::from_secs(60);
 const KEEP_OTHERWISE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 impl ChatSink {
-    /// Starts the thread of the log.
+    /// Starts the thread that removes old events.
     ///
     /// # Errors
     /// If it cannot be started.
     pub fn start(setup: SinkSetup) -> io::Result<ChatSink> {
-        let queue = Arc::<AnswerQueueShared>::default();
-        let mut appender = AnswerAppender { setup, queue: Arc::clone(&queue), next_prune: Instant::now() };
-        let thread = std::thread::Builder::new().name("flow:chat-log".to_owned());
-        let thread = thread.spawn(move || appender.run())?;
-        Ok(ChatSink { queue, thread: Some(thread) })
+        let state = AnswerLogState {
+            pending: VecDeque::new(),
+            in_work: false,
+            is_closed: false,
+            next_prune: Instant::now(),
+        };
+        let appender = Mutex::new(AnswerAppender { setup });
+        let log = Arc::new(AnswerLog { state: Mutex::new(state), changed: Condvar::new(), appender });
+        let pruned = Arc::clone(&log);
+        let thread = std::thread::Builder::new().name("flow:chat-prune".to_owned());
+        let pruner = thread.spawn(move || pruned.prune_until_closed())?;
+        Ok(ChatSink { log, pruner: Some(pruner) })
     }
 }
 
@@ -88,8 +97,11 @@ impl ResponseSink for ChatSink {
         if pending.response().verdict == ResponseVerdict::Unfinished {
             return pending.settle(Ok(()));
         }
-        self.queue.lock().pending.push_back(pending);
-        self.queue.changed.notify_all();
+        let mut state = self.log.lock();
+        state.pending.push_back(pending);
+        if !state.in_work {
+            self.log.begin(state).append_all();
+        }
     }
 
     /// The log has each answer once, so that it may come again after a crash.
@@ -98,58 +110,96 @@ impl ResponseSink for ChatSink {
     }
 
     fn drain(&self) {
-        let busy = |state: &mut AnswerQueueState| !state.pending.is_empty() || state.in_work;
-        let waited = self.queue.changed.wait_while(self.queue.lock(), busy);
+        let busy = |state: &mut AnswerLogState| !state.pending.is_empty() || state.in_work;
+        let waited = self.log.changed.wait_while(self.log.lock(), busy);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }
 
 impl Drop for ChatSink {
     fn drop(&mut self) {
-        self.queue.lock().is_closed = true;
-        self.queue.changed.notify_all();
-        let _ = self.thread.take().map(JoinHandle::join);
+        self.log.lock().is_closed = true;
+        self.log.changed.notify_all();
+        let _ = self.pruner.take().map(JoinHandle::join);
     }
 }
 
-impl AnswerQueueShared {
-    fn lock(&self) -> MutexGuard<'_, AnswerQueueState> {
+impl AnswerLog {
+    fn lock(&self) -> MutexGuard<'_, AnswerLogState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to work on the log, which nobody else does.
+    fn begin(&self, mut state: MutexGuard<'_, AnswerLogState>) -> AnswerWork<'_> {
+        state.in_work = true;
+        drop(state);
+        let appender = self.appender.lock().unwrap_or_else(PoisonError::into_inner);
+        AnswerWork { log: self, appender, is_over: false }
+    }
+
+    /// Removes old events when nobody brings answers for a while.
+    fn prune_until_closed(&self) {
+        let mut state = self.lock();
+        while !state.is_closed {
+            let wait = state.next_prune.saturating_duration_since(Instant::now());
+            if wait.is_zero() && !state.in_work {
+                self.begin(state).append_all();
+                state = self.lock();
+                continue;
+            }
+            // Who works on the log prunes it, too.
+            let wait = if state.in_work { PRUNE_APART } else { wait };
+            let waited = self.changed.wait_timeout(state, wait);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+/// The work on the log. Nobody has it any more once this is dropped.
+struct AnswerWork<'a> {
+    log: &'a AnswerLog,
+    appender: MutexGuard<'a, AnswerAppender>,
+    is_over: bool,
+}
+
+impl AnswerWork<'_> {
+    /// Appends all answers, also those that come meanwhile, and removes old events when it is time.
+    fn append_all(mut self) {
+        loop {
+            let mut state = self.log.lock();
+            let is_prune_due = Instant::now() >= state.next_prune;
+            let count = state.pending.len().min(GROUP_MAX);
+            if count == 0 && !is_prune_due {
+                // Together with the look, so that who brings an answer now begins to work.
+                (state.in_work, self.is_over) = (false, true);
+                return;
+            }
+            let group = state.pending.drain(..count).collect();
+            drop(state);
+            self.appender.finish(group);
+            if is_prune_due {
+                let wait = self.appender.prune();
+                self.log.lock().next_prune = Instant::now() + wait;
+            }
+        }
+    }
+}
+
+impl Drop for AnswerWork<'_> {
+    fn drop(&mut self) {
+        // After a panic.
+        if !self.is_over {
+            self.log.lock().in_work = false;
+        }
+        self.log.changed.notify_all();
     }
 }
 
 struct AnswerAppender {
     setup: SinkSetup,
-    queue: Arc<AnswerQueueShared>,
-    next_prune: Instant,
 }
 
 impl AnswerAppender {
-    fn run(&mut self) {
-        while let Some(group) = self.group() {
-            self.finish(group);
-            self.queue.lock().in_work = false;
-            self.queue.changed.notify_all();
-            if Instant::now() >= self.next_prune {
-                self.prune();
-            }
-        }
-    }
-
-    /// The answers that have come meanwhile, none when it is time to look for old events; `None` at the end.
-    fn group(&self) -> Option<Vec<PendingDelivery>> {
-        let wait = self.next_prune.saturating_duration_since(Instant::now());
-        let idle = |state: &mut AnswerQueueState| state.pending.is_empty() && !state.is_closed;
-        let waited = self.queue.changed.wait_timeout_while(self.queue.lock(), wait, idle);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
-        if state.pending.is_empty() && state.is_closed {
-            return None;
-        }
-        let count = state.pending.len().min(GROUP_MAX);
-        state.in_work = count > 0;
-        Some(state.pending.drain(..count).collect())
-    }
-
     fn finish(&mut self, group: Vec<PendingDelivery>) {
         let mut turns = Vec::with_capacity(group.len());
         for pending in group {
@@ -220,14 +270,15 @@ impl AnswerAppender {
         }
     }
 
-    fn prune(&mut self) {
+    /// Removes old events. Gives the time until it has to be done again.
+    fn prune(&mut self) -> Duration {
         match self.setup.log.prune(now_ms()) {
             // Answers that wait come first.
-            Ok(true) => self.next_prune = Instant::now() + Duration::from_millis(100),
-            Ok(false) => self.next_prune = Instant::now() + PRUNE_APART,
+            Ok(true) => Duration::from_millis(100),
+            Ok(false) => PRUNE_APART,
             Err(error) => {
                 tracing::warn!("{error}; old events are removed later");
-                self.next_prune = Instant::now() + PRUNE_APART;
+                PRUNE_APART
             }
         }
     }
