@@ -34,13 +34,23 @@ pub enum HandshakeError {
     #[error("the peer does not have the secret of the cluster, or no certificate that is trusted: {0}")]
     Tls(#[from] TlsError),
     #[error("the peer did not answer the handshake in time")]
-    Silent(#[from] io::Error),
+    Silent(#[source] io::Error),
     #[error("{0}")]
     Disagreement(String),
     #[error("the certificate of the peer does not name the host {0}")]
     Name(String),
     #[error("{0}")]
     Refused(String),
+}
+
+/// A peer may say only after its side of the handshake that it does not trust our certificate.
+impl From<io::Error> for HandshakeError {
+    fn from(error: io::Error) -> HandshakeError {
+        match TlsError::is_cause_of(&error) {
+            true => HandshakeError::Tls(TlsError::Handshake(error)),
+            false => HandshakeError::Silent(error),
+        }
+    }
 }
 
 /// The announcement of a process about itself.

@@ -47,6 +47,13 @@ pub enum TlsError {
     Handshake(io::Error),
 }
 
+impl TlsError {
+    /// Whether an error of a connection is one of TLS, as a peer that refuses our certificate, and not of the network.
+    pub fn is_cause_of(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+    }
+}
+
 /// The TLS configuration for incoming connections.
 #[derive(Clone, Debug)]
 pub struct TlsServer(Arc<ServerConfig>);

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::ClusterScene;
+use crate::support::certificates::Certificates;
 use crate::support::peers::until;
 
 /// The harm that a proxy does to a connection after each so many bytes in one direction.
@@ -176,4 +177,27 @@ fn a_stranger_and_a_process_with_another_secret_are_refused_and_the_others_go_on
     assert_eq!(second.ended(), 0, "{}", scene.said(1));
     assert!(scene.said(0).contains("refused a connection"), "{}", scene.said(0));
     scene.account();
+}
+
+#[test]
+fn a_process_whose_certificate_is_not_trusted_is_told_so() {
+    let (Some(ours), Some(theirs)) = (Certificates::make(), Certificates::make()) else { return };
+    let scene = ClusterScene::new(2, 1, ["true", "true"], "");
+    let site = |name: &str, own: &Certificates| {
+        let (identity, authority) = (own.identity(), ours.authority());
+        let [certificate, key, authority] =
+            [&identity.certificate, &identity.key, &authority].map(|path| path.display());
+        let text = format!("tls: {{certificate: {certificate}, key: {key}, authorities: {authority}}}\n");
+        fs::write(scene.place.path(name), text).unwrap();
+    };
+    site("right.yaml", &ours);
+    site("wrong.yaml", &theirs);
+    let mut first = scene.start(0, &["--site", "right.yaml"]);
+    scene.until_said(0, "waiting up to");
+    let mut wrong = scene.start(1, &["--site", "wrong.yaml"]);
+    assert_eq!(wrong.ended(), 70, "{}", scene.said(1));
+    assert!(scene.said(1).contains("no certificate that is trusted"), "{}", scene.said(1));
+    let mut second = scene.start(1, &["--site", "right.yaml"]);
+    assert_eq!(first.ended(), 0, "{}", scene.said(0));
+    assert_eq!(second.ended(), 0, "{}", scene.said(1));
 }
