@@ -17,6 +17,10 @@ use super::{
 pub fn token(root: &Path, bytes: &[u8]) -> bool {
     let Some(end) = bytes.iter().position(|byte| *byte == 0) else { return false };
     let (name, content) = (OsStr::from_bytes(&bytes[..end]), &bytes[end + 1..]);
+    // No entry of a directory is called so.
+    if name.is_empty() {
+        return false;
+    }
     check_names(name, content);
     // Only what a directory can have goes on.
     let is_file_name = matches!(
