@@ -202,13 +202,17 @@ impl JournalReader {
     }
 
     /// Whether the error response to a request is that an operator has ended it. Records are read only where there is
-    /// such a response and an operator request.
+    /// such a response and an operator request. Damaged ones do not say so: who asks about many requests is to see the
+    /// others, and who asks about this one is told of the damage.
     ///
     /// # Errors
-    /// If they cannot be read, or are damaged.
+    /// If they cannot be read.
     pub fn is_ended_by_operator(&self, row: &RequestRow) -> Result<bool, JournalError> {
         let may_be = row.answer == AnswerKind::Failed && self.has_asked(row.number)?;
-        Ok(may_be && self.history(row.number)?.is_cancelled())
+        match may_be.then(|| self.history(row.number)) {
+            None | Some(Err(JournalError::Damaged { .. })) => Ok(false),
+            Some(history) => Ok(history?.is_cancelled()),
+        }
     }
 
     /// The operator requests about a request that no running flow has seen yet.

@@ -163,6 +163,16 @@ fn a_request_that_an_operator_has_ended_stays_cancelled() {
         (line["cancelled"].clone(), line["error_response"].clone())
     };
     assert_eq!((is_cancelled(1), is_cancelled(2)), ((true.into(), true.into()), (false.into(), true.into())));
+    // Where its records are damaged, that is not known; the other requests are shown as before.
+    let change = |body: &str| {
+        let journal = rusqlite::Connection::open(place.path("flow-state/journal.sqlite")).unwrap();
+        let text = format!("UPDATE record SET body = {body} WHERE request = 1 AND kind = 'accepted'");
+        assert_eq!(journal.execute(&text, []).unwrap(), 1);
+    };
+    change("body || ' '");
+    let shown = status(&place);
+    assert!(!shown.contains("cancelled") && shown.matches("ERROR RESPONSE").count() == 2, "{shown}");
+    change("rtrim(body)");
     // Run again, it is an error response like others.
     assert_eq!(place.run(&["retry", "1"]).code, 0);
     assert_eq!(place.run(&["run", "script.yaml"]).code, 1);
