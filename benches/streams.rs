@@ -9,7 +9,7 @@
 //! * `memory`: items of 100 bytes, and the memory at the end;
 //! * `busy`: items that each take a processor 20 µs, in batches on one thread and on two;
 //! * `python`: numbers through four steps in Python: one function for an item, and one for a batch, which is a list or a
-//!   NumPy array;
+//!   NumPy array; and the same with items that come back after each step, as they do where a program has a network;
 //! * beside them Bytewax and Celery, where `python3` has them (`pip install bytewax celery`), by the scripts in
 //!   `benches/peers`.
 //!
@@ -121,12 +121,18 @@ fn print_python(items: usize) {
     let batch = ", batch: {size: 1000}";
     let (single, lists) = (rate("steps.py", "", ""), rate("steps.py", "-batch", batch));
     println!("steps in Python, one by one {single:.3} M/s; batches of 1000 as lists {lists:.3} M/s");
+    let apart = "{file: steps.py, network: true}";
+    let (single, lists) = (rate(apart, "", ""), rate(apart, "-batch", batch));
+    println!("  each step by itself, one by one {single:.3} M/s; as lists {lists:.3} M/s");
     match python("import numpy, sys; print(sys.executable)") {
         Some(python) => {
             let program = format!("{{run: [{python}, numpy_steps.py], memory: 16 GiB}}");
             let [short, long] =
                 [1_000, 10_000].map(|size| rate(&program, "-numpy", &format!(", batch: {{size: {size}}}")));
             println!("  as NumPy arrays of 1000 {short:.3} M/s, of 10000 {long:.3} M/s");
+            let apart = program.replace("memory", "network: true, memory");
+            let short = rate(&apart, "-numpy", batch);
+            println!("  each step by itself, as NumPy arrays of 1000 {short:.3} M/s");
         }
         None => println!("  as NumPy arrays: python3 does not have NumPy"),
     }

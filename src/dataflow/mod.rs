@@ -58,6 +58,7 @@ mod retry;
 mod runs;
 mod section_account;
 mod section_calls;
+mod section_chain;
 mod section_end;
 mod section_expansion;
 mod section_lane;

@@ -97,6 +97,11 @@ impl<'a> MemberRun<'a> {
         }
     }
 
+    /// Whether the step has its items worked on by a kernel, on this thread.
+    pub fn has_kernel(&self) -> bool {
+        matches!(self.work, MemberWork::Kernel(_))
+    }
+
     /// Has calls made by the threads of a pool, if it makes any.
     pub fn call_on(&mut self, pool: impl FnOnce() -> Arc<CallPool>) {
         if let MemberWork::Calls(lane) = &mut self.work {

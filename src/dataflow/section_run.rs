@@ -6,6 +6,7 @@
 //! their order: after a [`WAVE`] of items, and when the streams have ended. A maker may give a batch that is not full, so
 //! that its items need not wait for slow ones: waves are counted in items and bytes, and which items share a batch that
 //! a step takes as a whole does not depend on time.
+//! Steps of one program that follow each other directly are a chain, through which a batch goes at once.
 //! [`evaluate`] is the plain meaning: each step takes its whole stream before the next step begins. Both give the
 //! same.
 
@@ -16,6 +17,7 @@ use crate::step::{BatchSize, Call, Fault, ItemBatch, StepOutputs, WiredInput};
 
 use super::node::{MemberSource, SectionMember, StreamConsumer, StreamRole, StreamSection};
 use super::section_account::{SectionAccount, SectionPlan};
+use super::section_chain::SectionChains;
 use super::section_end::close;
 use super::section_member::{GivenBatch, MemberRun};
 use super::section_pool::CallPool;
@@ -36,7 +38,9 @@ pub(super) fn run(section: &StreamSection, call: &Call) -> Result<StepOutputs, F
         run.call_on(|| Arc::clone(pools.entry(member.written).or_insert_with(pool)));
     }
     let ended = vec![StreamEnd::Open; members.len()];
-    let mut run = SectionRun { section, call, members, has_meeting: has_meeting(section), wave: WAVE, ended };
+    let chains = SectionChains::among(section, &members);
+    let has_meeting = has_meeting(section);
+    let mut run = SectionRun { section, call, members, chains, has_meeting, wave: WAVE, ended };
     for index in makers(section) {
         let given = run.members[index].begin(call);
         run.pass(index, given)?;
@@ -111,6 +115,8 @@ struct SectionRun<'a, 'c> {
     section: &'a StreamSection,
     call: &'a Call<'c>,
     members: Vec<MemberRun<'a>>,
+    /// Members that work together.
+    chains: SectionChains,
     /// Whether streams meet somewhere.
     has_meeting: bool,
     /// The room that is left in the wave.
@@ -177,8 +183,9 @@ impl SectionRun<'_, '_> {
     fn drain_member(&mut self, index: usize) -> Result<(), Fault> {
         let given = self.members[index].release(self.call);
         self.pass(index, given)?;
-        let given = self.members[index].flush(self.call);
-        self.pass(index, given)?;
+        let flushed = self.chains.flush(index, &mut self.members, self.call);
+        let (from, given) = flushed.unwrap_or_else(|| (index, self.members[index].flush(self.call)));
+        self.pass(from, given)?;
         while let Some((output, batch)) = self.members[index].await_answers(self.call) {
             self.call.token.check()?;
             self.spread(index, output, batch)?;
@@ -225,8 +232,11 @@ impl SectionRun<'_, '_> {
         while let Some(consumer) = takers.next() {
             let its = if takers.peek().is_some() { batch.clone() } else { batch.take() };
             let Some(its) = its else { break };
-            let given = self.members[consumer.member].take(consumer, its, self.call);
-            self.pass(consumer.member, given)?;
+            let chained = self.chains.take(consumer, its, &mut self.members, self.call);
+            let (from, given) = chained.unwrap_or_else(|its| {
+                (consumer.member, self.members[consumer.member].take(consumer, its, self.call))
+            });
+            self.pass(from, given)?;
         }
         Ok(())
     }

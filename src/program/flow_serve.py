@@ -3,7 +3,6 @@
 Numbers and texts of streams travel as columns: bytes behind the line of a message. See the book's page about the protocol.
 """
 
-import array
 import copy
 import functools
 import inspect
@@ -15,7 +14,9 @@ import sys
 import time
 import traceback
 
+import flow_column
 import flow_step
+from flow_column import column, is_numpy, passed_on, values_of
 from flow_step import Array, Fault, File, Item, Request, _steps
 
 PROTOCOL = 1
@@ -138,86 +139,23 @@ def _item(one):
         return _json({"fault": _failed(error)})
 
 
-# The whole numbers of which a float keeps every one.
-_EXACT = 1 << 53
-
-
-def _column(kind, values):
-    """The type of a column and its bytes, if the values are plain numbers or texts and can be sent so."""
-    if _is_numpy(values):
-        return _array_column(kind, values)
-    types = set(map(type, values)) if kind in ("number", "text") else None
-    try:
-        if kind == "text" and types == {str}:
-            texts = "\0".join(values)
-            return ("text", (texts + "\0").encode()) if texts.count("\0") == len(values) - 1 else None
-        if kind != "number" or not types or not all(one is int or issubclass(one, float) for one in types):
-            return None
-        if types == {int}:
-            return "int64", _bytes(array.array("q", values))
-        if int in types and any(type(one) is int and not -_EXACT <= one <= _EXACT for one in values):
-            return None
-        return "float64", _bytes(array.array("d", values))
-    except (OverflowError, UnicodeEncodeError):
-        # Each value is looked at by itself.
-        return None
-
-
-def _is_numpy(values):
-    numpy = sys.modules.get("numpy")
-    return numpy is not None and type(values) is numpy.ndarray
-
-
-def _array_column(kind, values):
-    if kind != "number" or values.ndim != 1:
-        return None
-    if values.dtype.kind == "f" and values.dtype.itemsize <= 8:
-        return "float64", values.astype("<f8", copy=False).tobytes()
-    if values.dtype.kind in "iu" and not (values.dtype == "uint64" and values.size and values.max() >= 1 << 63):
-        return "int64", values.astype("<i8", copy=False).tobytes()
-    return None
-
-
-def _bytes(numbers):
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers.tobytes()
-
-
-def _values(column, batch=True):
-    """The items of a column, as a list or a NumPy array."""
-    kind, data = column
-    if kind == "text":
-        texts = data.decode().split("\0")
-        texts.pop()
-        return texts
-    if batch == "numpy":
-        import numpy
-
-        return numpy.frombuffer(data, "<f8")
-    numbers = array.array("d", data)
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers.tolist()
-
-
 def _results(kind, results, more=None):
     """The line and the bytes behind it for results of a batch or, with `more`, for items of a stream."""
-    column, failed = _column(kind, results), []
-    if column is None and kind in ("number", "text"):
+    sent, failed = column(kind, results), []
+    if sent is None and kind in ("number", "text"):
         failed = [(at, one) for at, one in enumerate(results) if isinstance(one, Exception)]
-        column = _column(kind, [one for one in results if not isinstance(one, Exception)]) if failed else None
-    if column is None and kind == "number":
+        sent = column(kind, [one for one in results if not isinstance(one, Exception)]) if failed else None
+    if sent is None and kind == "number":
         results = [_kept(one) for one in results]
-    if column is None:
+    if sent is None:
         return _results_line(results) if more is None else _items_line(map(_item, results), more), b""
-    said = '"type": "%s", "count": %d, "bytes": %d' % (column[0], len(results) - len(failed), len(column[1]))
+    said = '"type": "%s", "count": %d, "bytes": %d' % (sent[0], len(results) - len(failed), len(sent[1]))
     line = b'{"column": {' + said.encode() + b"}"
     if more is not None:
         line += b', "more": ' + _json(more)
     if failed:
         line += b', "faults": ' + _json([{"at": at, "fault": _failed(error)} for at, error in failed])
-    return line + b"}", column[1]
+    return line + b"}", sent[1]
 
 
 def _kept(number):
@@ -342,7 +280,7 @@ def _taken(lines, send, batch):
         message = next(lines, {"end": True})
         if "end" in message:
             return
-        items = _values(message["column"], batch) if "column" in message else message["items"]
+        items = values_of(message["column"], batch) if "column" in message else message["items"]
         if batch:
             yield items
         else:
@@ -378,7 +316,83 @@ def _each(function, declared, call):
             except Exception as error:
                 results.append(error)
         unwatched = _unwatched(unwatched, _UNWATCHED_GROUPED, began)
-    return _results(declared["outputs"][0]["type"], results)
+    return results
+
+
+def _whole(function, declared, call):
+    """Calls a function for a batch."""
+    arguments = _arguments(function, declared, call)
+    results = function(**{declared["inputs"][0]["name"]: call["batch"]}, **arguments)
+    _check_several(results)
+    return results if isinstance(results, list) or is_numpy(results) else list(results)
+
+
+def _several(call):
+    """The results of a step for several items."""
+    function, declared, _ = _steps[call["step"]]
+    return (_each if declared["grouped"] else _whole)(function, declared, call)
+
+
+def _said(call, results):
+    """The results of a step, as they are sent."""
+    return _results(_steps[call["step"]][1]["outputs"][0]["type"], results)
+
+
+# Steps that were slow behind others: from then on, their items come in messages of their own.
+_slow = set()
+
+
+def _chain(call):
+    """The answer of several steps: each goes on with the results of the one before, if flow would send it the same.
+
+    Where it would not, the answer has the results up to there. Faults before them stand beside them.
+    """
+    parts, places, lost = [call, *call["then"]], range(len(call["batch"])), []
+    written, before = os.fstat(2).st_size, None
+    for after, (part, following) in enumerate(itertools.zip_longest(parts, parts[1:])):
+        try:
+            results = _several(part)
+            if after and _steps[part["step"]][1]["grouped"] and len(results) < len(part["batch"]):
+                _slow.add(part["step"])
+                return before()
+            passed = None
+            # What is written to standard error belongs to the step that writes it.
+            if following and len(results) == len(part["batch"]) and os.fstat(2).st_size == written:
+                passed = _passed(part, results, following)
+            before = functools.partial(_reached, part, results, after, lost)
+            if passed is None:
+                return before()
+        except Exception as error:
+            return _reached(None, error, after, lost)
+        following["batch"], failed = passed
+        lost = lost + [(places[at], after, error) for at, error in failed]
+        if failed:
+            failed = {at for at, _ in failed}
+            places = [place for at, place in enumerate(places) if at not in failed]
+
+
+def _reached(part, results, after, lost):
+    """The answer of a chain that ends here. Each item that was lost comes with its place and the number of its step."""
+    line, data = _said(part, results) if part else (_json({"fault": _failed(results)}), b"")
+    if after:
+        lost = sorted(lost, key=lambda one: one[0])
+        lost = [{"at": at, "step": step, "fault": _failed(error)} for at, step, error in lost]
+        line = line[:-1] + b', "after": %d, "before": %b}' % (after, _json(lost))
+    return line, data
+
+
+def _passed(part, results, following):
+    """The items that the next step gets, and the failed ones with their places; None if flow has to look at them."""
+    if following["step"] in _slow:
+        return None
+    _, declared, batch = _steps[following["step"]]
+    kind, most = _steps[part["step"]][1]["outputs"][0]["type"], following.get("bytes")
+    items, failed = passed_on(kind, results, batch, most), []
+    if items is None and declared["grouped"]:
+        failed = [(at, one) for at, one in enumerate(results) if isinstance(one, Exception)]
+        others = [one for one in results if not isinstance(one, Exception)] if failed else []
+        items = passed_on(kind, others, batch, most) if others else None
+    return None if items is None else (items, failed)
 
 
 def _run(call, lines, send):
@@ -391,23 +405,18 @@ def _run(call, lines, send):
             arguments[declared["inputs"][0]["name"]] = _taken(lines, send, batch)
             return _answer(function(**arguments), declared)
         if "column" in call:
-            call["batch"] = _values(call["column"], batch)
+            call["batch"] = values_of(call["column"], batch)
         if "batch" not in call:
             return _answer(function(**_arguments(function, declared, call)), declared)
-        if declared["grouped"]:
-            return _each(function, declared, call)
-        arguments = _arguments(function, declared, call)
-        results = function(**{declared["inputs"][0]["name"]: call["batch"]}, **arguments)
-        _check_several(results)
-        is_several = isinstance(results, list) or _is_numpy(results)
-        return _results(declared["outputs"][0]["type"], results if is_several else list(results))
+        return _chain(call) if "then" in call else _said(call, _several(call))
     except Exception as error:
         return {"fault": _failed(error)}
 
 
 def _sources(folder):
     """The modules that lie beside the steps: their content is a part of the steps' version."""
-    found, own = set(), {os.path.abspath(__file__), os.path.abspath(flow_step.__file__)}
+    own = {os.path.abspath(path) for path in (__file__, flow_column.__file__, flow_step.__file__)}
+    found = set()
     for module in list(sys.modules.values()):
         path = getattr(module, "__file__", None)
         path = path and os.path.abspath(path)
@@ -463,7 +472,8 @@ def serve(path):
             left = left[answers.write(left):]
 
     declared = [declared for _, declared, _ in _steps.values()]
-    send({"flow": PROTOCOL, "version": _version(), "files": _sources(folder), "columns": True, "steps": declared})
+    send({"flow": PROTOCOL, "version": _version(), "files": _sources(folder), "columns": True, "chains": True,
+          "steps": declared})
     lines = read()
     for call in lines:
         answer = _run(call, lines, send)

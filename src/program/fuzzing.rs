@@ -44,8 +44,9 @@ fn answered(bytes: &[u8]) -> bool {
         let column = behind.get(..column).ok_or("its column is cut off")?;
         Ok::<StepAnswer, String>(answer.with_column(column.to_vec()))
     };
-    let Ok(answer) = read() else { return false };
+    let Ok(mut answer) = read() else { return false };
     answer.asks();
+    assert!(answer.progress(5, 2).is_none_or(|progress| progress.after <= 2 && progress.before.len() <= 5));
     results_of::<JsonValue>(&read);
     results_of::<NumberValue>(&read);
     results_of::<TextValue>(&read);

@@ -6,43 +6,35 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::step::{
-    Call, Fault, ItemBatch, JsonValue, KernelFactory, KernelRun, NumberValue, Payload, StepDeclaration,
-    StreamKernel, TextValue,
-};
+use crate::step::{Call, Fault, ItemBatch, KernelRun, StepDeclaration};
 
 use super::fault::wrong;
 use super::item_results::ItemResults;
+use super::link_kernel::{LinkAnswer, LinkKernel, LinkPlaces, OWN_TYPE};
 use super::message::SentItems;
-use super::plain_item::PlainItem;
+use super::plain_item::{PlainItem, TypedMaker, for_types};
 use super::pool::ProgramPool;
 
 /// The items of one message, at most.
 const GROUP_MAX: usize = 1024;
 
 /// The kernel of a step that takes one value of a type that travels in a line, and gives one.
-pub fn group_kernel(step: &StepDeclaration, pool: &Arc<ProgramPool>) -> KernelFactory {
-    match step.inputs[0].kind {
-        NumberValue::TYPE => kernel_from::<NumberValue>(step, pool),
-        TextValue::TYPE => kernel_from::<TextValue>(step, pool),
-        _ => kernel_from::<JsonValue>(step, pool),
-    }
+pub fn group_link(step: &StepDeclaration, pool: &Arc<ProgramPool>) -> Box<dyn LinkKernel> {
+    for_types(step, GroupMaker { step, pool })
 }
 
-fn kernel_from<A: PlainItem>(step: &StepDeclaration, pool: &Arc<ProgramPool>) -> KernelFactory {
-    match step.outputs[0].kind {
-        NumberValue::TYPE => kernel_of::<A, NumberValue>(step, pool),
-        TextValue::TYPE => kernel_of::<A, TextValue>(step, pool),
-        _ => kernel_of::<A, JsonValue>(step, pool),
-    }
+struct GroupMaker<'a> {
+    step: &'a StepDeclaration,
+    pool: &'a Arc<ProgramPool>,
 }
 
-fn kernel_of<A: PlainItem, B: PlainItem>(step: &StepDeclaration, pool: &Arc<ProgramPool>) -> KernelFactory {
-    let (step, pool) = (step.clone(), Arc::clone(pool));
-    Arc::new(move |_| {
-        let (step, pool) = (step.clone(), Arc::clone(&pool));
+impl TypedMaker for GroupMaker<'_> {
+    type Made = Box<dyn LinkKernel>;
+
+    fn make<A: PlainItem, B: PlainItem>(self) -> Box<dyn LinkKernel> {
+        let (step, pool) = (self.step.clone(), Arc::clone(self.pool));
         Box::new(GroupKernel { step, pool, types: PhantomData::<fn(A) -> B> })
-    })
+    }
 }
 
 struct GroupKernel<A, B> {
@@ -63,9 +55,9 @@ impl<A: PlainItem, B: PlainItem> GroupKernel<A, B> {
         Ok(results)
     }
 
-    /// The results of all items.
-    fn all_results(&self, items: &[A], call: &Call) -> ItemResults<B> {
-        let mut all = ItemResults::with_capacity(items.len());
+    /// The results of all items, from those of the first ones.
+    fn all_results(&self, first: ItemResults<B>, items: &[A], call: &Call) -> ItemResults<B> {
+        let mut all = first;
         let mut end_of_alone = 0;
         while all.len() < items.len() {
             let next = all.len();
@@ -79,11 +71,61 @@ impl<A: PlainItem, B: PlainItem> GroupKernel<A, B> {
         }
         all
     }
+
+    fn settle(&self, first: ItemResults<B>, items: &ItemBatch, run: &mut KernelRun) {
+        let own = items.items::<A>().expect(OWN_TYPE);
+        self.all_results(first, own, run.call).give(items.places().clone(), run);
+    }
 }
 
-impl<A: PlainItem, B: PlainItem> StreamKernel for GroupKernel<A, B> {
-    fn take(&mut self, batch: ItemBatch, run: &mut KernelRun) {
-        let (places, items) = batch.take::<A>();
-        self.all_results(&items, run.call).give(places, run);
+impl<A: PlainItem, B: PlainItem> LinkKernel for GroupKernel<A, B> {
+    fn due(&mut self, batch: ItemBatch) -> Vec<ItemBatch> {
+        let (places, mut items) = batch.take::<A>();
+        let (mut due, mut at) = (Vec::new(), 0);
+        while items.len() > GROUP_MAX {
+            let rest = items.split_off(GROUP_MAX);
+            let group = std::mem::replace(&mut items, rest);
+            due.push(ItemBatch::new(places.at(at..at + GROUP_MAX), group));
+            at += GROUP_MAX;
+        }
+        let places = if at == 0 { places } else { places.at(at..at + items.len()) };
+        due.push(ItemBatch::new(places, items));
+        due
+    }
+
+    fn rest(&mut self) -> Option<ItemBatch> {
+        None
+    }
+
+    fn is_waiting(&self) -> bool {
+        false
+    }
+
+    fn sent(&self, items: &ItemBatch) -> SentItems {
+        SentItems::of(items.items::<A>().expect(OWN_TYPE), self.pool.form())
+    }
+
+    fn work(&self, items: &ItemBatch, run: &mut KernelRun) {
+        self.settle(ItemResults::with_capacity(items.len()), items, run);
+    }
+
+    fn take_own(&self, answer: LinkAnswer, items: &ItemBatch, run: &mut KernelRun) -> bool {
+        match answer.answer.results::<B>(answer.log) {
+            Ok(first) if (1..=items.len()).contains(&first.len()) => {
+                self.settle(first, items, run);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn take_results(&self, answer: LinkAnswer, of: LinkPlaces, run: &mut KernelRun) -> bool {
+        match answer.answer.results::<B>(answer.log) {
+            Ok(results) if results.len() == of.len => {
+                results.give(of.places, run);
+                true
+            }
+            _ => false,
+        }
     }
 }

@@ -30,6 +30,9 @@ pub struct ProgramHello {
     /// Whether numbers and texts travel in columns.
     #[serde(default)]
     columns: bool,
+    /// Whether a call may go through several steps.
+    #[serde(default)]
+    pub chains: bool,
     steps: Vec<DeclaredStep>,
 }
 

@@ -5,15 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::dataflow::{ProgramLoader, ProgramSource};
 use crate::step::{
-    BatchPlaces, BatchSize, Call, Digest, Fault, ItemBatch, ItemMaker, ItemOrdinal, JsonValue, NumberValue,
-    Payload, Step, StepOutputs, StreamFunction, TextValue, WiredInput,
+    BatchPlaces, BatchSize, Call, Digest, Fault, ItemBatch, ItemMaker, ItemOrdinal, JsonValue, KernelFactory,
+    NumberValue, Payload, Step, StepOutputs, StreamFunction, TextValue, WiredInput,
 };
 
-use super::batch_call::{batch_kernel, run_batch};
+use super::batch_call::{batch_link, run_batch};
+use super::chain_call::chain_factory;
 use super::fault::wrong;
-use super::group_call::group_kernel;
+use super::group_call::group_link;
 use super::hello::{ProgramForm, ProgramStep};
-use super::plain_item::PlainItem;
+use super::link_kernel::LoneLink;
+use super::plain_item::{PlainItem, TypedMaker, for_types};
 use super::pool::ProgramPool;
 use super::stream_call::{ProgramFold, ProgramMaker};
 
@@ -26,7 +28,16 @@ fn load(source: &ProgramSource) -> Result<Vec<Step>, Fault> {
     let steps = hello
         .steps()
         .map_err(|reason| wrong(format!("the program {program} declares no steps: {reason}")))?;
-    Ok(steps.into_iter().map(|step| with_function(step, &pool)).collect())
+    let chain = pool.chains_steps().then(|| chain_factory(&pool));
+    let step = |declared: ProgramStep| {
+        let takes_items = matches!(declared.form, ProgramForm::Grouped | ProgramForm::Batch);
+        let step = with_function(declared, &pool);
+        match chain.clone().filter(|_| takes_items) {
+            Some(chain) => step.chains(chain),
+            None => step,
+        }
+    };
+    Ok(steps.into_iter().map(step).collect())
 }
 
 /// The pool that already has these processes, or this one: dataflows with the same program share its processes.
@@ -53,7 +64,8 @@ fn with_function(ProgramStep { mut step, form }: ProgramStep, pool: &Arc<Program
     match form {
         ProgramForm::Once => step.runs(move |call| pool.call(&declaration, call)),
         ProgramForm::Grouped => {
-            let kernel = group_kernel(&declaration, &pool);
+            let (alone, its_pool) = (declaration.clone(), Arc::clone(&pool));
+            let kernel: KernelFactory = Arc::new(move |_| Box::new(LoneLink(group_link(&alone, &its_pool))));
             let step = step.runs(move |call| pool.call(&declaration, call));
             step.streams(StreamFunction::Items(kernel))
         }
@@ -101,31 +113,32 @@ fn folds(step: Step, pool: &Arc<ProgramPool>) -> Step {
 }
 
 fn batched(step: Step, pool: &Arc<ProgramPool>) -> Step {
-    match step.declaration.inputs[0].kind {
-        NumberValue::TYPE => batched_from::<NumberValue>(step, pool),
-        TextValue::TYPE => batched_from::<TextValue>(step, pool),
-        _ => batched_from::<JsonValue>(step, pool),
-    }
+    let declaration = step.declaration.clone();
+    for_types(&declaration, BatchedStep { step, pool })
 }
 
-fn batched_from<A: PlainItem>(step: Step, pool: &Arc<ProgramPool>) -> Step {
-    match step.declaration.outputs[0].kind {
-        NumberValue::TYPE => batched_of::<A, NumberValue>(step, pool),
-        TextValue::TYPE => batched_of::<A, TextValue>(step, pool),
-        _ => batched_of::<A, JsonValue>(step, pool),
-    }
+struct BatchedStep<'a> {
+    step: Step,
+    pool: &'a Arc<ProgramPool>,
 }
 
-fn batched_of<A: PlainItem, B: PlainItem>(step: Step, pool: &Arc<ProgramPool>) -> Step {
-    let kernel = batch_kernel::<A, B>(&step.declaration, pool);
-    let (declaration, pool) = (step.declaration.clone(), Arc::clone(pool));
-    let run = move |items: Vec<A>, call: &Call| run_batch::<A, B>(&items, call, &declaration, &pool);
-    let step = step.runs_batch(move |items, call| Ok(run(items, call)?.into_iter().collect()));
-    match step.stream() {
-        StreamFunction::Batches(_, function) => {
-            let function = Arc::clone(function);
-            step.streams(StreamFunction::Batches(kernel, function))
+impl TypedMaker for BatchedStep<'_> {
+    type Made = Step;
+
+    fn make<A: PlainItem, B: PlainItem>(self) -> Step {
+        let BatchedStep { step, pool } = self;
+        let (declaration, its_pool) = (step.declaration.clone(), Arc::clone(pool));
+        let run = move |items: Vec<A>, call: &Call| run_batch::<A, B>(&items, call, &declaration, &its_pool);
+        let step = step.runs_batch(move |items, call| Ok(run(items, call)?.into_iter().collect()));
+        let (declaration, pool) = (step.declaration.clone(), Arc::clone(pool));
+        let kernel: KernelFactory =
+            Arc::new(move |size| Box::new(LoneLink(batch_link(&declaration, size, &pool))));
+        match step.stream() {
+            StreamFunction::Batches(_, function) => {
+                let function = Arc::clone(function);
+                step.streams(StreamFunction::Batches(kernel, function))
+            }
+            _ => step,
         }
-        _ => step,
     }
 }

@@ -14,6 +14,7 @@
 
 mod batch_call;
 mod call_folder;
+mod chain_call;
 mod child;
 mod column;
 mod confinement;
@@ -27,6 +28,7 @@ mod group_call;
 mod hello;
 mod item_results;
 mod left_folder;
+mod link_kernel;
 mod load;
 mod message;
 mod namespaces;
@@ -57,6 +59,9 @@ pub use stopping::wait_for_stopping;
 
 /// The module for steps in Python, one file without dependencies.
 pub const PYTHON_HELPER: &str = include_str!("flow_step.py");
+
+/// The module of that program for columns.
+const PYTHON_COLUMN: &str = include_str!("flow_column.py");
 
 /// The program that runs steps in Python.
 const PYTHON_SERVER: &str = include_str!("flow_serve.py");

@@ -2,7 +2,7 @@
 
 use serde_json::{Number, Value as Json};
 
-use crate::step::{Fault, JsonValue, NumberValue, StreamItem, TextValue};
+use crate::step::{Fault, JsonValue, NumberValue, Payload, StepDeclaration, StreamItem, TextValue};
 
 use super::column::{self, ColumnType, GivenColumn};
 use super::fault::wrong;
@@ -90,6 +90,31 @@ impl PlainItem for TextValue {
             Json::String(text) => Some(TextValue(text)),
             _ => None,
         }
+    }
+}
+
+/// Makes something for the types of a step's items.
+pub trait TypedMaker {
+    type Made;
+
+    /// Makes it for items of type `A`, and results of type `B`.
+    fn make<A: PlainItem, B: PlainItem>(self) -> Self::Made;
+}
+
+/// What is made for the types of the first input and the output of a step.
+pub fn for_types<M: TypedMaker>(step: &StepDeclaration, maker: M) -> M::Made {
+    match step.inputs[0].kind {
+        NumberValue::TYPE => for_output::<NumberValue, M>(step, maker),
+        TextValue::TYPE => for_output::<TextValue, M>(step, maker),
+        _ => for_output::<JsonValue, M>(step, maker),
+    }
+}
+
+fn for_output<A: PlainItem, M: TypedMaker>(step: &StepDeclaration, maker: M) -> M::Made {
+    match step.outputs[0].kind {
+        NumberValue::TYPE => maker.make::<A, NumberValue>(),
+        TextValue::TYPE => maker.make::<A, TextValue>(),
+        _ => maker.make::<A, JsonValue>(),
     }
 }
 

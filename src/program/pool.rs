@@ -16,8 +16,8 @@ use super::plain_item::PlainItem;
 use super::process::{ProcessOrder, StepProcess};
 use super::sandbox_grants::{NetworkAccess, ProgramGrants};
 use super::step_answer::StepAnswer;
-use super::step_call;
-use super::{PYTHON_HELPER, PYTHON_SERVER};
+use super::step_call::{self, SentBatch};
+use super::{PYTHON_COLUMN, PYTHON_HELPER, PYTHON_SERVER};
 
 pub struct ProgramPool {
     /// The program in messages.
@@ -28,6 +28,8 @@ pub struct ProgramPool {
     code: Digest,
     /// The way in which items travel, as it was declared.
     form: MessageForm,
+    /// Whether a call may go through several steps, as it was declared.
+    chains: bool,
     state: Mutex<PoolProcesses>,
     freed: Condvar,
 }
@@ -68,8 +70,9 @@ impl ProgramPool {
         }
         // It is started again at the first call: a check need not keep a model.
         drop(process);
-        let (form, state, freed) = (hello.form(), Mutex::default(), Condvar::new());
-        Ok((hello, ProgramPool { name, source: source.clone(), order, code, form, state, freed }))
+        let (form, chains) = (hello.form(), hello.chains);
+        let (source, state, freed) = (source.clone(), Mutex::default(), Condvar::new());
+        Ok((hello, ProgramPool { name, source, order, code, form, chains, state, freed }))
     }
 
     pub fn code(&self) -> Digest {
@@ -79,6 +82,12 @@ impl ProgramPool {
     /// The way in which items travel to the program.
     pub fn form(&self) -> MessageForm {
         self.form
+    }
+
+    /// Whether items may go through several of its steps at once. They may not if others could see how often a step has
+    /// run: one that ends the process in a chain runs again.
+    pub fn chains_steps(&self) -> bool {
+        self.chains && !self.source.network && self.source.writes.is_empty()
     }
 
     /// Runs a step.
@@ -101,14 +110,28 @@ impl ProgramPool {
         call: &Call,
         batch: &SentItems,
     ) -> Result<ItemResults<B>, Fault> {
+        let batch = SentBatch { items: batch, next: &[] };
         self.with_process(step, call, Some(batch), |answer, process| answer.results(process.folders.errors()))
+    }
+
+    /// Runs a step and further ones on a batch of values. Gives the answer, and what was written to standard error.
+    ///
+    /// # Errors
+    /// The fault of the program.
+    pub fn call_chain(
+        &self,
+        step: &StepDeclaration,
+        call: &Call,
+        batch: SentBatch,
+    ) -> Result<(StepAnswer, Vec<u8>), Fault> {
+        self.with_process(step, call, Some(batch), |answer, process| Ok((answer, process.folders.errors())))
     }
 
     fn with_process<T>(
         &self,
         step: &StepDeclaration,
         call: &Call,
-        batch: Option<&SentItems>,
+        batch: Option<SentBatch>,
         read: impl FnOnce(StepAnswer, &StepProcess) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let place = self.take_place(call.token)?;
@@ -148,7 +171,7 @@ impl ProgramPool {
         idle: Option<StepProcess>,
         step: &StepDeclaration,
         call: &Call,
-        batch: Option<&SentItems>,
+        batch: Option<SentBatch>,
     ) -> Result<(StepProcess, StepAnswer), Fault> {
         let failed =
             |failure, process: &StepProcess| fault::fault(&self.name, failure, process.folders.errors());
@@ -301,7 +324,7 @@ fn ask(
     process: &mut StepProcess,
     step: &StepDeclaration,
     call: &Call,
-    batch: Option<&SentItems>,
+    batch: Option<SentBatch>,
 ) -> Result<StepAnswer, ProcessFailure> {
     process.folders.begin(step)?;
     let message = step_call::message(step, call, batch, &process.folders)?;
@@ -321,7 +344,7 @@ fn greet(
     let mut parts = vec![hello.version.as_bytes()];
     parts.extend(files.slices());
     if is_python(source) {
-        parts.extend([PYTHON_HELPER.as_bytes(), PYTHON_SERVER.as_bytes()]);
+        parts.extend(PYTHON_FILES.iter().map(|(_, text)| text.as_bytes()));
     }
     let code = Digest::of_parts(parts);
     Ok((hello, code))
@@ -414,7 +437,8 @@ fn order(source: &ProgramSource) -> ProcessOrder {
 }
 
 /// The files that a process of steps in Python has in its folder.
-const PYTHON_FILES: &[(&str, &str)] = &[("flow_step.py", PYTHON_HELPER), ("flow_serve.py", PYTHON_SERVER)];
+const PYTHON_FILES: &[(&str, &str)] =
+    &[("flow_step.py", PYTHON_HELPER), ("flow_column.py", PYTHON_COLUMN), ("flow_serve.py", PYTHON_SERVER)];
 
 /// What a script may read beside itself: files with its ending, packages of Python and Node, and the list of the
 /// folder. Results and journals that lie beside it are not among them.

@@ -41,6 +41,12 @@ pub struct StepAnswer {
     /// The bytes of the column.
     #[serde(skip)]
     bytes: Vec<u8>,
+    /// The number of further steps that were performed.
+    #[serde(default)]
+    after: usize,
+    /// The items that failed in the steps before the last one.
+    #[serde(default)]
+    before: Vec<ChainFault>,
     /// Items of a stream, and whether there are more.
     #[serde(default)]
     items: Option<Vec<ItemAnswer>>,
@@ -68,6 +74,32 @@ struct PlacedFault {
     /// The place among all results, from 0.
     at: usize,
     fault: AnswerFault,
+}
+
+/// The fault of an item in a step that is not the last one of its call.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChainFault {
+    /// The place among the items of the call, from 0.
+    at: usize,
+    /// The number of the step, from 0.
+    step: usize,
+    fault: AnswerFault,
+}
+
+/// How far the items of a call came.
+pub struct ChainProgress {
+    /// The number of further steps that were performed. The answer is that of the last one.
+    pub after: usize,
+    /// The items that failed before it, in their order.
+    pub before: Vec<LostItem>,
+}
+
+/// An item that failed in a step before the last one: its place and the number of the step, both from 0.
+pub struct LostItem {
+    pub at: usize,
+    pub step: usize,
+    pub fault: Fault,
 }
 
 fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Json>, D::Error> {
@@ -203,6 +235,22 @@ impl StepAnswer {
             wrong("the step gave items of a stream, and no \"more\" beside them".to_owned())
         })?;
         Ok((items, more))
+    }
+
+    /// How far the items of a call came, of so many items and further steps; `None` if that cannot be.
+    pub fn progress(&mut self, items: usize, further: usize) -> Option<ChainProgress> {
+        let after = self.after;
+        let before = std::mem::take(&mut self.before);
+        let is_ascending = before.is_sorted_by(|one, next| one.at < next.at);
+        let are_known = before.iter().all(|lost| lost.at < items && lost.step < after);
+        let lost = |lost: ChainFault| LostItem {
+            at: lost.at,
+            step: lost.step,
+            // What was written to standard error belongs to the last step.
+            fault: lost.fault.into_fault(Vec::new()),
+        };
+        let before = before.into_iter().map(lost).collect();
+        (after <= further && is_ascending && are_known).then_some(ChainProgress { after, before })
     }
 
     /// Whether the step asks for items.

@@ -9,6 +9,22 @@ use super::call_folder::CallFolders;
 use super::folder::ProgramFolderError;
 use super::message::{ProgramMessage, SentItems};
 
+/// The items of a call that brings several.
+#[derive(Clone, Copy)]
+pub struct SentBatch<'a> {
+    pub items: &'a SentItems,
+    /// The steps that work on the results, one after the other.
+    pub next: &'a [NextCall<'a>],
+}
+
+/// A further step of a call. Its first input has the results of the step before.
+pub struct NextCall<'a> {
+    pub step: &'a StepDeclaration,
+    pub call: &'a Call<'a>,
+    /// The bytes that a column of its items may have, if it takes batches.
+    pub bytes: Option<usize>,
+}
+
 /// The message of a call. Items, files and arrays are written into the folders.
 ///
 /// # Errors
@@ -16,27 +32,24 @@ use super::message::{ProgramMessage, SentItems};
 pub fn message<'a>(
     step: &StepDeclaration,
     call: &Call,
-    batch: Option<&'a SentItems>,
+    batch: Option<SentBatch<'a>>,
     folders: &CallFolders,
 ) -> Result<ProgramMessage<'a>, ProgramFolderError> {
-    let mut inputs = Map::new();
-    for (index, input) in step.inputs.iter().enumerate() {
-        // The values of the batch stand in the place of the first input.
-        if batch.is_none() || index > 0 {
-            inputs.insert(input.name.to_owned(), wired(call.inputs.get(input.name), input.name, folders)?);
-        }
-    }
-    let parameters: Map<String, Json> =
-        call.parameters.iter().map(|(name, setting)| (name.to_owned(), json!(setting))).collect();
-    let line = CallLine { step: step.name, inputs, parameters };
+    // The values of the batch stand in the place of the first input.
+    let first = if batch.is_some() { 1 } else { 0 };
+    let mut line = call_line(step, call, first, folders)?;
+    let next = batch.iter().flat_map(|batch| batch.next);
+    let then =
+        next.map(|next| Ok(CallLine { bytes: next.bytes, ..call_line(next.step, next.call, 1, folders)? }));
+    line.then = then.collect::<Result<Vec<CallLine>, ProgramFolderError>>()?;
     let mut line = serde_json::to_vec(&line).expect("it has only what JSON has");
-    if let Some(items) = batch {
+    if let Some(SentBatch { items, .. }) = batch {
         line.pop();
         line.push(b',');
         line.extend(items.field("batch"));
         line.push(b'}');
     }
-    Ok(ProgramMessage { line, column: batch.map(SentItems::column).unwrap_or_default() })
+    Ok(ProgramMessage { line, column: batch.map(|batch| batch.items.column()).unwrap_or_default() })
 }
 
 #[derive(Serialize)]
@@ -44,6 +57,28 @@ struct CallLine {
     step: &'static str,
     inputs: Map<String, Json>,
     parameters: Map<String, Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<usize>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    then: Vec<CallLine>,
+}
+
+/// A step with its parameters, and with its inputs from this one on.
+fn call_line(
+    step: &StepDeclaration,
+    call: &Call,
+    first: usize,
+    folders: &CallFolders,
+) -> Result<CallLine, ProgramFolderError> {
+    let input = |name: &'static str| Ok((name.to_owned(), wired(call.inputs.get(name), name, folders)?));
+    let inputs = step.inputs.iter().skip(first).map(|declared| input(declared.name));
+    Ok(CallLine {
+        step: step.name,
+        inputs: inputs.collect::<Result<Map<String, Json>, ProgramFolderError>>()?,
+        parameters: call.parameters.iter().map(|(name, setting)| (name.to_owned(), json!(setting))).collect(),
+        bytes: None,
+        then: Vec::new(),
+    })
 }
 
 fn wired(wired: &WiredInput, name: &str, folders: &CallFolders) -> Result<Json, ProgramFolderError> {

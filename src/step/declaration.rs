@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use super::stream::StreamFunction;
+use super::stream::{ChainFactory, StreamFunction};
 use super::value::PathOf;
 use super::{Call, Digest, Fault, Parameter, Payload, StepOutputs, Value};
 
@@ -118,6 +118,7 @@ pub struct Step {
     pub declaration: StepDeclaration,
     run: Arc<StepFunction>,
     stream: StreamFunction,
+    chain: Option<ChainFactory>,
 }
 
 impl Step {
@@ -143,6 +144,7 @@ impl Step {
             },
             run: Arc::new(|_| Err(no_function())),
             stream: StreamFunction::None,
+            chain: None,
         }
     }
 
@@ -219,6 +221,17 @@ impl Step {
     pub(crate) fn streams(mut self, stream: StreamFunction) -> Step {
         self.stream = stream;
         self
+    }
+
+    /// Lets the items of a stream go from this step to others with the same factory without coming back in between.
+    pub(crate) fn chains(mut self, chain: ChainFactory) -> Step {
+        self.chain = Some(chain);
+        self
+    }
+
+    /// What makes chains of this step and others, if it can be in one.
+    pub fn chain(&self) -> Option<&ChainFactory> {
+        self.chain.as_ref()
     }
 
     /// The function for streams.

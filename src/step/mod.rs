@@ -86,9 +86,10 @@ pub use request::Request;
 pub use reservation::{StepReservation, StepReservations};
 pub use stream::{
     BatchPlaces, BatchSize, CallAnswers, CallAttempt, CallBatch, CallEnvironment, CallFault, CallFunction,
-    CallLimits, GuardFunction, ItemBatch, ItemFault, ItemMaker, ItemOrdinal, ItemTally, JoinRule,
-    KernelFactory, KernelRun, MadeItems, MakerFunction, PlacedBatch, RateLimit, StreamFunction, StreamItem,
-    StreamKernel, UnmatchedItem, UnrecordedCalls, WaitingItems,
+    CallLimits, ChainFactory, ChainLink, ChainRun, GuardFunction, ItemBatch, ItemFault, ItemMaker,
+    ItemOrdinal, ItemTally, JoinRule, KernelFactory, KernelRun, MadeItems, MakerFunction, PlacedBatch,
+    RateLimit, StreamChain, StreamFunction, StreamItem, StreamKernel, UnmatchedItem, UnrecordedCalls,
+    WaitingItems,
 };
 pub use table::{BuiltIn, BuiltInAttributes, StepTable};
 pub use token::CancelToken;

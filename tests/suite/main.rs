@@ -31,6 +31,7 @@ mod phantom;
 mod pixels;
 mod program;
 mod program_calls;
+mod program_chains;
 mod program_columns;
 mod program_confinement;
 mod program_modules;

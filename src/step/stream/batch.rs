@@ -142,6 +142,11 @@ impl ItemBatch {
         (self.places.clone(), self.unshared())
     }
 
+    /// The items, if they are kept as what they are.
+    pub fn items<T: StreamItem>(&self) -> Option<&[T]> {
+        self.items.downcast_ref::<Vec<T>>().map(Vec::as_slice)
+    }
+
     /// The items as values.
     pub fn into_values(self) -> (BatchPlaces, Vec<Value>) {
         (self.places.clone(), (self.form.values)(self))

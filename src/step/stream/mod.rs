@@ -8,6 +8,7 @@
 mod attempt;
 mod batch;
 mod calls;
+mod chain;
 mod declare;
 mod environment;
 mod guard;
@@ -24,6 +25,7 @@ mod waiting_items;
 pub use attempt::{CallAttempt, CallFault};
 pub use batch::{BatchPlaces, BatchSize, ItemBatch, StreamItem};
 pub use calls::{CallAnswers, CallFunction};
+pub use chain::{ChainFactory, ChainLink, ChainRun, StreamChain};
 pub use environment::{CallBatch, CallEnvironment, CallLimits, PlacedBatch, UnrecordedCalls};
 pub use guard::GuardFunction;
 pub use join::{JoinRule, UnmatchedItem};

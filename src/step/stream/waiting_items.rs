@@ -30,6 +30,11 @@ impl<A: StreamItem> WaitingItems<A> {
         }
     }
 
+    /// Whether none wait.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
     /// The items that still wait, if there are any.
     pub fn rest(&mut self) -> Option<(Vec<A>, Vec<ItemOrdinal>)> {
         self.bytes = 0;
