@@ -59,7 +59,10 @@ fn element(text: &str) -> Result<ArrayElement, String> {
     let code = field(text, "descr").and_then(|rest| rest.strip_prefix('\'')?.split('\'').next());
     let code = code.ok_or("its header has no type")?;
     // `=` and `|` leave the order to the machine; one byte has none.
-    let written = if code.ends_with('1') { format!("|{}", &code[1..]) } else { code.replace('=', "<") };
+    let written = match code.strip_suffix('1').and_then(|code| code.get(1..)) {
+        Some(kind) => format!("|{kind}1"),
+        None => code.replace('=', "<"),
+    };
     let known = ArrayElement::ALL.iter().find(|(_, known)| *known == written);
     known.map(|(element, _)| *element).ok_or_else(|| {
         let all: Vec<&str> = ArrayElement::ALL.iter().map(|(_, code)| *code).collect();
@@ -103,5 +106,7 @@ mod tests {
         };
         assert!(refused(text("<i2", ">i2")).contains("its type >i2 is not one of"));
         assert!(refused(text("False", "True ")).contains("Fortran"));
+        // No character may be cut through.
+        assert!(refused(text("<i2", "é1")).contains("its type é1 is not one of"));
     }
 }
