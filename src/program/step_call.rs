@@ -36,7 +36,7 @@ pub fn message<'a>(
     folders: &CallFolders,
 ) -> Result<ProgramMessage<'a>, ProgramFolderError> {
     // The values of the batch stand in the place of the first input.
-    let first = if batch.is_some() { 1 } else { 0 };
+    let first = usize::from(batch.is_some());
     let mut line = call_line(step, call, first, folders)?;
     let next = batch.iter().flat_map(|batch| batch.next);
     let then =
