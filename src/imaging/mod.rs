@@ -70,6 +70,7 @@ mod slices;
 mod spine;
 mod stated_scale;
 mod study;
+mod surface_layers;
 mod text;
 mod thin_wall;
 mod thumbnail;

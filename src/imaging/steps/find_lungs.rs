@@ -34,6 +34,7 @@ use crate::imaging::components::VoxelComponents;
 use crate::imaging::gas::{gas_pockets, surface_gas_ml};
 use crate::imaging::pieces::{AirPieces, DENSE_HU, PieceKind};
 use crate::imaging::sides::{LungSides, tell_sides};
+use crate::imaging::surface_layers::thin_layers_ml;
 use crate::imaging::{Lungs, Volume};
 use crate::step::{BuiltIn, Call, CancelToken, Fault, Parameter, Step, StepOutputs, StepReservations};
 
@@ -68,7 +69,7 @@ fn step() -> Step {
         .about("Vessels and nodules up to twice this wide are counted as lung.");
     let least = Parameter::number("volume_least_ml", default.volume_least_ml, 0.0, 10_000.0, "mL")
         .about("Less air than this inside the body is not taken for lungs.");
-    Step::new("find-lungs", 8, "Finds the right and the left lung in a CT volume.")
+    Step::new("find-lungs", 9, "Finds the right and the left lung in a CT volume.")
         .takes::<Volume>("volume")
         .gives::<Lungs>("lungs")
         .gives::<StepReservations>("reservations")
@@ -161,7 +162,9 @@ fn find_sideways(volume: &Volume, settings: &LungSettings, token: &CancelToken) 
     account.describe_sides(&sides);
     account.describe_dense(dense_ml);
     account.describe_gas(volume, grid, &bounds, &sides, &gas);
-    account.describe_surface(surface_gas_ml(grid, &bounds, [&sides.right, &sides.left]));
+    let found = [&sides.right, &sides.left];
+    let layers_ml = surface_gas_ml(grid, &bounds, found).max(thin_layers_ml(volume, &bounds, found));
+    account.describe_surface(layers_ml);
     let LungSides { right, left, .. } = sides;
     let whole = |set: VoxelSet| set.uncrop(&bounds, volume.size);
     let AirAccount { remarks, reservations, .. } = account;
