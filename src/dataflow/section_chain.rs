@@ -33,7 +33,7 @@ impl SectionChains {
             let factory = section.members[first].node.step.chain().filter(|_| members.len() > 1)?;
             let links = members.iter().map(|index| {
                 let node = &section.members[*index].node;
-                ChainLink { step: &node.step.declaration, size: node.batch.unwrap_or(BatchSize::TAKEN) }
+                ChainLink { step: node.step.declaration.name, size: node.batch.unwrap_or(BatchSize::TAKEN) }
             });
             let chain = factory(&links.collect::<Vec<ChainLink>>());
             Some(MemberChain { members, chain })

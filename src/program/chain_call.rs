@@ -19,11 +19,14 @@ use super::pool::ProgramPool;
 use super::step_answer::ChainProgress;
 use super::step_call::{NextCall, SentBatch};
 
-/// Makes chains of the steps of a program.
-pub fn chain_factory(pool: &Arc<ProgramPool>) -> ChainFactory {
+/// Makes chains of these steps of a program.
+pub fn chain_factory(steps: Vec<StepDeclaration>, pool: &Arc<ProgramPool>) -> ChainFactory {
     let pool = Arc::clone(pool);
     Arc::new(move |links| {
-        let links = links.iter().map(|link| ProgramLink::new(link, &pool)).collect();
+        let declared = |link: &ChainLink| {
+            steps.iter().find(|step| step.name == link.step).expect("it is a step of the program")
+        };
+        let links = links.iter().map(|link| ProgramLink::new(declared(link), link.size, &pool)).collect();
         Box::new(ProgramChain { pool: Arc::clone(&pool), links, is_chained: true })
     })
 }
@@ -49,12 +52,12 @@ enum MessageEnd {
 }
 
 impl ProgramLink {
-    fn new(ChainLink { step, size }: &ChainLink, pool: &Arc<ProgramPool>) -> ProgramLink {
+    fn new(step: &StepDeclaration, size: BatchSize, pool: &Arc<ProgramPool>) -> ProgramLink {
         let kernel = match step.batches {
-            true => batch_link(step, *size, pool),
+            true => batch_link(step, size, pool),
             false => group_link(step, pool),
         };
-        ProgramLink { step: (*step).clone(), size: *size, kernel }
+        ProgramLink { step: step.clone(), size, kernel }
     }
 
     /// Whether the items that a step gives go on to this step in the same messages: each of them if this takes items one

@@ -28,14 +28,16 @@ fn load(source: &ProgramSource) -> Result<Vec<Step>, Fault> {
     let steps = hello
         .steps()
         .map_err(|reason| wrong(format!("the program {program} declares no steps: {reason}")))?;
-    let chain = pool.chains_steps().then(|| chain_factory(&pool));
-    let step = |declared: ProgramStep| {
-        let takes_items = matches!(declared.form, ProgramForm::Grouped | ProgramForm::Batch);
-        let step = with_function(declared, &pool);
-        match chain.clone().filter(|_| takes_items) {
-            Some(chain) => step.chains(chain),
-            None => step,
-        }
+    let can_chain =
+        |declared: &ProgramStep| matches!(declared.form, ProgramForm::Grouped | ProgramForm::Batch);
+    let steps: Vec<(bool, Step)> =
+        steps.into_iter().map(|declared| (can_chain(&declared), with_function(declared, &pool))).collect();
+    let chained = steps.iter().filter(|(can_chain, _)| *can_chain);
+    let declared = chained.map(|(_, step)| step.declaration.clone()).collect();
+    let chain = pool.chains_steps().then(|| chain_factory(declared, &pool));
+    let step = |(can_chain, step): (bool, Step)| match chain.clone().filter(|_| can_chain) {
+        Some(chain) => step.chains(chain),
+        None => step,
     };
     Ok(steps.into_iter().map(step).collect())
 }

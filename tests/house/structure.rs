@@ -26,7 +26,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("png", &["imaging", "replay"]),
     ("pdf_writer", &["imaging"]),
     ("subsetter", &["imaging"]),
-    ("base64", &["audit", "books", "calls"]),
+    ("base64", &["audit", "books", "calls", "chat"]),
     ("bytemuck", &["imaging"]),
     ("memmap2", &["dicom", "imaging", "step"]),
     ("rusqlite", &["chat", "journal", "ledger", "tally"]),

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::step::{Call, StepDeclaration};
+use crate::step::Call;
 
 use super::batch::{BatchSize, ItemBatch};
 use super::guard::GuardFunction;
@@ -15,9 +15,9 @@ use super::tally::ItemTally;
 
 /// A step in a chain.
 #[derive(Clone, Copy)]
-pub struct ChainLink<'a> {
-    /// The step. It takes the items at its first input, and gives one for each.
-    pub step: &'a StepDeclaration,
+pub struct ChainLink {
+    /// The name of the step. It takes the items at its first input, and gives one for each.
+    pub step: &'static str,
     /// The size of the batches that it takes.
     pub size: BatchSize,
 }
