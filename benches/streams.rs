@@ -9,7 +9,8 @@
 //! * `memory`: items of 100 bytes, and the memory at the end;
 //! * `busy`: items that each take a processor 20 µs, in batches on one thread and on two;
 //! * `python`: numbers through four steps in Python: one function for an item, and one for a batch, which is a list or a
-//!   NumPy array; and the same with items that come back after each step, as they do where a program has a network;
+//!   NumPy array; the same with items that come back after each step, as they do where a program has a network; and the
+//!   functions in a plain loop, which is the most that Python allows in one process;
 //! * beside them Bytewax and Celery, where `python3` has them (`pip install bytewax celery`), by the scripts in
 //!   `benches/peers`.
 //!
@@ -59,6 +60,7 @@ fn main() {
         "{BUSY_ITEMS} busy items: {one:.1?} on one thread, {two:.1?} on two: {speed_up:.2} times as fast"
     );
     print_python(items / 20);
+    peer("sys", "python_loop.py", items / 20);
     peer("bytewax", "bytewax_items.py", items / 10);
     peer("celery", "celery_items.py", 1_000);
 }

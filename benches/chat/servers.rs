@@ -33,6 +33,8 @@ pub enum ServerKind {
     /// flow without a disk: its state is in `/dev/shm`, where a sync costs nothing. What was acknowledged outlives the
     /// process, and is lost with the power.
     FlowInMemory,
+    /// flow with a type whose messages are not recorded, as one chooses for the notice that somebody is typing.
+    FlowUnrecorded,
     /// Every message is synced to the disk before it is acknowledged.
     CeleryDurable,
     /// Redis as most run it: what was acknowledged in the last second may be lost.
@@ -50,10 +52,11 @@ pub struct ChatServer {
 }
 
 impl ServerKind {
-    pub const ALL: [ServerKind; 6] = [
+    pub const ALL: [ServerKind; 7] = [
         ServerKind::Flow,
         ServerKind::FlowSocketIo,
         ServerKind::FlowInMemory,
+        ServerKind::FlowUnrecorded,
         ServerKind::CeleryDurable,
         ServerKind::Celery,
         ServerKind::PythonDirect,
@@ -64,6 +67,7 @@ impl ServerKind {
             ServerKind::Flow => "flow, WebSocket",
             ServerKind::FlowSocketIo => "flow, Socket.IO",
             ServerKind::FlowInMemory => "flow, WebSocket, without a disk",
+            ServerKind::FlowUnrecorded => "flow, WebSocket, not recorded",
             ServerKind::CeleryDurable => "Celery, Redis synced each time",
             ServerKind::Celery => "Celery, Redis synced each second",
             ServerKind::PythonDirect => "python-socketio alone",
@@ -71,7 +75,7 @@ impl ServerKind {
     }
 
     pub fn is_peer(self) -> bool {
-        !matches!(self, ServerKind::Flow | ServerKind::FlowSocketIo | ServerKind::FlowInMemory)
+        matches!(self, ServerKind::CeleryDurable | ServerKind::Celery | ServerKind::PythonDirect)
     }
 
     /// Whether a model can be asked in the background.
@@ -104,7 +108,7 @@ impl ChatServer {
         let folder = folder.expect("a temporary folder");
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let processes = match kind {
-            _ if !kind.is_peer() => vec![flow(folder.path(), address)],
+            _ if !kind.is_peer() => vec![flow(kind, folder.path(), address)],
             _ => peer(kind, folder.path(), address),
         };
         let server = ChatServer { kind, address, processes, _folder: folder };
@@ -118,7 +122,7 @@ impl ChatServer {
 
     pub fn form(&self) -> ChatForm {
         match self.kind {
-            ServerKind::Flow | ServerKind::FlowInMemory => ChatForm::Plain,
+            ServerKind::Flow | ServerKind::FlowInMemory | ServerKind::FlowUnrecorded => ChatForm::Plain,
             _ => ChatForm::SocketIo,
         }
     }
@@ -178,11 +182,12 @@ impl Drop for ChatServer {
     }
 }
 
-fn flow(folder: &Path, address: SocketAddr) -> Child {
+fn flow(kind: ServerKind, folder: &Path, address: SocketAddr) -> Child {
     let write =
         |name: &str, text: &str| fs::write(folder.join(name), text).expect("the folder can be written");
     fs::create_dir(folder.join("types")).expect("the folder can be written");
-    write("types/note.yaml", include_str!("note.yaml"));
+    let keep = if kind == ServerKind::FlowUnrecorded { "nothing" } else { "90 d" };
+    write("types/note.yaml", &include_str!("note.yaml").replace("KEEP", keep));
     write("types/ask.yaml", &include_str!("ask.yaml").replace("MODEL", model()));
     write("chat.key", KEY);
     let limits = "rate: 1000000\n  connections: 20000\n  connections_per_address: 20000";

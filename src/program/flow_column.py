@@ -71,10 +71,7 @@ def passed_on(kind, results, batch, most):
     """Results as the next step gets them; None if flow would not send them as they are, or in more bytes than `most`."""
     types = set() if is_numpy(results) else set(map(type, results))
     if kind == "number" and batch != "numpy" and types and types <= {int, float}:
-        # The usual case without a column.
-        if int in types and not -_EXACT <= min(results) <= max(results) <= _EXACT:
-            return None
-        return _finite(list(map(float, results) if int in types else results))
+        return _floats(results, int in types)
     sent = column(kind, results)
     if sent is None or not len(results) or most is not None and len(sent[1]) > most:
         return None
@@ -88,6 +85,20 @@ def passed_on(kind, results, batch, most):
             return None
         data = results.astype("<f8").tobytes() if is_array else _bytes(array.array("d", results))
     return _finite(values_of(("float64", data), batch))
+
+
+def _floats(results, has_whole):
+    """Plain numbers as floats, in the usual case; None as in `passed_on`."""
+    try:
+        numbers = list(map(float, results) if has_whole else results)
+    except OverflowError:
+        return None
+    # No number is greater than the hypotenuse of all, which takes a tenth of the time of a search for the greatest.
+    if math.hypot(*numbers) < _EXACT:
+        return numbers
+    if has_whole and not -_EXACT <= min(results) <= max(results) <= _EXACT:
+        return None
+    return _finite(numbers)
 
 
 def _finite(numbers):
