@@ -145,6 +145,8 @@ fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", WRITER_PAGES)?;
+    // What somebody has said is overwritten when it is removed.
+    connection.pragma_update(None, "secure_delete", true)?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables == 0 {
         let transaction = connection.unchecked_transaction()?;
@@ -335,6 +337,23 @@ mod tests {
         let mut log = LogWriter::open(folder.path()).unwrap();
         assert_eq!(numbers(&log.append(vec![answer(10, "a", &["w"])], 0).unwrap()), [("a", 4)]);
         assert_eq!(log.append(vec![answer(9, "a", &["z"])], 0).unwrap(), [], "it is still known");
+    }
+
+    #[test]
+    fn what_is_removed_leaves_no_trace_in_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = LogWriter::open(folder.path()).unwrap();
+        let long = format!("my secret {}", "is long ".repeat(2_000));
+        log.append(vec![answer(1, "a", &["my secret", &long]), answer(2, "a", &["y"])], 0).unwrap();
+        let is_there = |log: &LogWriter| {
+            log.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+            let bytes = std::fs::read(folder.path().join(LOG_FILE)).unwrap();
+            bytes.windows(9).any(|part| part == b"my secret")
+                || bytes.windows(8).any(|part| part == b"is long ")
+        };
+        assert!(is_there(&log));
+        log.prune(10).unwrap();
+        assert!(!is_there(&log));
     }
 
     #[test]

@@ -110,6 +110,8 @@ pub fn open(path: &Path) -> Result<Connection, JournalError> {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "cell_size_check", true)?;
+        // Names of patients are overwritten when their requests are removed.
+        connection.pragma_update(None, "secure_delete", true)?;
         if is_new(&connection)? {
             make(&connection)?;
         }
@@ -252,5 +254,20 @@ mod tests {
         assert!(matches!(error, JournalError::New { .. }), "{error}");
         drop(open(&path).unwrap());
         assert!(open_to_read(&path).is_ok());
+    }
+
+    #[test]
+    fn what_is_removed_leaves_no_trace_in_the_file() {
+        let state = tempfile::tempdir().unwrap();
+        let path = state.path().join(FILE);
+        let connection = open(&path).unwrap();
+        let is_there = || {
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+            std::fs::read(&path).unwrap().windows(8).any(|part| part == b"DOE^JANE")
+        };
+        connection.execute("INSERT INTO lookup (text, request) VALUES ('DOE^JANE', 1)", []).unwrap();
+        assert!(is_there());
+        connection.execute("DELETE FROM lookup", []).unwrap();
+        assert!(!is_there());
     }
 }
