@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use crate::engine::{PartialText, RequestSubmission, RequestSubmitter};
-use crate::journal::{Journal, JournalError, OnceAccepted, Receipt, RequestArrival};
+use crate::journal::{Journal, JournalError, OnceAccepted, Receipt, RequestArrival, RequestBegin};
 use crate::step::{Digest, Request};
 
 use super::answer::{EVENTS_FILE, events_of};
@@ -225,9 +225,14 @@ impl MessageIntake {
             program: engine.program,
             lookup_texts: vec![text.clone()],
         };
+        // Recorded together, they take one commit less.
+        let begin = match engine.submitter.begins_at_once(arrival.version) {
+            true => RequestBegin::AtOnce,
+            false => RequestBegin::Later,
+        };
         self.accepting.fetch_add(1, Ordering::SeqCst);
         let intake = Arc::clone(self);
-        self.journal.accept_once(arrival, text, move |accepted| {
+        self.journal.accept_once(arrival, text, begin, move |accepted| {
             let id = request.id;
             let reply = match accepted {
                 Ok(OnceAccepted::New(receipt)) => return intake.begin(receipt, &one, &origin, &device, ack),

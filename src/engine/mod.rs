@@ -232,6 +232,7 @@ fn resources(
         timer: Arc::new(TimerThread::start().map_err(|error| EngineError(error.to_string()))?),
         budget: MemoryBudget::new(settings.memory),
         slots: settings.under_way_max.map_or(settings.lanes.get().saturating_mul(2), NonZero::get),
+        in_work_max: settings.in_work_max.unwrap_or(settings.lanes).get(),
         is_member: matches!(settings.mesh, Some(ProcessMesh::Member(_))),
         room: Arc::default(),
         control: Arc::clone(&settings.control),

@@ -133,6 +133,11 @@ impl RequestSubmitter {
         shared.slots.enter_at_once(priority);
     }
 
+    /// Whether a request for this version would begin at once: there is room, and nothing is paused.
+    pub fn begins_at_once(&self, version: Digest) -> bool {
+        self.dataflows.upgrade().is_some_and(|dataflows| dataflows.begins_at_once(version))
+    }
+
     /// Submits a request that another process accepted, with the runs that it has recorded. Returns whether the
     /// dataflow is here. A request may be given again once it was answered.
     pub fn run_for_other(&self, given: RemoteRequest) -> bool {

@@ -51,6 +51,8 @@ pub struct EngineResources {
     pub budget: MemoryBudget,
     /// Requests of each dataflow that may be waiting, in work or in delivery.
     pub slots: usize,
+    /// Requests of all dataflows that may be in work.
+    pub in_work_max: usize,
     /// Whether another process delivers the responses.
     pub is_member: bool,
     /// The other processes that run steps, if requests come in at this one of several.
@@ -99,6 +101,15 @@ impl RunningDataflows {
     /// The dataflows from this index on.
     pub fn from(&self, place: usize) -> Vec<Arc<ProcessShared>> {
         self.read().get(place..).unwrap_or_default().to_vec()
+    }
+
+    /// Whether a request for this version would begin at once in this process. Others may come before it.
+    pub fn begins_at_once(&self, version: Digest) -> bool {
+        let all = self.read();
+        let Some(place) = position(&all, version) else { return false };
+        let present: usize = all.iter().map(|shared| shared.slots.present()).sum();
+        let is_paused = self.control().pauses.is_dataflow_paused(&all[place].work.dataflow.name);
+        present < self.resources.in_work_max && !is_paused && self.resources.steps.is_none()
     }
 
     /// The control of what may begin.

@@ -201,7 +201,9 @@ impl<'a> RequestScheduler<'a> {
             let work = &self.builder.shared[*dataflow].work;
             let event = EngineEvent::Accepted { request: pending.request(), dataflow: &work.dataflow };
             tell(&*work.observer, &event);
-            work.memories.began(work.memory_key(pending.request()));
+            if !pending.receipt.has_begun() {
+                work.memories.began(work.memory_key(pending.request()));
+            }
             *current = Some(pending);
             self.begin(index);
         }

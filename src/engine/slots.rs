@@ -55,6 +55,11 @@ impl RequestSlots {
         self.present.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// The requests that are announced and have not left.
+    pub fn present(&self) -> usize {
+        usize::try_from(self.present.load(Ordering::Acquire)).unwrap_or(0)
+    }
+
     /// Takes a slot for an announced request; blocks until one is free for the priority, or the dataflow is paused.
     pub fn enter(&self, priority: RequestPriority) {
         let mut state = self.lock();

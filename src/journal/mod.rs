@@ -72,7 +72,7 @@ pub use error::{DatabaseError, JournalError};
 pub use general_reason::{general, general_fault};
 pub use health::{DestinationHealth, DownDestinations};
 pub use history::{DatedEntry, RequestHistory};
-pub use once::OnceAccepted;
+pub use once::{OnceAccepted, RequestBegin};
 pub use operator_request::OperatorRequest;
 pub use process_journal::Journal;
 pub use reader::{JournalReader, RequestNames, RequestOverview};

@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::arrival::RequestArrival;
+use super::entry::JournalEntry;
 use super::error::JournalError;
 use super::history::RequestHistory;
 use super::log::PreparedEntry;
 use super::lookup;
 use super::process_journal::Journal;
-use super::receipt::Receipt;
+use super::receipt::{Receipt, RequestStanding};
 use super::transaction::LogTransaction;
 
 /// The result of accepting a request once.
@@ -19,9 +20,19 @@ pub enum OnceAccepted {
     Known(Box<RequestHistory>),
 }
 
+/// When a request that is accepted begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestBegin {
+    /// At once: that it has begun is recorded in the same commit. If the process ends before the engine has the request,
+    /// one start too many is counted for it.
+    AtOnce,
+    /// When there is room for it. The engine has that recorded.
+    Later,
+}
+
 /// The finding of the transaction.
 enum OnceFound {
-    New(i64, super::receipt::RequestStanding),
+    New { number: i64, standing: RequestStanding, has_begun: bool },
     Known(Box<RequestHistory>),
 }
 
@@ -33,6 +44,7 @@ impl Journal {
         &self,
         arrival: RequestArrival,
         text: String,
+        begin: RequestBegin,
         then: impl FnOnce(Result<OnceAccepted, JournalError>) + Send + 'static,
     ) {
         let request = Arc::clone(&arrival.request);
@@ -43,6 +55,8 @@ impl Journal {
             return then(Err(error));
         }
         let entry = PreparedEntry::accepted(&arrival);
+        let begun =
+            (begin == RequestBegin::AtOnce).then(|| PreparedEntry::of(&JournalEntry::Began, Vec::new()));
         let found = Arc::new(Mutex::new(None));
         let give = Arc::clone(&found);
         let work = move |transaction: &mut LogTransaction| {
@@ -53,7 +67,10 @@ impl Journal {
                 }
                 None => {
                     let (number, standing) = transaction.accept(&arrival, &entry)?;
-                    OnceFound::New(number, standing)
+                    // The one that is in work may have begun before.
+                    let begun = begun.filter(|_| standing != RequestStanding::InWork);
+                    begun.iter().try_for_each(|begun| transaction.append(number, begun))?;
+                    OnceFound::New { number, standing, has_begun: begun.is_some() }
                 }
             };
             *give.lock().unwrap_or_else(PoisonError::into_inner) = Some(one);
@@ -62,8 +79,9 @@ impl Journal {
         writer.begin(Box::new(work), move |result| {
             let one = found.lock().unwrap_or_else(PoisonError::into_inner).take();
             then(result.map(|()| match one.expect("a transaction that is committed has run its work") {
-                OnceFound::New(number, standing) => {
-                    OnceAccepted::New(Receipt::new(number, request, standing))
+                OnceFound::New { number, standing, has_begun } => {
+                    let receipt = Receipt::new(number, request, standing);
+                    OnceAccepted::New(if has_begun { receipt.begun() } else { receipt })
                 }
                 OnceFound::Known(history) => OnceAccepted::Known(history),
             }));
@@ -94,7 +112,7 @@ mod tests {
             let store = Arc::new(Store::at(folder.path().join("store")).unwrap());
             Journal::open(folder.path(), store, 0).unwrap()
         };
-        let accept = |journal: &Journal, content: &str, text: &str| {
+        let accept = |journal: &Journal, content: &str, text: &str, begin: RequestBegin| {
             let item = Item::inline("message", content.as_bytes());
             let arrival = RequestArrival {
                 request: Request::new(content, BTreeMap::new(), vec![item]).into(),
@@ -104,22 +122,29 @@ mod tests {
                 lookup_texts: vec![text.to_owned()],
             };
             let (tell, told) = channel();
-            journal.accept_once(arrival, text.to_owned(), move |once| {
+            journal.accept_once(arrival, text.to_owned(), begin, move |once| {
                 let found = match once.unwrap() {
-                    OnceAccepted::New(receipt) => (true, receipt.request().name.clone()),
-                    OnceAccepted::Known(history) => (false, history.row.name.clone()),
+                    OnceAccepted::New(receipt) => {
+                        assert_eq!(receipt.has_begun(), begin == RequestBegin::AtOnce);
+                        (true, receipt.request().name.clone())
+                    }
+                    OnceAccepted::Known(history) => {
+                        assert_eq!(history.has_begun(), history.row.name == "first");
+                        (false, history.row.name.clone())
+                    }
                 };
                 tell.send(found).unwrap();
             });
             told
         };
+        let (later, at_once) = (RequestBegin::Later, RequestBegin::AtOnce);
         let journal = open();
-        let all =
-            [accept(&journal, "first", "a"), accept(&journal, "second", "a"), accept(&journal, "third", "b")];
+        let all = [("first", "a", at_once), ("second", "a", at_once), ("third", "b", later)];
+        let all = all.map(|(content, text, begin)| accept(&journal, content, text, begin));
         let all = all.map(|told| told.recv().unwrap());
         assert_eq!(all, [(true, "first".into()), (false, "first".into()), (true, "third".into())]);
         drop(journal);
         let journal = open();
-        assert_eq!(accept(&journal, "fourth", "b").recv().unwrap(), (false, "third".into()));
+        assert_eq!(accept(&journal, "fourth", "b", at_once).recv().unwrap(), (false, "third".into()));
     }
 }

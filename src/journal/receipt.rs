@@ -15,6 +15,8 @@ pub struct Receipt {
     number: Option<i64>,
     request: Arc<Request>,
     standing: RequestStanding,
+    /// Whether the log says that the request has begun.
+    has_begun: bool,
     delivered: Arc<BTreeMap<String, Vec<serde_json::Value>>>,
 }
 
@@ -30,7 +32,12 @@ pub enum RequestStanding {
 
 impl Receipt {
     pub(super) fn new(number: i64, request: Arc<Request>, standing: RequestStanding) -> Receipt {
-        Receipt { number: Some(number), request, standing, delivered: Arc::default() }
+        Receipt { number: Some(number), request, standing, has_begun: false, delivered: Arc::default() }
+    }
+
+    /// The same receipt, of a request whose beginning is recorded together with its acceptance.
+    pub(super) fn begun(self) -> Receipt {
+        Receipt { has_begun: true, ..self }
     }
 
     /// The receipt of a request that an earlier process accepted.
@@ -42,13 +49,14 @@ impl Receipt {
         let request = Arc::new(Request { edition: history.rejected(), ..request });
         let delivered = Arc::new(history.delivered());
         let (number, standing) = (Some(history.row.number), RequestStanding::InWork);
-        Ok(Receipt { number, request, standing, delivered })
+        Ok(Receipt { number, request, standing, has_begun: false, delivered })
     }
 
     /// A receipt of a request that is not recorded, for benchmarks and tests that are not about the disk. It
     /// fits a journal that records nothing.
     pub fn unrecorded(request: Arc<Request>) -> Receipt {
-        Receipt { number: None, request, standing: RequestStanding::New, delivered: Arc::default() }
+        let standing = RequestStanding::New;
+        Receipt { number: None, request, standing, has_begun: false, delivered: Arc::default() }
     }
 
     /// The number of the request's row; `None` in a journal that records nothing.
@@ -67,5 +75,10 @@ impl Receipt {
 
     pub fn standing(&self) -> RequestStanding {
         self.standing
+    }
+
+    /// Whether it is recorded already that the request has begun: see [`RequestBegin`](super::RequestBegin).
+    pub fn has_begun(&self) -> bool {
+        self.has_begun
     }
 }
