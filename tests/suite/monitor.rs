@@ -341,7 +341,7 @@ with sync_playwright() as play:
     asked, errors = [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("dialog", lambda dialog: errors.append(dialog.message))
-    page.on("console", lambda line: errors.append(line.text))
+    page.on("console", lambda line: line.type == "error" and errors.append(line.text))
     page.goto(url)
     page.goto(url.split("?")[0] + "#requests")
     found = page.locator("#found")
