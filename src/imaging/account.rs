@@ -8,6 +8,7 @@ use super::body::{BodyInside, FloodedVolumes};
 use super::border::chord_mm;
 use super::coarse::CoarseGrid;
 use super::components::VoxelComponents;
+use super::organ_sides::OrganSides;
 use super::pieces::{AirPieces, LungColumns, PieceKind};
 use super::sides::LungSides;
 use crate::step::{Fault, StepReservation, StepReservations};
@@ -156,7 +157,12 @@ impl AirAccount {
     }
 
     /// Signs that the images are turned against what their header says.
-    pub fn describe_directions(&mut self, is_spine_misplaced: bool, is_trachea_below: bool) {
+    pub fn describe_directions(
+        &mut self,
+        is_spine_misplaced: bool,
+        is_trachea_below: bool,
+        organs: Option<OrganSides>,
+    ) {
         let signs = [
             (
                 is_spine_misplaced,
@@ -172,6 +178,9 @@ impl AirAccount {
                      upper and lower parts may be, too"
                 ),
             );
+        }
+        if !is_spine_misplaced && !is_trachea_below {
+            self.reservations.0.extend(organs.and_then(|organs| organs.reservation()));
         }
     }
 

@@ -42,6 +42,7 @@ mod midline;
 mod mixed_slices;
 mod noise;
 mod objects;
+mod organ_sides;
 mod packed;
 mod pages;
 mod paper;

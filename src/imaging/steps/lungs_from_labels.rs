@@ -12,6 +12,7 @@ use crate::imaging::bits::WORD;
 use crate::imaging::labels::{
     LabelChoice, LabelRequest, PlacedLabels, PlacementExactness, is_label_map_name, read_labels,
 };
+use crate::imaging::organ_sides::mirrored_organs;
 use crate::imaging::{Lungs, SortedSeries, Volume, VoxelSet};
 use crate::step::{
     BuiltIn, Call, Fault, Parameter, ResponseFile, ResponseFiles, Step, StepOutputs, StepReservations,
@@ -30,7 +31,7 @@ const NAME_LETTERS_MOST: usize = 64;
 
 fn step() -> Step {
     let labels = |name, default: &[f64]| Parameter::numbers(name, default, 1.0, LABEL_MOST, "");
-    Step::new("lungs-from-labels", 1, "Takes the lungs from another program's label map.")
+    Step::new("lungs-from-labels", 2, "Takes the lungs from another program's label map.")
         .takes::<ResponseFiles>("labels")
         .takes::<SortedSeries>("series")
         .takes::<Volume>("volume")
@@ -74,6 +75,7 @@ fn lungs_from_labels(call: &Call) -> Result<Lungs, Fault> {
         )
     })?;
     let mut lungs = taken(placed, volume, file, &choice)?;
+    lungs.reservations.0.extend(mirrored_organs(volume, &lungs));
     let made_by = call.text("made_by");
     lungs.remarks.insert(0, format!("the lungs are those of {made_by}, from the label map {}", file.name));
     let is_plain = |letter: &char| *letter != '\\' && !letter.is_control();

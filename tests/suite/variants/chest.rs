@@ -146,6 +146,19 @@ impl Chest {
         chest
     }
 
+    /// The images mirrored from side to side against their header, which says the opposite sides of the lungs.
+    pub fn mirrored(&self) -> Chest {
+        let mut chest = self.reversed([true, false, false]);
+        chest.volume.axes = self.volume.axes;
+        let opposite = |label: u8| match label {
+            Lungs::RIGHT => Lungs::LEFT,
+            Lungs::LEFT => Lungs::RIGHT,
+            other => other,
+        };
+        chest.labels = chest.labels.into_iter().map(opposite).collect();
+        chest
+    }
+
     /// The patient turned about an axis of the grid, which stays.
     pub fn turned(&self, about: usize, degrees: f64) -> Chest {
         let (size, spacing) = (self.volume.size, self.volume.spacing);

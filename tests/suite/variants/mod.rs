@@ -53,7 +53,19 @@ fn variants() -> Vec<RealVariant> {
         of("feet first", |chest| chest.reversed([false, false, true]), Right),
         of("prone", |chest| chest.reversed([true, true, false]), Right),
         of("mirrored", |chest| chest.reversed([true, false, false]), Right),
+        of("mirrored against its header", Chest::mirrored, Reserved("the images are mirrored")),
+        of(
+            "mirrored against its header, noise of 50 HU",
+            |chest| noisy(chest, 50.0).mirrored(),
+            Reserved("the images are mirrored"),
+        ),
+        of(
+            "mirrored against its header, tilted to the side by 7°",
+            |chest| chest.turned(1, 7.0).mirrored(),
+            Reserved("the images are mirrored"),
+        ),
         of("turned by 12°", |chest| chest.turned(2, 12.0), Right),
+        of("turned by -24°", |chest| chest.turned(2, -24.0), Right),
         of("oblique by 15°", |chest| chest.turned(0, 15.0), Perhaps("the lungs reach")),
         of("oblique by 30°", |chest| chest.turned(0, 30.0), Perhaps("the lungs reach")),
         of("tilted to the side by 7°", |chest| chest.turned(1, 7.0), Perhaps("the lungs reach")),
@@ -114,7 +126,10 @@ fn check(variant: &RealVariant, chest: &Chest, usual: &BTreeSet<String>) -> (boo
     let reservations = &lungs.reservations.0;
     let new: Vec<&String> =
         reservations.iter().filter(|one| !usual.contains(&one.code)).map(|one| &one.text).collect();
+    let is_mirrored = reservations.iter().any(|one| one.code == "mirrored");
     let said = match variant.verdict {
+        Reserved(word) if is_mirrored => word.contains("mirrored"),
+        _ if is_mirrored => false,
         Right => new.is_empty(),
         Perhaps(word) => new.iter().all(|one| one.contains(word)),
         Reserved(word) => reservations.iter().any(|one| one.text.contains(word)) || word.is_empty(),
