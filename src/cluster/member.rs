@@ -3,7 +3,7 @@
 //! Its engine runs on whether or not process 0 is there. What has ended meanwhile, runs and responses, waits here until
 //! process 0 has it. A request is done with once process 0 has taken its answer, or does not want it any more.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,6 +14,7 @@ use crate::engine::{
     PendingDelivery, RemoteRequest, RemoteRequestKey, RequestQueue, ResponseSink, RunNotRecorded, RunRecorder,
 };
 use crate::journal::RunRecord;
+use crate::step::Digest;
 
 use super::frames::{AnnouncedVersion, OrderFrame, ReportFrame};
 use super::handshake::{self, ClusterAgreement, HandshakeError, HelloMessage};
@@ -53,6 +54,8 @@ struct MemberState {
     notes: NoteQueue,
     /// The requests whose answers are sent over this connection, each once the notes up to this number were.
     due: Vec<(u64, RemoteRequestKey)>,
+    /// The versions of dataflows of which it was said over this connection that steps cannot run here.
+    declined: BTreeSet<Digest>,
 }
 
 /// A request that this process runs.
@@ -182,6 +185,7 @@ impl ClusterMember {
         let mut state = self.lock();
         state.link = Some(sender.clone());
         state.due.clear();
+        state.declined.clear();
         state.notes.connect(noted);
         state.advance();
         self.steps.connect(sender);
@@ -230,10 +234,12 @@ impl ClusterMember {
                 self.changed.notify_all();
             }
             OrderFrame::Step(order) => {
-                let ticket = order.ticket;
+                let (ticket, version) = (order.ticket, order.key.request.version);
                 let step = engine.step(*order, &content);
                 if let Err(reason) = step.and_then(|step| self.steps.run(step, &engine.runner)) {
-                    tracing::warn!("a step cannot run here: {reason}");
+                    if self.lock().declined.insert(version) {
+                        tracing::warn!("a step cannot run here: {reason}; another process gets it");
+                    }
                     self.report(&ReportFrame::StepUnable { ticket, reason });
                 }
             }
@@ -367,7 +373,7 @@ impl MemberRequest {
 impl MemberState {
     /// Sends the notes and the answers whose turn it is. If the connection ends, they are sent over the next one.
     fn advance(&mut self) {
-        let MemberState { link, requests, notes, due } = self;
+        let MemberState { link, requests, notes, due, .. } = self;
         let Some(link) = link else { return };
         notes.due().into_iter().for_each(|frame| _ = link.send_encoded(frame));
         for (_, key) in due.extract_if(.., |(number, _)| notes.has_sent(*number)) {

@@ -140,20 +140,28 @@ pub fn claim(
     if let Some(fault) = work.dataflow.refuses(request) {
         return Err(fault);
     }
-    let bytes = work.dataflow.memory.estimate(request);
-    // What needs most may run where there is more: then the request has all that there is here.
-    let bytes = if work.has_steps_elsewhere() { bytes.min(budget.total()) } else { bytes };
-    if bytes > budget.total() {
+    if let Some(lack) = lack_of_memory(work, budget, request) {
         return Err(Fault::new(
-            format!(
-                "the request needs about {} MiB of memory, and {} MiB are allowed in all",
-                mebibytes(bytes),
-                mebibytes(budget.total())
-            ),
+            lack,
             "Start flow with a larger --memory, on a machine that has it, and send the request again.",
         ));
     }
+    // What needs most may run where there is more: then the request has all that there is here.
+    let bytes = work.dataflow.memory.estimate(request).min(budget.total());
     Ok(budget.claim(bytes, wake))
+}
+
+/// The reason why a request, or a step of it, cannot have its memory in this process; `None` if it can.
+pub fn lack_of_memory(work: &RunEnvironment, budget: &MemoryBudget, request: &Request) -> Option<String> {
+    let bytes = work.dataflow.memory.estimate(request);
+    let lacks = bytes > budget.total() && !work.has_steps_elsewhere();
+    lacks.then(|| {
+        format!(
+            "the request needs about {} MiB of memory, and {} MiB are allowed in all",
+            mebibytes(bytes),
+            mebibytes(budget.total())
+        )
+    })
 }
 
 fn mebibytes(bytes: u64) -> u64 {

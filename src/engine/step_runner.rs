@@ -21,7 +21,7 @@ use super::carried::ArrivedInputs;
 use super::disk_wait::{not_kept, retry_while_full};
 use super::job::{FINAL, RunEnvironment, StepJob};
 use super::memory::{RecordedRun, RequestMemories};
-use super::open::claim;
+use super::open::{claim, lack_of_memory};
 use super::pool::JobThread;
 use super::remote_request::RemoteRequestKey;
 use super::remote_step::{AttemptNote, RemoteBatch, RemoteStep, RemoteStepEnd, RemoteStepKey, ValuePiece};
@@ -80,7 +80,7 @@ impl StepRunner {
     /// `ended` is called with the end of the step, unless it was given up.
     ///
     /// # Errors
-    /// Its dataflow is not loaded here, or has no such step.
+    /// Its dataflow is not loaded here, or has no such step, or its request needs more memory than there is here.
     pub fn begin(
         &self,
         mut step: RemoteStep,
@@ -93,6 +93,9 @@ impl StepRunner {
         let shared = dataflows.at(place);
         if key.node >= shared.work.dataflow.nodes.len() {
             return Err("its dataflow has no such step".to_owned());
+        }
+        if let Some(lack) = lack_of_memory(&shared.work, &shared.budget, &step.request) {
+            return Err(lack);
         }
         let run = StepRun { token: CancelToken::default(), thread: Arc::default() };
         let (runner, begun, environment) = (self.clone(), run.clone(), Arc::clone(&shared));

@@ -6,6 +6,7 @@
 mod batches;
 mod kills;
 mod losses;
+mod memory;
 mod placement;
 mod waiting;
 mod wire;
