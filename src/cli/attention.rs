@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use indicatif::HumanDuration;
+use indicatif::{HumanBytes, HumanDuration};
 
 use crate::admission::{PauseRecord, StateFolder, pause_records};
 use crate::calls::{OpenCircuit, open_circuits};
@@ -35,15 +35,16 @@ pub fn peer_troubles(state: &Path) -> Vec<String> {
 /// The other processes of a running flow, and labels whose processes are waited for, in lines.
 pub fn process_lines(state: &Path) -> Vec<String> {
     let Some(standing) = standing(state) else { return Vec::new() };
-    let processes = standing.processes.iter().map(of_process);
-    let mut labels: BTreeMap<&ProcessLabel, (usize, i64)> = BTreeMap::new();
+    // Process 0 alone is the flow itself.
+    let processes = standing.processes.iter().filter(|_| standing.processes.len() > 1).map(of_process);
+    let mut places: BTreeMap<String, (usize, i64)> = BTreeMap::new();
     for step in &standing.waiting {
-        let (steps, since_ms) = labels.entry(&step.label).or_insert((0, i64::MAX));
+        let (steps, since_ms) = places.entry(place_of(step)).or_insert((0, i64::MAX));
         (*steps, *since_ms) = (*steps + 1, (*since_ms).min(unix_ms(step.since)));
     }
-    let lacking = labels.into_iter().map(|(label, (steps, since_ms))| {
+    let lacking = places.into_iter().map(|(place, (steps, since_ms))| {
         let (steps, since) = (counted(steps, "step"), ago(since_ms));
-        format!("a process with the label {label} is NOT THERE, since {since}: waited for by {steps}")
+        format!("{place} is NOT THERE, since {since}: waited for by {steps}")
     });
     processes.chain(lacking).collect()
 }
@@ -54,12 +55,21 @@ pub fn waiting_steps(state: &Path) -> Vec<WaitingStep> {
 }
 
 /// What a step waits for, and since when.
-pub fn step_line(WaitingStep { step, label, since, .. }: &WaitingStep) -> String {
-    let since = ago(unix_ms(*since));
-    format!("a process with the label {label}, for the step {step}, since {since}")
+pub fn step_line(waiting: &WaitingStep) -> String {
+    let (step, since) = (&waiting.step, ago(unix_ms(waiting.since)));
+    format!("{}, for the step {step}, since {since}", place_of(waiting))
 }
 
-fn standing(state: &Path) -> Option<ClusterStanding> {
+/// What a process has to have for a step that waits.
+fn place_of(WaitingStep { label, memory, lacks_memory, .. }: &WaitingStep) -> String {
+    match lacks_memory {
+        true => format!("a process with the label {label} and {} of memory", HumanBytes(*memory)),
+        false => format!("a process with the label {label}"),
+    }
+}
+
+/// How the processes of a running flow stand.
+pub fn standing(state: &Path) -> Option<ClusterStanding> {
     StateFolder::holder(state).and_then(|_| cluster_standing(state))
 }
 
@@ -69,7 +79,7 @@ fn unix_ms(time: SystemTime) -> i64 {
 }
 
 fn of_process(one: &ProcessStanding) -> String {
-    let ProcessStanding { process, address, is_connected, generation, since_ms, requests, unable, .. } = one;
+    let ProcessStanding { process, address, is_connected, generation, since_ms, unable, .. } = one;
     let since = ago(*since_ms);
     let labels: Vec<&str> = one.labels.iter().map(ProcessLabel::as_str).collect();
     let labels = if labels.is_empty() { String::new() } else { format!(" ({})", labels.join(", ")) };
@@ -78,9 +88,15 @@ fn of_process(one: &ProcessStanding) -> String {
         one.last_outage_ms.map(|outage| format!("; its last outage took {:.1} s", outage as f64 / 1e3));
     let outage = outage.unwrap_or_default();
     let unable: String = unable.iter().map(|reason| format!("; CANNOT RUN steps: {reason}")).collect();
+    let left_out: String = one.left_out.iter().map(|reason| format!("; it {reason}")).collect();
+    let (taken, memory) = (HumanBytes(one.memory_taken), HumanBytes(one.memory));
+    let requests = counted(one.requests, "request");
+    let runs =
+        format!("runs {requests}{steps}, with {taken} of {memory} of memory{outage}{unable}{left_out}");
     match is_connected {
+        true if *process == 0 => format!("process 0 at {address}{labels} is there since {since}, and {runs}"),
         true => format!(
-            "process {process} at {address}{labels} is there since {since}, generation {generation}, and runs {requests} requests{steps}{outage}{unable}"
+            "process {process} at {address}{labels} is there since {since}, generation {generation}, and {runs}"
         ),
         false => format!("process {process} at {address}{labels} is NOT THERE, since {since}"),
     }

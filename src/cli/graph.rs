@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use crate::dataflow::{Dataflow, LoadError};
 use crate::step::StepTable;
 
+use super::attention::standing;
 use super::customer::{self, CustomerError};
+use super::placement_lines;
+use super::state_arguments::STATE;
 
 /// Draw a dataflow: its steps, what each needs and gives
 ///
@@ -15,7 +18,7 @@ use super::customer::{self, CustomerError};
 ///
 /// With --customer the dataflow that a customer's overlay makes is drawn. --diff lists what an overlay
 /// changes: a step that it adds (+), removes (-) or changes (~). --placement lists the steps by the processes on
-/// which they run in a cluster.
+/// which they run in a cluster, and beside a running flow of several processes which of them can run what.
 ///
 /// `flow graph ct-lung --format dot | dot -Tsvg > ct-lung.svg` makes a picture.
 #[derive(Debug, clap::Args)]
@@ -35,6 +38,9 @@ pub struct GraphArguments {
     /// List the steps by the label of the processes on which they run, and draw nothing
     #[arg(long, conflicts_with_all = ["diff", "format"])]
     placement: bool,
+    /// For --placement: the state folder of the flow whose processes are listed
+    #[arg(long, value_name = "DIR", default_value = STATE, requires = "placement")]
+    state: PathBuf,
     #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
     format: GraphFormat,
 }
@@ -74,7 +80,10 @@ impl GraphArguments {
             return differences(name, &dataflow, table, out);
         }
         let drawing = match self.format {
-            _ if self.placement => dataflow.placement(),
+            _ if self.placement => {
+                let processes = placement_lines::lines(&dataflow, standing(&self.state).as_ref());
+                dataflow.placement() + processes.as_str()
+            }
             GraphFormat::Text => dataflow.drawing(),
             GraphFormat::Dot => dataflow.dot(),
             GraphFormat::Mermaid => dataflow.mermaid(),

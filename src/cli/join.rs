@@ -98,16 +98,25 @@ impl JoinArguments {
         let service = Service::with_journal(ServiceSettings::at(&state), Journal::none(store), dataflows);
         let cores = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         let workers = self.workers.unwrap_or(cores);
+        let memory = self.memory.unwrap_or_else(memory::default_budget);
         let instance = random().map_err(&failed)?;
-        let setup =
-            ClusterSetup { index: 0, instance, hosts, keys, workers: workers.get(), labels, joins: true };
+        let setup = ClusterSetup {
+            index: 0,
+            instance,
+            hosts,
+            keys,
+            workers: workers.get(),
+            memory,
+            labels,
+            joins: true,
+        };
         let agreement =
             ClusterAgreement { dataflow: service.dataflows.current_set().digest(), lanes: 1, processes: 1 };
         let member = Arc::new(ClusterMember::new(setup, &agreement));
         let settings = EngineSettings {
             workers,
             lanes: NonZero::<usize>::MIN,
-            memory: self.memory.unwrap_or_else(memory::default_budget),
+            memory,
             mesh: Some(ProcessMesh::Member(Arc::clone(&member) as _)),
             control: Arc::new(EngineControl::at(&state)),
             ..EngineSettings::default()

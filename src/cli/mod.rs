@@ -38,6 +38,7 @@ mod operator;
 mod output;
 mod pause;
 mod peer;
+mod placement_lines;
 mod processes;
 mod processor_time;
 mod progress;

@@ -151,11 +151,18 @@ pub struct ClusterPlace {
 }
 
 impl ClusterPlace {
-    fn setup(&self, workers: NonZero<usize>) -> Result<ClusterSetup, CommandError> {
+    fn setup(&self, settings: &EngineSettings) -> Result<ClusterSetup, CommandError> {
         let instance = random().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
-        let (index, hosts, keys, workers) =
-            (self.index, self.hosts.clone(), self.keys.clone(), workers.get());
-        Ok(ClusterSetup { index, instance, hosts, keys, workers, labels: self.labels.clone(), joins: false })
+        Ok(ClusterSetup {
+            index: self.index,
+            instance,
+            hosts: self.hosts.clone(),
+            keys: self.keys.clone(),
+            workers: settings.workers.get(),
+            memory: settings.memory,
+            labels: self.labels.clone(),
+            joins: false,
+        })
     }
 
     fn agreement(&self, dataflows: &DataflowSelector, lanes: NonZero<usize>) -> ClusterAgreement {
@@ -168,13 +175,12 @@ impl ClusterPlace {
     pub fn coordinate(
         &self,
         service: &Service,
-        workers: NonZero<usize>,
-        lanes: NonZero<usize>,
+        settings: &EngineSettings,
         has_work: bool,
     ) -> Result<ClusterCoordinator, CommandError> {
-        let agreement = self.agreement(&service.dataflows, lanes);
+        let agreement = self.agreement(&service.dataflows, settings.lanes);
         let failed = CommandError::of(CommandErrorKind::Engine);
-        let setup = self.setup(workers)?;
+        let setup = self.setup(settings)?;
         let cluster =
             ClusterCoordinator::start(setup, &agreement, &service.settings.state).map_err(&failed)?;
         let patience = if has_work { PATIENCE_WITH_WORK } else { PATIENCE };
@@ -197,7 +203,7 @@ impl ClusterPlace {
         observer: Arc<dyn EventObserver>,
     ) -> Result<(), CommandError> {
         let agreement = self.agreement(&service.dataflows, settings.lanes);
-        let member = Arc::new(ClusterMember::new(self.setup(settings.workers)?, &agreement));
+        let member = Arc::new(ClusterMember::new(self.setup(&settings)?, &agreement));
         let mesh = Some(ProcessMesh::Member(Arc::clone(&member) as _));
         let seconds = PATIENCE.as_secs();
         output::tell_line(format_args!("waiting up to {seconds} s for process 0"));

@@ -413,7 +413,7 @@ impl Run {
         settings: &EngineSettings,
     ) -> Result<ClusterCoordinator, CommandError> {
         let has_work = self.is_service() || !service.journal.open_requests()?.is_empty();
-        cluster.coordinate(service, settings.workers, settings.lanes, has_work)
+        cluster.coordinate(service, settings, has_work)
     }
 
     /// Whether nothing is given that a sample could get in the way of: no site, no destination, and no request that is

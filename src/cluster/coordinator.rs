@@ -23,16 +23,13 @@ use super::frames::{OrderFrame, ReportFrame, StepEndNote};
 use super::handshake::{self, ClusterAgreement, HandshakeError, HelloMessage, WelcomeMessage};
 use super::hosts::{HostList, host_of};
 use super::link::{LinkSender, ProcessLink};
-use super::member_entry::MemberEntry;
+use super::member_entry::{MemberEntry, now_ms};
 use super::refusals::RefusalLog;
-use super::standing::{ClusterStanding, StandingFile};
+use super::standing::StandingFile;
 use super::{ClusterError, ClusterSetup};
 
 /// The most handshakes at a time; further connections wait.
 const HANDSHAKES_MAX: usize = 64;
-
-/// How often it is looked which process is gone for good.
-const LOOK: Duration = Duration::from_millis(200);
 
 /// The longest wait at the end for processes that have just been lost: they come back to be told of it.
 const END_WAIT: Duration = Duration::from_secs(3);
@@ -48,22 +45,24 @@ pub struct ClusterCoordinator {
 }
 
 pub struct CoordinatorShared {
-    hosts: HostList,
+    pub(super) hosts: HostList,
     keys: SessionKeys,
     pub(super) hello: HelloMessage,
-    state: Mutex<CoordinatorState>,
-    changed: Condvar,
-    reports: OnceLock<RemoteReports>,
+    pub(super) state: Mutex<CoordinatorState>,
+    pub(super) changed: Condvar,
+    pub(super) reports: OnceLock<RemoteReports>,
     /// Every request is answered: who connects is told.
     is_ending: AtomicBool,
-    is_ended: AtomicBool,
+    pub(super) is_ended: AtomicBool,
     handshakes: AtomicUsize,
     refusals: RefusalLog,
-    file: StandingFile,
+    pub(super) file: StandingFile,
+    /// The start, in milliseconds of Unix time.
+    pub(super) since_ms: i64,
 }
 
 pub struct CoordinatorState {
-    generation: u64,
+    pub(super) generation: u64,
     pub(super) members: Vec<MemberEntry>,
     /// A process that cannot work with this one.
     disagreement: Option<(String, String)>,
@@ -81,14 +80,14 @@ impl ClusterCoordinator {
         agreement: &ClusterAgreement,
         state: &Path,
     ) -> Result<ClusterCoordinator, ClusterError> {
-        let ClusterSetup { hosts, keys, workers, labels, .. } = setup;
+        let ClusterSetup { hosts, keys, workers, labels, memory, .. } = setup;
         let address = hosts.addresses()[0].clone();
         let failed = |source| ClusterError::Listen { address: address.clone(), source };
         let listener = TcpListener::bind(&address).map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
         let members = hosts.addresses().iter().skip(1).map(|address| MemberEntry::new(address.clone()));
         let members = members.collect();
-        let hello = HelloMessage::new(0, 0, workers, agreement).with_labels(labels);
+        let hello = HelloMessage::new(0, 0, workers, agreement).with_memory(memory).with_labels(labels);
         let state_now = CoordinatorState { generation: 0, members, disagreement: None, links: Vec::new() };
         let shared = Arc::new(CoordinatorShared {
             hosts,
@@ -102,6 +101,7 @@ impl ClusterCoordinator {
             handshakes: AtomicUsize::new(0),
             refusals: RefusalLog::default(),
             file: StandingFile::at(state),
+            since_ms: now_ms(),
         });
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(failed)
@@ -426,68 +426,12 @@ impl CoordinatorShared {
         self.reports.get()
     }
 
-    /// Looks now and then which process is gone for good, and notes how all stand.
-    fn look(&self) {
-        let mut written = None;
-        while !self.is_ended.load(Ordering::Acquire) {
-            let mut state = self.lock();
-            let gone: Vec<(usize, String, usize)> = (1..)
-                .zip(&mut state.members)
-                .filter_map(|(process, member)| Some((process, member.address.clone(), member.expire()?)))
-                .collect();
-            // One that joined and has left is nobody's concern.
-            let members = (1..).zip(&state.members);
-            let members = members.filter(|(_, member)| !(member.is_joined && member.is_gone()));
-            let processes = members.map(|(process, member)| member.standing(process)).collect();
-            let generation = state.generation;
-            drop(state);
-            let waiting = self.reports.get().map(RemoteReports::waiting_steps).unwrap_or_default();
-            let standing = ClusterStanding { generation, processes, waiting };
-            for (process, address, requests) in &gone {
-                tracing::warn!(
-                    "process {process} at {address} does not answer; its {requests} requests run elsewhere"
-                );
-            }
-            if !gone.is_empty() {
-                self.note_change();
-            }
-            if written.as_ref() != Some(&standing) {
-                self.file.write(&standing);
-                written = Some(standing);
-            }
-            let waits = |_: &mut CoordinatorState| !self.is_ended.load(Ordering::Acquire);
-            drop(self.changed.wait_timeout_while(self.lock(), LOOK, waits));
-        }
-    }
-
-    fn note_change(&self) {
+    pub(super) fn note_change(&self) {
         self.reports.get().iter().for_each(|reports| reports.changed());
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, CoordinatorState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl CoordinatorState {
-    /// The index of a process that joins: its earlier one, or that of one that has left, or a new one.
-    fn joined(&mut self, instance: u64, from: SocketAddr) -> usize {
-        let entry = MemberEntry::joined(from.to_string());
-        let own = |member: &MemberEntry| member.is_joined && member.is_of(instance);
-        let known = self.members.iter().position(own);
-        let known = known.or_else(|| self.members.iter().position(|one| one.is_joined && one.is_gone()));
-        match known {
-            Some(index) => {
-                if self.members[index].is_gone() {
-                    self.members[index] = entry;
-                }
-                index + 1
-            }
-            None => {
-                self.members.push(entry);
-                self.members.len()
-            }
-        }
     }
 }
 

@@ -45,6 +45,10 @@ pub enum OrderFrame {
     StepTaken {
         ticket: u64,
     },
+    /// The process gets no steps of some requests.
+    LeftOut {
+        reason: String,
+    },
     /// Process 0 needs what a step gave.
     Fetch(ChunkRequest),
     /// A chunk of an input follows.

@@ -15,7 +15,7 @@ use crate::tls::{CertificateNames, SessionKeys, TlsError};
 use super::link::ProcessLink;
 
 /// The version of the frames.
-const PROTOCOL: u32 = 4;
+const PROTOCOL: u32 = 5;
 
 /// The longest time that a whole handshake takes. A peer that sends a byte now and then gains nothing.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
@@ -63,6 +63,8 @@ pub struct HelloMessage {
     /// A number of the running process, which another one with the same index does not have.
     pub instance: u64,
     pub workers: usize,
+    /// The bytes of memory that its work may take.
+    pub memory: u64,
     agreement: ClusterAgreement,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub labels: BTreeSet<ProcessLabel>,
@@ -103,12 +105,18 @@ impl HelloMessage {
             process,
             instance,
             workers,
+            memory: u64::MAX,
             agreement: agreement.clone(),
             labels: BTreeSet::new(),
             joins: false,
             held: Vec::new(),
             held_steps: Vec::new(),
         }
+    }
+
+    #[must_use]
+    pub fn with_memory(self, memory: u64) -> HelloMessage {
+        HelloMessage { memory, ..self }
     }
 
     #[must_use]

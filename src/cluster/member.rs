@@ -72,7 +72,7 @@ struct MemberRequest {
 impl ClusterMember {
     pub fn new(setup: ClusterSetup, agreement: &ClusterAgreement) -> ClusterMember {
         let hello = HelloMessage::new(setup.index, setup.instance, setup.workers, agreement);
-        let hello = hello.with_labels(setup.labels.clone()).joining(setup.joins);
+        let hello = hello.with_memory(setup.memory).with_labels(setup.labels.clone()).joining(setup.joins);
         let steps = Arc::new(MemberSteps::new(setup.joins));
         let (state, changed) = (Mutex::default(), Condvar::new());
         ClusterMember { setup, hello, state, changed, steps }
@@ -248,6 +248,7 @@ impl ClusterMember {
                 self.changed.notify_all();
             }
             OrderFrame::StepTaken { ticket } => self.steps.taken(ticket),
+            OrderFrame::LeftOut { reason } => tracing::warn!("this process {reason}"),
             OrderFrame::Fetch(request) => self.steps.send_chunk(&request, &engine.runner),
             OrderFrame::Chunk(reply) => self.steps.take_chunk(reply, content),
             OrderFrame::Beat => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::dataflow::ProcessLabel;
-use crate::engine::{RemoteRequestKey, RemoteStepKey};
+use crate::engine::{RemotePeer, RemoteRequestKey, RemoteStepKey};
 use crate::step::Digest;
 
 use super::chunks::ChunkExchange;
@@ -30,6 +30,8 @@ const HEARD_RECENTLY: Duration = Duration::from_millis(1_500);
 pub struct MemberEntry {
     pub address: String,
     pub workers: usize,
+    /// The bytes of memory that its work may take.
+    memory: u64,
     /// Whether it is not among the hosts, and has a store of its own.
     pub is_joined: bool,
     /// The values that are fetched over its connection.
@@ -49,11 +51,14 @@ pub struct MemberEntry {
     /// The requests that it has worked on since before it connected.
     held: HashSet<RemoteRequestKey>,
     held_until: Instant,
-    running: BTreeSet<u64>,
+    /// The requests that it runs, with their bytes of memory.
+    running: BTreeMap<u64, u64>,
     /// The steps that it has worked on since before it connected.
     held_steps: HashSet<RemoteStepKey>,
-    /// The steps that it runs, with the versions of their dataflows.
-    steps: BTreeMap<u64, Digest>,
+    /// The steps that it runs, with their requests and the bytes of memory of these.
+    steps: BTreeMap<u64, (RemoteRequestKey, u64)>,
+    /// The first work that it was not given over this connection for want of memory, in words.
+    left_out: Option<String>,
     /// The versions of dataflows of which it cannot run steps, with the reasons and when they were told.
     unable: BTreeMap<Digest, (String, Instant)>,
     /// The versions of dataflows that it was told of.
@@ -72,6 +77,7 @@ impl MemberEntry {
         MemberEntry {
             address,
             workers: 1,
+            memory: 0,
             is_joined: false,
             exchange: Arc::default(),
             labels: BTreeSet::new(),
@@ -84,9 +90,10 @@ impl MemberEntry {
             is_dismissed: false,
             held: HashSet::new(),
             held_until: now,
-            running: BTreeSet::new(),
+            running: BTreeMap::new(),
             held_steps: HashSet::new(),
             steps: BTreeMap::new(),
+            left_out: None,
             unable: BTreeMap::new(),
             told: BTreeSet::new(),
             told_requests: ToldRequests::default(),
@@ -156,6 +163,8 @@ impl MemberEntry {
         self.held_until = Instant::now() + HELD_MAX;
         self.held_steps = hello.held_steps.iter().copied().collect();
         self.labels.clone_from(&hello.labels);
+        self.memory = hello.memory;
+        self.left_out = None;
         self.running.clear();
         self.steps.clear();
         self.unable.clear();
@@ -209,9 +218,8 @@ impl MemberEntry {
 
     /// Notes that it cannot run a step: for a while it gets no other one of its dataflow. Returns whether that is new.
     pub fn refuse_step(&mut self, ticket: u64, reason: &str) -> bool {
-        let Some(version) = self.steps.get(&ticket).copied().filter(|version| self.is_able(version)) else {
-            return false;
-        };
+        let version = self.steps.get(&ticket).map(|(request, _)| request.version);
+        let Some(version) = version.filter(|version| self.is_able(version)) else { return false };
         // It may only have been too busy to read the dataflow: then it is told of it once more.
         self.told.remove(&version);
         self.unable.insert(version, (reason.to_owned(), Instant::now())).is_none()
@@ -221,9 +229,10 @@ impl MemberEntry {
         self.is_connected() && self.held_steps.contains(key)
     }
 
-    pub fn begin_step(&mut self, ticket: u64, key: &RemoteStepKey) {
+    /// Notes that it runs a step of a request that takes so many bytes of memory.
+    pub fn begin_step(&mut self, ticket: u64, key: &RemoteStepKey, memory: u64) {
         self.held_steps.remove(key);
-        self.steps.insert(ticket, key.request.version);
+        self.steps.insert(ticket, (key.request, memory));
     }
 
     pub fn end_step(&mut self, ticket: u64) {
@@ -259,9 +268,53 @@ impl MemberEntry {
         is_new
     }
 
-    pub fn begin(&mut self, ticket: u64, key: &RemoteRequestKey) {
+    /// Notes that it runs a request that takes so many bytes of memory.
+    pub fn begin(&mut self, ticket: u64, key: &RemoteRequestKey, memory: u64) {
         self.held.remove(key);
-        self.running.insert(ticket);
+        self.running.insert(ticket, memory);
+    }
+
+    /// Notes that it was not given a step of a request that takes so many bytes of memory. Returns whether that is the
+    /// first one over this connection; the process is told.
+    pub fn leave_out(&mut self, memory: u64) -> Option<&str> {
+        if self.left_out.is_some() {
+            return None;
+        }
+        let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+        let (needed, there) = (mebibytes(memory), self.memory >> 20);
+        let reason = format!(
+            "gets no steps of requests that need {needed} MiB of memory: its --memory is {there} MiB"
+        );
+        self.send(&OrderFrame::LeftOut { reason: reason.clone() }, &[]);
+        Some(self.left_out.insert(reason))
+    }
+
+    /// Whether it is not there, and may have so much memory when it is: that of one that never was there is not known.
+    pub fn is_awaited(&self, memory: u64) -> bool {
+        let may_have = self.last_generation == 0 || self.memory >= memory;
+        !self.is_connected() && !self.is_joined && may_have
+    }
+
+    /// The process as one that is given work.
+    pub fn peer(&self, process: usize) -> RemotePeer {
+        RemotePeer {
+            process,
+            generation: self.last_generation,
+            workers: self.workers,
+            memory: self.memory,
+            taken: self.memory_taken(),
+            load: self.running.len() + self.steps.len(),
+            shares_store: !self.is_joined,
+        }
+    }
+
+    /// The bytes of memory that its work takes: all steps of a request share those of the request.
+    fn memory_taken(&self) -> u64 {
+        let of_steps: BTreeMap<RemoteRequestKey, u64> = self.steps.values().copied().collect();
+        let taken =
+            self.running.values().chain(of_steps.values()).fold(0, |sum: u64, one| sum.saturating_add(*one));
+        // What has to wait for memory takes none.
+        taken.min(self.memory)
     }
 
     pub fn end(&mut self, ticket: u64) {
@@ -294,11 +347,17 @@ impl MemberEntry {
             process,
             address: self.address.clone(),
             is_connected: self.is_connected(),
+            is_joined: self.is_joined,
+            noted: self.noted,
             generation: self.last_generation,
             since_ms: self.since_ms,
             requests: self.running.len(),
             steps: self.steps.len(),
             labels: self.labels.clone(),
+            memory: self.memory,
+            memory_taken: self.memory_taken(),
+            workers: self.workers,
+            left_out: self.left_out.clone(),
             unable: self.unable.values().map(|(reason, _)| reason.clone()).collect(),
             outages: self.outages,
             last_outage_ms: self.last_outage.and_then(|outage| i64::try_from(outage.as_millis()).ok()),
@@ -307,7 +366,7 @@ impl MemberEntry {
 }
 
 /// Milliseconds of Unix time.
-fn now_ms() -> i64 {
+pub fn now_ms() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }

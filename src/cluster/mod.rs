@@ -35,7 +35,7 @@
 //! |---|---|
 //! | `hosts`, `secret` | the files of a cluster |
 //! | `handshake`, `frames`, `link` | a connection: its beginning, its messages, its bytes |
-//! | `coordinator`, `member_entry`, `orders` | process 0, what it knows of the others, and what it gives them |
+//! | `coordinator`, `look`, `member_entry`, `orders` | process 0, what it knows of the others, and what it gives them |
 //! | `member`, `member_engine`, `member_steps`, `note_queue` | the others |
 //! | `told_requests` | the requests that a process knows for their steps |
 //! | `chunks` | values for processes that joined without a common store |
@@ -50,6 +50,7 @@ pub mod fuzzing;
 mod handshake;
 mod hosts;
 mod link;
+mod look;
 mod member;
 mod member_engine;
 mod member_entry;
@@ -96,6 +97,8 @@ pub struct ClusterSetup {
     pub keys: SessionKeys,
     /// Worker threads of this process.
     pub workers: usize,
+    /// The bytes of memory that requests may take in this process.
+    pub memory: u64,
     /// The labels of this process: steps that name one of them with `on` run here.
     pub labels: BTreeSet<ProcessLabel>,
     /// Whether this process is not among the hosts and has a store of its own: it runs steps only.

@@ -22,7 +22,11 @@ impl RemoteProcesses for CoordinatorShared {
         let state = self.lock();
         let is_peer = |member: &MemberEntry| member.is_connected() && !member.is_joined;
         let connected = (1..).zip(&state.members).filter(|(_, member)| is_peer(member));
-        connected.map(|(process, member)| RemotePeer { process, workers: member.workers }).collect()
+        connected.map(|(process, member)| member.peer(process)).collect()
+    }
+
+    fn is_awaited(&self, memory: u64) -> bool {
+        self.lock().members.iter().any(|member| member.is_awaited(memory))
     }
 
     fn holder(&self, key: &RemoteRequestKey) -> Option<usize> {
@@ -43,11 +47,12 @@ impl RemoteProcesses for CoordinatorShared {
         let member = state.members.get_mut(process.checked_sub(1)?)?;
         let generation = member.generation().filter(|_| member.is_connected())?;
         let (ticket, key) = (request.ticket, request.key);
+        let memory = request.dataflow.memory.estimate(&request.request);
         if member.holds(&key) {
             // It has the request and its runs.
             let frame = OrderFrame::Resume { ticket, key, has_deadline: request.deadline.is_some() };
             return member.send(&frame, &[]).then(|| {
-                member.begin(ticket, &key);
+                member.begin(ticket, &key, memory);
                 generation
             });
         }
@@ -64,7 +69,7 @@ impl RemoteProcesses for CoordinatorShared {
         let content: Vec<u8> = request.runs.iter().flat_map(|(_, content)| content).copied().collect();
         let is_sent = member.send(&OrderFrame::Run(Box::new(order)), &content);
         is_sent.then(|| {
-            member.begin(ticket, &key);
+            member.begin(ticket, &key, memory);
             generation
         })
     }
@@ -95,7 +100,15 @@ impl StepProcesses for CoordinatorShared {
     fn labelled(&self, label: &ProcessLabel, version: &Digest) -> Vec<RemotePeer> {
         let state = self.lock();
         let members = (1..).zip(&state.members).filter(|(_, member)| member.is_place(label, version));
-        members.map(|(process, member)| RemotePeer { process, workers: member.workers }).collect()
+        members.map(|(process, member)| member.peer(process)).collect()
+    }
+
+    fn left_out(&self, process: usize, memory: u64) {
+        let mut state = self.lock();
+        let member = process.checked_sub(1).and_then(|index| state.members.get_mut(index));
+        if let Some(reason) = member.and_then(|member| member.leave_out(memory)) {
+            tracing::warn!("process {process} {reason}");
+        }
     }
 
     fn step_holder(&self, key: &RemoteStepKey) -> Option<usize> {
@@ -122,7 +135,7 @@ impl StepProcesses for CoordinatorShared {
         let contents: Vec<&[u8]> = std::iter::once(step.content.as_slice()).chain(contents).collect();
         let is_sent = member.send(&OrderFrame::Step(Box::new(order)), &contents.concat());
         is_sent.then(|| {
-            member.begin_step(step.ticket, &step.key);
+            member.begin_step(step.ticket, &step.key, step.dataflow.memory.estimate(&step.request));
             generation
         })
     }

@@ -15,7 +15,7 @@ use crate::engine::WaitingStep;
 pub struct ClusterStanding {
     /// The number of connections that were made so far: each has a generation of its own.
     pub generation: u64,
-    /// The processes by their index, without process 0.
+    /// The processes by their index.
     pub processes: Vec<ProcessStanding>,
     /// The steps that wait until a process with their label is there.
     #[serde(default)]
@@ -28,7 +28,10 @@ pub struct ProcessStanding {
     pub process: usize,
     pub address: String,
     pub is_connected: bool,
-    /// The generation of its last connection; 0 if it never was there.
+    /// Whether it joined, and runs only steps that say `on`.
+    #[serde(default)]
+    pub is_joined: bool,
+    /// The generation of its last connection; 0 if it never was there, and for process 0.
     pub generation: u64,
     /// The time since which it is there, or is not.
     pub since_ms: i64,
@@ -42,6 +45,21 @@ pub struct ProcessStanding {
     /// The reasons why it cannot run steps of some dataflows.
     #[serde(default)]
     pub unable: BTreeSet<String>,
+    /// The bytes of memory that its work may take.
+    #[serde(default)]
+    pub memory: u64,
+    /// Those that what it does takes.
+    #[serde(default)]
+    pub memory_taken: u64,
+    /// The worker threads.
+    #[serde(default)]
+    pub workers: usize,
+    /// What it is not given for want of memory.
+    #[serde(default)]
+    pub left_out: Option<String>,
+    /// The number of its last report that is in the journal: its part stands there.
+    #[serde(default)]
+    pub noted: u64,
     /// The number of times that it was lost.
     pub outages: u64,
     /// The length of its last outage that has ended, in milliseconds.

@@ -31,6 +31,7 @@ fn cluster() -> TestCluster {
         hosts: HostList::read(&hosts, 2).unwrap(),
         keys: keys.clone(),
         workers: 1,
+        memory: 1 << 30,
         labels: BTreeSet::new(),
         joins: false,
     };

@@ -40,6 +40,36 @@ pub fn outputs(end: &RemoteStepEnd) -> BTreeSet<Digest> {
     stored
 }
 
+/// The values that a process without a common store needs for these inputs.
+fn needed(inputs: &[CarriedInput], request: &Request) -> BTreeSet<StepValue> {
+    let mut needed = BTreeSet::new();
+    for carried in inputs {
+        let values = match carried {
+            CarriedInput::Absent => &[][..],
+            CarriedInput::One(one) => std::slice::from_ref(one),
+            CarriedInput::Each(each) => each,
+        };
+        for value in values {
+            match value {
+                CarriedValue::Here { .. } => {}
+                CarriedValue::Request => needed.extend((0..request.items.len()).map(StepValue::Item)),
+                CarriedValue::Item(index) => _ = needed.insert(StepValue::Item(*index)),
+                CarriedValue::Stored { form } => _ = needed.insert(StepValue::Stored(*form)),
+            }
+        }
+    }
+    needed
+}
+
+/// The values that a process without a common store needs for a step, each with its bytes.
+pub fn needed_bytes(step: &RemoteStep, store: &Store) -> Vec<(StepValue, u64)> {
+    let bytes = |value: StepValue| match value {
+        StepValue::Stored(form) => store.work_size(step.request.id, form).unwrap_or(0),
+        StepValue::Item(index) => step.request.items.get(index).map_or(0, |item| item.size),
+    };
+    needed(&step.inputs, &step.request).into_iter().map(|value| (value, bytes(value))).collect()
+}
+
 /// A piece of a value of a request.
 pub fn piece(
     request: &Request,
@@ -91,36 +121,25 @@ impl BroughtValues<'_> {
     /// # Errors
     /// The input that cannot be brought.
     pub fn bring(&self, step: &RemoteStep) -> Result<Arc<Request>, String> {
-        let mut items = BTreeSet::new();
-        for carried in &step.inputs {
-            let values = match carried {
-                CarriedInput::Absent => &[][..],
-                CarriedInput::One(one) => std::slice::from_ref(one),
-                CarriedInput::Each(each) => each,
-            };
-            for value in values {
-                match value {
-                    CarriedValue::Here { .. } => {}
-                    CarriedValue::Request => items.extend(0..self.request.items.len()),
-                    CarriedValue::Item(index) => _ = items.insert(*index),
-                    CarriedValue::Stored { form } => {
-                        let brought = self.stored(*form, StepValue::Stored(*form));
-                        let short = form.short();
-                        brought.map_err(|why| format!("the value {short} cannot be brought here: {why}"))?;
+        let mut request = self.request.clone();
+        for value in needed(&step.inputs, self.request) {
+            match value {
+                StepValue::Stored(form) => {
+                    let (brought, short) = (self.stored(form, value), form.short());
+                    brought.map_err(|why| format!("the value {short} cannot be brought here: {why}"))?;
+                }
+                StepValue::Item(index) => {
+                    let Some(item) = request.items.get_mut(index) else {
+                        return Err("it has no such item".to_owned());
+                    };
+                    if !matches!(item.place, ItemPlace::Inline(_)) {
+                        let path = self.item(index, item);
+                        let name = &item.name;
+                        let path =
+                            path.map_err(|why| format!("the item {name} cannot be brought here: {why}"))?;
+                        item.place = ItemPlace::File(path);
                     }
                 }
-            }
-        }
-        let mut request = self.request.clone();
-        for index in items {
-            let Some(item) = request.items.get_mut(index) else {
-                return Err("it has no such item".to_owned());
-            };
-            if !matches!(item.place, ItemPlace::Inline(_)) {
-                let path = self.item(index, item);
-                let name = &item.name;
-                let path = path.map_err(|why| format!("the item {name} cannot be brought here: {why}"))?;
-                item.place = ItemPlace::File(path);
             }
         }
         Ok(Arc::new(request))

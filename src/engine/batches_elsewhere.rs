@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::dataflow::{Dataflow, ProcessLabel};
 use crate::journal::BatchPlace;
@@ -16,7 +16,7 @@ use super::carried::CarriedInputs;
 use super::disk_wait::{not_kept, retry_while_full};
 use super::losses::{LOSSES_MAX, deadly};
 use super::remote_request::RemoteRequestKey;
-use super::remote_step::{RemoteBatch, RemoteStep, RemoteStepEnd, RemoteStepKey, WaitingStep};
+use super::remote_step::{RemoteBatch, RemoteStep, RemoteStepEnd, RemoteStepKey, StepNeed, WaitingStep};
 use super::remote_steps::{CancelWatch, RemoteSteps, StepLoss, StepReply};
 
 /// How often a batch that waits for a process looks whether one is there.
@@ -31,13 +31,15 @@ pub struct BatchesElsewhere {
     pub key: RemoteRequestKey,
     /// The index of the node of the stream.
     pub node: usize,
+    /// The bytes of memory that the request takes.
+    pub memory: u64,
     /// What ran where, by step and process.
     pub places: Mutex<BTreeMap<(String, usize), BatchPlace>>,
 }
 
 impl BatchesElsewhere {
     pub fn is_elsewhere(&self, label: &str) -> bool {
-        label.parse().is_ok_and(|label| self.steps.is_elsewhere(&label))
+        label.parse().is_ok_and(|label| self.steps.is_elsewhere(&label, self.memory))
     }
 
     /// The batches so far, by step and process.
@@ -55,12 +57,13 @@ impl BatchesElsewhere {
         token: &CancelToken,
     ) -> Result<Vec<Result<Value, Fault>>, CallFault> {
         let label: ProcessLabel = batch.label.parse().expect("the label of a checked dataflow");
+        let need = StepNeed { label, version: self.key.version, memory: self.memory };
         let mut losses = 0;
         loop {
-            self.wait_for_process(&label, batch.member, token)?;
+            self.wait_for_process(&need, batch.member, token)?;
             let step = self.step(batch)?;
             let sent = step.content.len() as u64;
-            match self.steps.run(&label, step, token, CancelWatch::Looks, &self.store) {
+            match self.steps.run(&need, step, token, CancelWatch::Looks, &self.store) {
                 Ok((process, StepReply::Ended(end))) => return self.taken(batch, process, sent, *end),
                 Ok((_, StepReply::Unable | StepReply::Cancelled)) => return Err(Fault::cancelled().into()),
                 Err(StepLoss::NoProcess) => std::thread::sleep(PLACE_INTERVAL),
@@ -80,18 +83,12 @@ impl BatchesElsewhere {
     }
 
     /// Waits until a process with the label is there, and says so to those who ask for the status.
-    fn wait_for_process(
-        &self,
-        label: &ProcessLabel,
-        member: usize,
-        token: &CancelToken,
-    ) -> Result<(), Fault> {
+    fn wait_for_process(&self, need: &StepNeed, member: usize, token: &CancelToken) -> Result<(), Fault> {
         let mut place = None;
-        while !self.steps.has_place(label, &self.key.version) {
+        while !self.steps.has_place(need) {
             place.get_or_insert_with(|| {
-                let RemoteRequestKey { number, version, .. } = self.key;
-                let (step, label) = (self.name(member).to_owned(), label.clone());
-                self.steps.wait(WaitingStep { number, step, label, version, since: SystemTime::now() })
+                let step = self.name(member);
+                self.steps.wait(WaitingStep::new(self.key.number, step, need.clone()))
             });
             token.check()?;
             std::thread::sleep(PLACE_INTERVAL);

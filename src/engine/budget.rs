@@ -13,6 +13,7 @@ pub struct MemoryBudget(Arc<Mutex<BudgetState>>);
 struct BudgetState {
     total: u64,
     free: u64,
+    granted: usize,
     next: u64,
     waiting: VecDeque<BudgetWaiter>,
 }
@@ -37,6 +38,7 @@ impl MemoryBudget {
         MemoryBudget(Arc::new(Mutex::new(BudgetState {
             total,
             free: total,
+            granted: 0,
             next: 0,
             waiting: VecDeque::new(),
         })))
@@ -46,6 +48,17 @@ impl MemoryBudget {
         self.lock().total
     }
 
+    /// The bytes that are claimed by nobody.
+    pub fn free(&self) -> u64 {
+        self.lock().free
+    }
+
+    /// The claims that are granted, and that wait.
+    pub fn claims(&self) -> usize {
+        let state = self.lock();
+        state.granted + state.waiting.len()
+    }
+
     /// Asks for bytes. `wake` is called once, when the claim is granted, if it is not so at once.
     pub fn claim(&self, bytes: u64, wake: impl Fn() + Send + 'static) -> MemoryClaim {
         let mut state = self.lock();
@@ -53,6 +66,7 @@ impl MemoryBudget {
         state.next += 1;
         if state.waiting.is_empty() && bytes <= state.free {
             state.free -= bytes;
+            state.granted += 1;
         } else {
             state.waiting.push_back(BudgetWaiter { ticket, bytes, wake: Box::new(wake) });
         }
@@ -77,11 +91,13 @@ impl Drop for MemoryClaim {
         state.waiting.retain(|waiting| waiting.ticket != self.ticket);
         if waited == state.waiting.len() {
             state.free += self.bytes;
+            state.granted -= 1;
         }
         let mut granted = Vec::new();
         while state.waiting.front().is_some_and(|first| first.bytes <= state.free) {
             let first = state.waiting.pop_front().expect("it was just seen");
             state.free -= first.bytes;
+            state.granted += 1;
             granted.push(first.wake);
         }
         drop(state);
@@ -106,6 +122,7 @@ mod tests {
             })
         };
         let (first, large, small) = (claim(60), claim(70), claim(10));
+        assert_eq!((budget.claims(), budget.free()), (3, 40));
         assert!(first.is_granted() && !large.is_granted());
         assert!(!small.is_granted(), "a small one does not overtake a large one");
         drop(first);

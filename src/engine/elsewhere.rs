@@ -2,10 +2,10 @@
 //! its end is recorded as if it had run here.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
+use crate::dataflow::DataflowNode;
 use crate::dataflow::perform::{broken, guarded};
-use crate::dataflow::{DataflowNode, ProcessLabel};
 use crate::step::{Fault, FaultKind, Outcome, Request, StepInputs, StepOutputs};
 use crate::store::StoreError;
 
@@ -16,13 +16,13 @@ use super::event::{EngineEvent, tell};
 use super::job::{DeliveredFiles, FINAL, RunEnd, RunEnvironment, StepJob};
 use super::memory::RecordedRun;
 use super::remote_request::RemoteRequestKey;
-use super::remote_step::{RemoteStep, RemoteStepEnd, RemoteStepKey, WaitingStep};
+use super::remote_step::{RemoteStep, RemoteStepEnd, RemoteStepKey, StepNeed, WaitingStep};
 use super::remote_steps::{CancelWatch, RemoteSteps, StepLoss, StepReply, WaitingPlace};
 
 /// The processes that a step is for, which this one does not belong to.
 pub struct StepElsewhere {
     steps: Arc<RemoteSteps>,
-    label: ProcessLabel,
+    need: StepNeed,
     request: RemoteRequestKey,
 }
 
@@ -30,16 +30,14 @@ pub struct StepElsewhere {
 type KeptResult = Option<Result<(StepOutputs, DeliveredFiles), Fault>>;
 
 impl StepElsewhere {
-    /// Whether a process with the label is there.
+    /// Whether a process with what the step needs is there.
     pub fn has_place(&self) -> bool {
-        self.steps.has_place(&self.label, &self.request.version)
+        self.steps.has_place(&self.need)
     }
 
     /// Notes that a step waits for one.
     pub fn wait(&self, step: &str) -> WaitingPlace {
-        let RemoteRequestKey { number, version, .. } = self.request;
-        let (step, label) = (step.to_owned(), self.label.clone());
-        self.steps.wait(WaitingStep { number, step, label, version, since: SystemTime::now() })
+        self.steps.wait(WaitingStep::new(self.request.number, step, self.need.clone()))
     }
 }
 
@@ -47,9 +45,13 @@ impl RunEnvironment {
     /// The processes that a node is for; `None` if it runs here.
     pub fn elsewhere(&self, node: usize, request: &Request) -> Option<StepElsewhere> {
         let steps = self.steps.as_ref()?;
-        let label = self.dataflow.nodes[node].label().filter(|label| steps.is_elsewhere(label))?.clone();
+        let (label, memory) = (self.dataflow.nodes[node].label()?, self.dataflow.memory.estimate(request));
+        if !steps.is_elsewhere(label, memory) {
+            return None;
+        }
         let request = self.memories.remote_key(self.memory_key(request))?;
-        Some(StepElsewhere { steps: Arc::clone(steps), label, request })
+        let need = StepNeed { label: label.clone(), version: request.version, memory };
+        Some(StepElsewhere { steps: Arc::clone(steps), need, request })
     }
 
     /// The processes for the batches of the steps in a stream that say `on` by themselves; `None` if all run here.
@@ -57,7 +59,8 @@ impl RunEnvironment {
         let steps = self.steps.as_ref()?;
         let section = self.dataflow.nodes[node].section.as_ref()?;
         let mut labels = section.members.iter().filter_map(|member| member.node.label());
-        labels.find(|label| steps.is_elsewhere(label))?;
+        let memory = self.dataflow.memory.estimate(request);
+        labels.find(|label| steps.is_elsewhere(label, memory))?;
         Some(Arc::new(BatchesElsewhere {
             steps: Arc::clone(steps),
             store: Arc::clone(&self.store),
@@ -65,6 +68,7 @@ impl RunEnvironment {
             request: Arc::new(request.clone()),
             key: self.memories.remote_key(self.memory_key(request))?,
             node,
+            memory,
             places: Mutex::default(),
         }))
     }
@@ -118,7 +122,7 @@ impl RunEnvironment {
         };
         let step = self.remote_step(job, &run, carried, elsewhere);
         let (steps, watch) = (&elsewhere.steps, CancelWatch::Told);
-        let (_, reply) = steps.run(&elsewhere.label, step, job.token, watch, &self.store)?;
+        let (_, reply) = steps.run(&elsewhere.need, step, job.token, watch, &self.store)?;
         // From here on the run is not given up.
         if !(job.is_wanted)() {
             return Ok(None);

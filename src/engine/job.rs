@@ -18,6 +18,7 @@ use super::control::EngineControl;
 use super::disk_wait::{not_kept, retry_while_full};
 use super::event::{EngineEvent, EventObserver, tell};
 use super::memory::{MemoryKey, RecordedRun, RequestMemories};
+use super::remote_step::StepNeed;
 use super::remote_steps::RemoteSteps;
 
 /// The files of a run that belong to the response, by output.
@@ -159,18 +160,22 @@ impl RunEnvironment {
         self.memories.remembers(memory) && guarded(recalled).unwrap_or(false)
     }
 
-    /// Whether steps of its requests run in other processes.
-    pub fn has_steps_elsewhere(&self) -> bool {
-        let steps = self.steps.as_ref();
-        steps.is_some_and(|steps| self.dataflow.labels().keys().any(|label| steps.is_elsewhere(label)))
+    /// Whether steps of a request that takes so many bytes of memory run in other processes.
+    pub fn has_steps_elsewhere(&self, memory: u64) -> bool {
+        let Some(steps) = &self.steps else { return false };
+        self.dataflow.labels().keys().any(|label| steps.is_elsewhere(label, memory))
     }
 
     /// Whether steps of its requests have to wait now, because no process with their label is there.
     pub fn lacks_process(&self) -> bool {
         let Some(steps) = &self.steps else { return false };
         let version = self.dataflow.digest();
-        let lacks = |label: &ProcessLabel| steps.is_elsewhere(label) && !steps.has_place(label, &version);
-        self.dataflow.labels().into_keys().any(lacks)
+        // A request that needs more memory than there is may be the next: it does not count here.
+        let lacks = |label: &ProcessLabel| {
+            let need = StepNeed { label: label.clone(), version, memory: 0 };
+            steps.is_elsewhere(label, 0) && !steps.has_place(&need)
+        };
+        self.dataflow.labels().keys().any(|label| lacks(label))
     }
 
     /// The name under which a request that runs through this dataflow is remembered.

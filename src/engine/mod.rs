@@ -13,6 +13,7 @@
 //! | `to_worker` | its channels between workers |
 //! | `remote`, `remote_request`, `placement` | other processes that run whole requests, and which request runs where |
 //! | `remote_step`, `remote_steps`, `step_processes`, `elsewhere`, `batches_elsewhere`, `carried`, `apart` | other processes that run single steps, those that say `on:` |
+//! | `process_choice`, `held_values` | which process does a piece of work, and what each has of its inputs |
 //! | `step_runner`, `step_memory` | steps of requests that another process has |
 //! | `losses` | how many processes may be lost over one request |
 //! | `epoch` | what they share about a request |
@@ -23,7 +24,7 @@
 //! | `budget`, `slots` | the bounds: bytes, requests |
 //! | `control`, `rate_limiter`, `call_gates`, `pause_board` | what may begin: how often, how many, and what is paused |
 //! | `dataflow_set`, `running_dataflows` | which dataflows there are; more are added while it runs |
-//! | `worker`, `scheduler`, `pending_request`, `turn_order` | the workers' loop, requests into lanes, and in which order |
+//! | `worker`, `scheduler`, `dataflow_queue`, `pending_request`, `turn_order` | the workers' loop, requests into lanes, and in which order |
 //! | `queue`, `answer_queue`, `delivery`, `pending_delivery`, `response_sink` | requests in, answers out |
 //! | `panic_guard` | the end of a process whose engine broke |
 
@@ -38,12 +39,14 @@ mod carried;
 mod chain;
 mod close;
 mod control;
+mod dataflow_queue;
 mod dataflow_set;
 mod delivery;
 mod disk_wait;
 mod elsewhere;
 mod epoch;
 mod event;
+mod held_values;
 mod job;
 mod lane;
 mod lane_builder;
@@ -58,6 +61,7 @@ mod pending_delivery;
 mod pending_request;
 mod placement;
 mod pool;
+mod process_choice;
 mod queue;
 mod rate_limiter;
 mod remote;
@@ -98,10 +102,10 @@ pub use pending_delivery::{PendingDelivery, UndeliveredResponse};
 pub use queue::{
     PausedWaits, RequestCanceller, RequestDeadline, RequestQueue, RequestSubmission, RequestSubmitter,
 };
-pub use remote::{ProcessMesh, RemoteProcesses, RemoteReports};
+pub use remote::{OwnShare, ProcessMesh, RemoteProcesses, RemoteReports};
 pub use remote_request::{RemoteRequest, RemoteRequestKey, RunNotRecorded, RunRecorder};
 pub use remote_step::{
-    AttemptNote, CarriedInput, CarriedValue, RemoteBatch, RemoteStep, RemoteStepEnd, RemoteStepKey,
+    AttemptNote, CarriedInput, CarriedValue, RemoteBatch, RemoteStep, RemoteStepEnd, RemoteStepKey, StepNeed,
     StepValue, ValuePiece, WaitingStep,
 };
 pub use response_sink::ResponseSink;
@@ -196,7 +200,8 @@ pub fn run<T>(
         let (scheduler, memories) = (queue.scheduler(), Arc::clone(&memories));
         let told = queue.scheduler();
         steps.when_more_wait(move || told.send(SchedulerMessage::Changed));
-        remote.start(RemoteReports { scheduler, memories, steps });
+        let budget = dataflows.budget().clone();
+        remote.start(RemoteReports { scheduler, memories, steps, budget });
     }
     let dataflows_delivered = Arc::clone(&dataflows);
     let delivery = DeliveryQueue { answers, sink, recorder, memories, dataflows: dataflows_delivered };
@@ -221,7 +226,9 @@ fn resources(
     settings: &EngineSettings,
 ) -> Result<EngineResources, EngineError> {
     let steps = match &settings.mesh {
-        Some(ProcessMesh::First(remote)) => Some(Arc::new(RemoteSteps::new(Arc::clone(remote) as _))),
+        Some(ProcessMesh::First(remote)) => {
+            Some(Arc::new(RemoteSteps::new(Arc::clone(remote) as _, settings.memory)))
+        }
         Some(ProcessMesh::Member(_)) | None => None,
     };
     Ok(EngineResources {
@@ -252,9 +259,10 @@ fn start(
     first: Arc<OnceLock<Thread>>,
 ) -> Result<WorkerGuards<()>, EngineError> {
     let EngineSettings { workers, lanes, in_work_max, mesh, .. } = settings;
+    let budget = dataflows.budget().clone();
     let in_work_max = in_work_max.unwrap_or(lanes);
     let placement = match mesh {
-        Some(ProcessMesh::First(remote)) => Some(RequestPlacement::new(remote, workers.get())),
+        Some(ProcessMesh::First(remote)) => Some(RequestPlacement::new(remote, workers.get(), budget)),
         Some(ProcessMesh::Member(_)) | None => None,
     };
     let (builders, other) = CommunicationConfig::Process(workers.get()).try_build().map_err(EngineError)?;

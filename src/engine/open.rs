@@ -154,7 +154,7 @@ pub fn claim(
 /// The reason why a request, or a step of it, cannot have its memory in this process; `None` if it can.
 pub fn lack_of_memory(work: &RunEnvironment, budget: &MemoryBudget, request: &Request) -> Option<String> {
     let bytes = work.dataflow.memory.estimate(request);
-    let lacks = bytes > budget.total() && !work.has_steps_elsewhere();
+    let lacks = bytes > budget.total() && !work.has_steps_elsewhere(bytes);
     lacks.then(|| {
         format!(
             "the request needs about {} MiB of memory, and {} MiB are allowed in all",

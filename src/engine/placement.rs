@@ -1,7 +1,7 @@
 //! Where each request runs: in this process, or in one that is connected to it.
 //!
-//! A request goes to the process with the fewest requests for its worker threads; to this one among equals. A process
-//! that has worked on a request since before its connection was lost is given it again.
+//! Each goes to the process that `process_choice` says, among all that are there; the inputs of a request are where all
+//! of them see them. A process that has worked on a request since before its connection was lost is given it again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,10 +10,11 @@ use std::time::Duration;
 use crate::dataflow::RequestPriority;
 use crate::step::Request;
 
+use super::budget::MemoryBudget;
 use super::job::RunEnvironment;
+use super::process_choice::{ProcessCandidate, choose};
 use super::remote::RemoteProcesses;
 use super::remote_request::{RemoteRequest, RemoteRequestKey};
-use super::step_processes::RemotePeer;
 
 /// The place of a request that runs in another process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct PlacedRequest<'a> {
 pub struct RequestPlacement {
     remote: Arc<dyn RemoteProcesses>,
     workers: usize,
+    /// The memory of this process.
+    budget: MemoryBudget,
     /// Requests that run in this process.
     here: usize,
     /// Requests that run in the others.
@@ -43,15 +46,15 @@ pub struct RequestPlacement {
 }
 
 impl RequestPlacement {
-    pub fn new(remote: Arc<dyn RemoteProcesses>, workers: usize) -> RequestPlacement {
-        RequestPlacement { remote, workers, here: 0, there: BTreeMap::new(), tickets: 0 }
+    pub fn new(remote: Arc<dyn RemoteProcesses>, workers: usize, budget: MemoryBudget) -> RequestPlacement {
+        RequestPlacement { remote, workers, budget, here: 0, there: BTreeMap::new(), tickets: 0 }
     }
 
     /// Gives a request to another process, if that is the place for it; otherwise it counts as run here.
     pub fn place(&mut self, work: &RunEnvironment, placed: PlacedRequest) -> Option<RemotePlace> {
         let PlacedRequest { number, request, priority, deadline } = placed;
         let key = RemoteRequestKey { number, request: request.id, version: work.dataflow.digest() };
-        let place = self.choose(&key).and_then(|process| {
+        let place = self.choose(&key, work.dataflow.memory.estimate(request)).and_then(|process| {
             self.tickets += 1;
             let (request, dataflow) = (Arc::clone(request), Arc::clone(&work.dataflow));
             let runs = work.memories.runs_of(work.memory_key(&request));
@@ -106,18 +109,31 @@ impl RequestPlacement {
         held.iter().filter(|key| is_in_work(key)).for_each(|key| self.remote.release(key));
     }
 
-    /// The process to run a request; `None` for this one.
-    fn choose(&self, key: &RemoteRequestKey) -> Option<usize> {
+    /// Whether no process that is there has so many bytes of memory, and one that is not may have them.
+    pub fn awaits_process(&self, memory: u64) -> bool {
+        let is_able = || self.remote.peers().iter().any(|peer| peer.memory >= memory);
+        memory > self.budget.total() && !is_able() && self.remote.is_awaited(memory)
+    }
+
+    /// The process to run a request that takes so many bytes of memory; `None` for this one.
+    fn choose(&self, key: &RemoteRequestKey, memory: u64) -> Option<usize> {
         if let Some(holder) = self.remote.holder(key) {
             return Some(holder);
         }
-        let load = |peer: &RemotePeer| self.there.get(&peer.process).copied().unwrap_or(0) + 1;
-        // Fractions are compared by their cross products.
-        let peers = self.remote.peers().into_iter().map(|peer| (load(&peer), peer));
-        let least = peers.min_by(|(load, peer), (other, than)| {
-            (load * than.workers).cmp(&(other * peer.workers)).then(peer.process.cmp(&than.process))
+        let peers = self.remote.peers().into_iter().map(|peer| {
+            // What was given just now counts, also where the process is not told of it yet.
+            let requests = self.there.get(&peer.process).copied().unwrap_or(0);
+            peer.candidate(requests.max(peer.load), 0)
         });
-        let (load, peer) = least?;
-        (load * self.workers < (self.here + 1) * peer.workers).then_some(peer.process)
+        let (total, free) = (self.budget.total(), self.budget.free());
+        let here = ProcessCandidate {
+            process: 0,
+            workers: self.workers,
+            load: self.here,
+            memory: total,
+            free,
+            to_bring: 0,
+        };
+        choose(peers.chain([here]), memory).filter(|process| *process > 0)
     }
 }

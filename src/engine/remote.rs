@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::dataflow::Response;
 use crate::journal::{JournalError, RunRecord};
 
+use super::budget::MemoryBudget;
 use super::memory::RequestMemories;
 use super::queue::{SchedulerHandle, SchedulerMessage};
 use super::remote_request::{RemoteRequest, RemoteRequestKey, RunRecorder};
@@ -33,6 +34,9 @@ pub trait RemoteProcesses: StepProcesses {
 
     /// The processes that are connected now.
     fn peers(&self) -> Vec<RemotePeer>;
+
+    /// Whether a process that is not connected may have this many bytes of memory when it is there.
+    fn is_awaited(&self, memory: u64) -> bool;
 
     /// A connected process that has worked on a request since before it connected last.
     fn holder(&self, key: &RemoteRequestKey) -> Option<usize>;
@@ -59,6 +63,16 @@ pub struct RemoteReports {
     pub(super) scheduler: SchedulerHandle,
     pub(super) memories: Arc<RequestMemories>,
     pub(super) steps: Arc<RemoteSteps>,
+    pub(super) budget: MemoryBudget,
+}
+
+/// The work of this process itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnShare {
+    /// The requests that it runs, or that wait for its memory.
+    pub requests: usize,
+    /// The bytes of memory that they take.
+    pub memory_taken: u64,
 }
 
 impl RemoteReports {
@@ -96,6 +110,12 @@ impl RemoteReports {
     /// A piece of a value of the step with this ticket, at most so many bytes.
     pub fn piece(&self, ticket: u64, value: StepValue, offset: u64, max: usize) -> Option<ValuePiece> {
         self.steps.piece(ticket, value, offset, max, self.memories.store())
+    }
+
+    /// What this process does itself.
+    pub fn own_share(&self) -> OwnShare {
+        let budget = &self.budget;
+        OwnShare { requests: budget.claims(), memory_taken: budget.total() - budget.free() }
     }
 
     /// The steps that wait until a process with their label is there.

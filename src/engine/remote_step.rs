@@ -93,7 +93,7 @@ pub enum CarriedValue {
 }
 
 /// A value that one of two processes without a common store needs of the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum StepValue {
     /// What is stored under this digest.
     Stored(Digest),
@@ -144,7 +144,18 @@ impl AttemptNote {
     }
 }
 
-/// A step that waits until a process with its label is there.
+/// What a step needs of the process that runs it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StepNeed {
+    /// The label.
+    pub label: ProcessLabel,
+    /// The version of its dataflow.
+    pub version: Digest,
+    /// The bytes of memory that its request takes.
+    pub memory: u64,
+}
+
+/// A step that waits until a process with its label, and the memory for it, is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitingStep {
     /// The number of the request in the journal.
@@ -155,13 +166,25 @@ pub struct WaitingStep {
     pub label: ProcessLabel,
     /// The version of the dataflow.
     pub version: Digest,
+    /// The bytes of memory that its request takes.
+    #[serde(default)]
+    pub memory: u64,
+    /// Whether processes with the label are there, and have too little memory.
+    #[serde(default)]
+    pub lacks_memory: bool,
     /// The time since which it waits.
     pub since: SystemTime,
 }
 
 impl WaitingStep {
-    /// The label of the processes that could run it, and the version of its dataflow.
-    pub fn place(&self) -> (ProcessLabel, Digest) {
-        (self.label.clone(), self.version)
+    /// A step of a request that begins to wait now.
+    pub fn new(number: i64, step: &str, need: StepNeed) -> WaitingStep {
+        let (step, StepNeed { label, version, memory }) = (step.to_owned(), need);
+        WaitingStep { number, step, label, version, memory, lacks_memory: false, since: SystemTime::now() }
+    }
+
+    /// What it needs of a process.
+    pub fn need(&self) -> StepNeed {
+        StepNeed { label: self.label.clone(), version: self.version, memory: self.memory }
     }
 }

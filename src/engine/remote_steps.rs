@@ -13,11 +13,18 @@ use crate::step::{CancelToken, Digest, Request};
 use crate::store::Store;
 
 use super::apart;
-use super::remote_step::{RemoteStep, RemoteStepEnd, RemoteStepKey, StepValue, ValuePiece, WaitingStep};
+use super::held_values::HeldValues;
+use super::process_choice::{ProcessCandidate, choose};
+use super::remote_request::RemoteRequestKey;
+use super::remote_step::{
+    RemoteStep, RemoteStepEnd, RemoteStepKey, StepNeed, StepValue, ValuePiece, WaitingStep,
+};
 use super::step_processes::{RemotePeer, StepProcesses};
 
 pub struct RemoteSteps {
     remote: Arc<dyn StepProcesses>,
+    /// The bytes of memory that requests may take in this process.
+    memory: u64,
     state: Mutex<StepsState>,
     /// Called when one more request waits.
     more_wait: OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -33,12 +40,14 @@ struct StepsState {
     waiting: BTreeMap<u64, WaitingStep>,
     /// The number of these by request.
     waiting_of: BTreeMap<i64, usize>,
+    held: HeldValues,
 }
 
 struct OpenStep {
     process: usize,
     /// The generation of the connection under which it was given; `None` until it is.
     generation: Option<u64>,
+    of: RemoteRequestKey,
     request: Arc<Request>,
     reply: Sender<StepMessage>,
 }
@@ -86,8 +95,9 @@ pub struct WaitingPlace {
 }
 
 impl RemoteSteps {
-    pub fn new(remote: Arc<dyn StepProcesses>) -> RemoteSteps {
-        RemoteSteps { remote, state: Mutex::default(), more_wait: OnceLock::new() }
+    /// The steps of a process with this memory for requests, in bytes.
+    pub fn new(remote: Arc<dyn StepProcesses>, memory: u64) -> RemoteSteps {
+        RemoteSteps { remote, memory, state: Mutex::default(), more_wait: OnceLock::new() }
     }
 
     /// Has this called whenever one more request waits for a process. Called once.
@@ -95,14 +105,24 @@ impl RemoteSteps {
         let _ = self.more_wait.set(Box::new(tell));
     }
 
-    /// Whether steps with this label run in other processes.
-    pub fn is_elsewhere(&self, label: &ProcessLabel) -> bool {
-        !self.remote.has_label(label)
+    /// Whether steps with this label, of a request that takes so many bytes of memory, run in other processes: this one
+    /// does not have the label, or not the memory.
+    pub fn is_elsewhere(&self, label: &ProcessLabel, memory: u64) -> bool {
+        memory > self.memory || !self.remote.has_label(label)
     }
 
-    /// Whether a process with this label is there, for steps of a version of a dataflow.
-    pub fn has_place(&self, label: &ProcessLabel, version: &Digest) -> bool {
-        !self.remote.labelled(label, version).is_empty()
+    /// Whether a process that has what a step needs is there.
+    pub fn has_place(&self, need: &StepNeed) -> bool {
+        !self.places(need).is_empty()
+    }
+
+    /// The processes that have what a step needs.
+    fn places(&self, need: &StepNeed) -> Vec<RemotePeer> {
+        let mut peers = self.remote.labelled(&need.label, &need.version);
+        for peer in peers.extract_if(.., |peer| peer.memory < need.memory) {
+            self.remote.left_out(peer.process, need.memory);
+        }
+        peers
     }
 
     /// Notes that a step waits for a process.
@@ -126,7 +146,7 @@ impl RemoteSteps {
         let lacking = self.lacking();
         let state = self.lock();
         let waiting = state.waiting.values();
-        let requests = waiting.filter(|step| lacking.contains(&step.place())).map(|step| step.number);
+        let requests = waiting.filter(|step| lacking.contains(&step.need())).map(|step| step.number);
         requests.collect::<BTreeSet<i64>>().len()
     }
 
@@ -134,24 +154,25 @@ impl RemoteSteps {
     pub fn waiting(&self) -> Vec<WaitingStep> {
         let lacking = self.lacking();
         let mut first: BTreeMap<(i64, String), WaitingStep> = BTreeMap::new();
-        for step in self.lock().waiting.values().filter(|step| lacking.contains(&step.place())) {
+        for step in self.lock().waiting.values().filter(|step| lacking.contains(&step.need())) {
             first.entry((step.number, step.step.clone())).or_insert_with(|| step.clone());
         }
-        first.into_values().collect()
+        let has_label = |step: &WaitingStep| !self.remote.labelled(&step.label, &step.version).is_empty();
+        let steps = first.into_values();
+        steps.map(|step| WaitingStep { lacks_memory: has_label(&step), ..step }).collect()
     }
 
     /// The places that are waited for and not there. A step may still be about to find that its process has come.
-    fn lacking(&self) -> BTreeSet<(ProcessLabel, Digest)> {
-        let mut places: BTreeSet<(ProcessLabel, Digest)> =
-            self.lock().waiting.values().map(WaitingStep::place).collect();
-        places.retain(|(label, version)| !self.has_place(label, version));
-        places
+    fn lacking(&self) -> BTreeSet<StepNeed> {
+        let mut needs: BTreeSet<StepNeed> = self.lock().waiting.values().map(WaitingStep::need).collect();
+        needs.retain(|need| !self.has_place(need));
+        needs
     }
 
-    /// Has a process with this label run a step, and waits for its end. Gives also the process.
+    /// Has a process with what a step needs run it, and waits for its end. Gives also the process.
     pub fn run(
         &self,
-        label: &ProcessLabel,
+        need: &StepNeed,
         step: RemoteStep,
         token: &CancelToken,
         watch: CancelWatch,
@@ -159,9 +180,9 @@ impl RemoteSteps {
     ) -> Result<(usize, StepReply), StepLoss> {
         let (reply, replies) = channel();
         // Open before it is given: its end may come before this thread goes on.
-        let request = step.request.id;
+        let (key, request, inputs) = (step.key, step.request.id, apart::needed_bytes(&step, store));
         let (process, ticket) =
-            self.open(label, step.key, &step.request, reply.clone()).ok_or(StepLoss::NoProcess)?;
+            self.open(need, key, &step.request, &inputs, reply.clone()).ok_or(StepLoss::NoProcess)?;
         let remote = Arc::clone(&self.remote);
         let cancel = move || {
             // Before a further attempt is given: the process would go on with this one.
@@ -192,7 +213,13 @@ impl RemoteSteps {
         let message = match message {
             StepMessage::Reply(StepReply::Ended(end)) => {
                 match self.bring(process, ticket, request, &end, store) {
-                    Some(()) => StepMessage::Reply(StepReply::Ended(end)),
+                    Some(()) => {
+                        // It has them as long as the request goes on there.
+                        let values = inputs.iter().map(|(value, _)| *value);
+                        let values = values.chain(apart::outputs(&end).into_iter().map(StepValue::Stored));
+                        self.lock().held.note(&key.request, (process, generation), values);
+                        StepMessage::Reply(StepReply::Ended(end))
+                    }
                     None => StepMessage::Lost,
                 }
             }
@@ -266,25 +293,26 @@ impl RemoteSteps {
         })
     }
 
-    /// Opens a ticket on the process with this label that runs the step already, else on the one with the fewest steps
-    /// for its threads. Gives the process and the ticket.
+    /// Opens a ticket on a process that runs the step already, else on the one that is chosen among those that have what
+    /// it needs. Gives the process and the ticket.
     fn open(
         &self,
-        label: &ProcessLabel,
+        need: &StepNeed,
         key: RemoteStepKey,
         request: &Arc<Request>,
+        inputs: &[(StepValue, u64)],
         reply: Sender<StepMessage>,
     ) -> Option<(usize, u64)> {
-        let peers = self.remote.labelled(label, &key.request.version);
+        let peers = self.places(need);
         let holder = self.remote.step_holder(&key);
         let holder = holder.filter(|holder| peers.iter().any(|peer| peer.process == *holder));
         // Chosen and opened under one lock: steps that begin together do not all choose the same process.
         let mut state = self.lock();
-        let process = holder.or_else(|| state.least_loaded(&peers))?;
+        let process = holder.or_else(|| state.choose(&peers, need, &key.request, inputs))?;
         state.tickets += 1;
         let ticket = state.tickets;
-        let request = Arc::clone(request);
-        state.open.insert(ticket, OpenStep { process, generation: None, request, reply });
+        let (of, request) = (key.request, Arc::clone(request));
+        state.open.insert(ticket, OpenStep { process, generation: None, of, request, reply });
         Some((process, ticket))
     }
 
@@ -294,17 +322,24 @@ impl RemoteSteps {
 }
 
 impl StepsState {
-    /// The process with the fewest open steps for its threads.
-    fn least_loaded(&self, peers: &[RemotePeer]) -> Option<usize> {
-        let load =
-            |peer: &RemotePeer| self.open.values().filter(|open| open.process == peer.process).count() + 1;
-        // Fractions are compared by their cross products.
-        let least = peers.iter().min_by(|peer, than| {
-            (load(peer) * than.workers)
-                .cmp(&(load(than) * peer.workers))
-                .then(peer.process.cmp(&than.process))
+    /// The process for a step of a request. What is given here counts at once, also where the process is told of it later.
+    fn choose(
+        &self,
+        peers: &[RemotePeer],
+        need: &StepNeed,
+        request: &RemoteRequestKey,
+        inputs: &[(StepValue, u64)],
+    ) -> Option<usize> {
+        let candidates = peers.iter().map(|peer| {
+            let open = self.open.values().filter(|open| open.process == peer.process);
+            let candidate =
+                peer.candidate(open.clone().count().max(peer.load), self.held.lacking(request, peer, inputs));
+            // All steps of a request share its memory.
+            let has_memory = open.clone().any(|open| open.of == *request);
+            let free = if has_memory { candidate.memory } else { candidate.free };
+            ProcessCandidate { free, ..candidate }
         });
-        least.map(|peer| peer.process)
+        choose(candidates, need.memory)
     }
 }
 
@@ -324,8 +359,6 @@ mod tests {
     use std::sync::Barrier;
     use std::thread;
 
-    use crate::engine::remote_request::RemoteRequestKey;
-
     use super::*;
 
     /// Two processes with every label.
@@ -341,8 +374,19 @@ mod tests {
         }
 
         fn labelled(&self, _: &ProcessLabel, _: &Digest) -> Vec<RemotePeer> {
-            [1, 2].map(|process| RemotePeer { process, workers: 2 }).into()
+            let peer = |process| RemotePeer {
+                process,
+                generation: 1,
+                workers: 2,
+                memory: 1,
+                taken: 0,
+                load: 0,
+                shares_store: true,
+            };
+            [1, 2].map(peer).into()
         }
+
+        fn left_out(&self, _: usize, _: u64) {}
 
         fn step_holder(&self, _: &RemoteStepKey) -> Option<usize> {
             None
@@ -366,18 +410,35 @@ mod tests {
     }
 
     #[test]
+    fn a_step_goes_where_its_inputs_are() {
+        let digest = Digest::of(b"a volume");
+        let request = RemoteRequestKey { number: 1, request: digest, version: digest };
+        let need = StepNeed { label: "big-memory".parse().unwrap(), version: digest, memory: 1 };
+        let peers = TwoProcesses.labelled(&need.label, &digest);
+        let peers: Vec<RemotePeer> =
+            peers.iter().map(|peer| RemotePeer { shares_store: false, ..*peer }).collect();
+        let inputs = [(StepValue::Stored(digest), 100)];
+        let mut state = StepsState::default();
+        assert_eq!(state.choose(&peers, &need, &request, &inputs), Some(1));
+        state.held.note(&request, (2, 1), [StepValue::Stored(digest)]);
+        assert_eq!(state.choose(&peers, &need, &request, &inputs), Some(2));
+    }
+
+    #[test]
     fn steps_that_begin_together_run_in_different_processes() {
         const PAIRS: usize = 2_000;
         let request = Arc::new(Request::new("request", Default::default(), Vec::new()));
         let of = RemoteRequestKey { number: 1, request: request.id, version: request.id };
         let key = RemoteStepKey { request: of, node: 0, item: None, run: request.id };
         let label: ProcessLabel = "big-memory".parse().unwrap();
-        let steps: Vec<RemoteSteps> = (0..PAIRS).map(|_| RemoteSteps::new(Arc::new(TwoProcesses))).collect();
+        let need = StepNeed { label, version: request.id, memory: 1 };
+        let steps: Vec<RemoteSteps> =
+            (0..PAIRS).map(|_| RemoteSteps::new(Arc::new(TwoProcesses), 1)).collect();
         let together = Barrier::new(2);
         let open_in_each = || -> Vec<usize> {
             let open = |steps: &RemoteSteps| {
                 together.wait();
-                steps.open(&label, key, &request, channel().0).unwrap().0
+                steps.open(&need, key, &request, &[], channel().0).unwrap().0
             };
             steps.iter().map(open).collect()
         };

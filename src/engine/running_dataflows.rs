@@ -117,6 +117,11 @@ impl RunningDataflows {
         &self.resources.control
     }
 
+    /// The memory of all requests in work.
+    pub fn budget(&self) -> &MemoryBudget {
+        &self.resources.budget
+    }
+
     /// The signal that a slot is free.
     pub fn room(&self) -> &RoomSignal {
         &self.resources.room

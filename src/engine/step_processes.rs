@@ -3,6 +3,7 @@
 use crate::dataflow::ProcessLabel;
 use crate::step::Digest;
 
+use super::process_choice::ProcessCandidate;
 use super::remote_step::{RemoteStep, RemoteStepKey};
 
 /// A process that can be given work.
@@ -10,8 +11,26 @@ use super::remote_step::{RemoteStep, RemoteStepKey};
 pub struct RemotePeer {
     /// The index.
     pub process: usize,
+    /// The generation of its connection.
+    pub generation: u64,
     /// The worker threads of a process: it is given work in proportion.
     pub workers: usize,
+    /// The bytes of memory that its work may take.
+    pub memory: u64,
+    /// Those that what was given to it takes.
+    pub taken: u64,
+    /// The requests and the steps that were given to it.
+    pub load: usize,
+    /// Whether it sees the store of this process.
+    pub shares_store: bool,
+}
+
+impl RemotePeer {
+    /// The process as a candidate for work, with this load, of whose inputs these bytes have to be brought.
+    pub fn candidate(&self, load: usize, to_bring: u64) -> ProcessCandidate {
+        let RemotePeer { process, workers, memory, taken, .. } = *self;
+        ProcessCandidate { process, workers, load, memory, free: memory.saturating_sub(taken), to_bring }
+    }
 }
 
 /// The connections to processes that run steps.
@@ -26,6 +45,9 @@ pub trait StepProcesses: Send + Sync {
     /// The processes with a label that are connected now, but for those that cannot run steps of this version of a
     /// dataflow.
     fn labelled(&self, label: &ProcessLabel, version: &Digest) -> Vec<RemotePeer>;
+
+    /// Notes that a process has too little memory for steps of a request that takes this many bytes.
+    fn left_out(&self, process: usize, memory: u64);
 
     /// A connected process that has worked on a step since before it connected last.
     fn step_holder(&self, key: &RemoteStepKey) -> Option<usize>;

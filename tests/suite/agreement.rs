@@ -90,7 +90,16 @@ fn run_meshed(
     let keys = SessionKeys::shared(ClusterSecret::new(b"secret").key()).unwrap();
     let setup = |index| {
         let (instance, hosts, keys) = (index as u64, hosts.clone(), keys.clone());
-        ClusterSetup { index, instance, hosts, keys, workers, labels: Default::default(), joins: false }
+        ClusterSetup {
+            index,
+            instance,
+            hosts,
+            keys,
+            workers,
+            memory: 1 << 30,
+            labels: Default::default(),
+            joins: false,
+        }
     };
     let agreement = ClusterAgreement { dataflow: dataflow.digest(), lanes: 3, processes: 2 };
     let cluster = ClusterCoordinator::start(setup(0), &agreement, folder).unwrap();

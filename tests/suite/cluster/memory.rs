@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use super::ClusterScene;
+use flow::journal::JournalEntry;
+
+use super::{ClusterScene, signal};
 use crate::run::Place;
 use crate::support::peers::{Background, until};
 
@@ -27,16 +29,87 @@ fn said(place: &Place) -> String {
     fs::read_to_string(place.path("said")).unwrap_or_default()
 }
 
+/// The processes in which a step ran, by request.
+fn places(scene: &ClusterScene, step: &str) -> Vec<Option<usize>> {
+    let histories = scene.histories();
+    let entries = histories.iter().flat_map(|history| &history.entries);
+    let runs = entries.filter_map(|dated| match &dated.entry {
+        JournalEntry::Run(run) if run.step == step => Some(run.place.map(|place| place.process)),
+        _ => None,
+    });
+    runs.collect()
+}
+
 #[test]
-fn a_process_that_joined_with_too_little_memory_gives_steps_back_and_fails_none() {
+fn a_process_that_joined_with_too_little_memory_gets_no_steps_and_is_told_so_once() {
     let (scene, little, enough) = (scene(1, 3), Place::new(), Place::new());
     let mut first = scene.start(0, &[]);
     let mut small = join(&scene, "16MiB", &little);
-    until("it says why it gets no steps", || said(&little).contains("needs about 65 MiB").then_some(()));
+    let told = "gets no steps of requests that need 65 MiB of memory: its --memory is 16 MiB";
+    until("it is told why it gets no steps", || said(&little).contains(told).then_some(()));
+    until("status says what is missing", || {
+        let status = scene.place.run(&["status"]).out;
+        let missing = "a process with the label big-memory and 64.00 MiB of memory is NOT THERE, since";
+        (status.contains(missing) && status.contains(told)).then_some(())
+    });
+    let shown = scene.place.run(&["graph", "two.yaml", "--placement"]).out;
+    assert!(shown.contains("16.00 MiB: nothing, as a request takes more memory\n"), "{shown}");
     let mut large = join(&scene, "1GiB", &enough);
     assert_eq!(first.ended(), 0, "{}", scene.said(0));
     assert_eq!((small.ended(), large.ended()), (0, 0));
     scene.account();
-    assert_eq!(said(&little).matches("needs about").count(), 1, "{}", said(&little));
-    assert_eq!(scene.said(0).matches("needs about").count(), 1, "{}", scene.said(0));
+    assert_eq!(places(&scene, "second"), [Some(2); 3]);
+    assert_eq!(said(&little).matches(told).count(), 1, "{}", said(&little));
+    assert_eq!(scene.said(0).matches(told).count(), 1, "{}", scene.said(0));
+}
+
+#[test]
+fn process_0_gives_steps_away_that_it_has_the_label_for_and_not_the_memory() {
+    let (scene, other) = (scene(1, 3), Place::new());
+    let mut first = scene.start(0, &["--label", "big-memory", "--memory", "32MiB"]);
+    let mut second = join(&scene, "1GiB", &other);
+    assert_eq!(first.ended(), 0, "{}", scene.said(0));
+    assert_eq!(second.ended(), 0);
+    scene.account();
+    assert_eq!((places(&scene, "first"), places(&scene, "second")), (vec![Some(0); 3], vec![Some(1); 3]));
+}
+
+#[test]
+fn requests_go_to_the_process_that_has_the_memory_for_them() {
+    let scene = ClusterScene::new(3, 4, ["true", "true"], "");
+    let text = fs::read_to_string(scene.place.path("two.yaml")).unwrap();
+    fs::write(scene.place.path("two.yaml"), text.replace("fixed: 1 B", "fixed: 64 MiB")).unwrap();
+    let mut others =
+        [(1, "32MiB"), (2, "128MiB")].map(|(index, memory)| scene.start(index, &["--memory", memory]));
+    let mut first = scene.start(0, &["--memory", "32MiB"]);
+    assert_eq!(first.ended(), 0, "{}", scene.said(0));
+    others.iter_mut().for_each(|other| assert_eq!(other.ended(), 0));
+    scene.account();
+    assert_eq!(places(&scene, "second"), [Some(2); 4]);
+}
+
+#[test]
+fn requests_wait_for_the_process_that_has_the_memory_and_was_lost() {
+    let scene = ClusterScene::new(2, 2, ["true", "true"], "");
+    let log = scene.place.path("log");
+    let wait =
+        format!("; echo $name >> {0}/began; while [ ! -e {0}/go ]; do sleep 0.02; done; ", log.display());
+    let text = fs::read_to_string(scene.place.path("two.yaml")).unwrap();
+    let text = text.replace("fixed: 1 B", "fixed: 64 MiB").replacen("; true; ", &wait, 1);
+    fs::write(scene.place.path("two.yaml"), text).unwrap();
+    let second = scene.start(1, &["--memory", "256MiB"]);
+    let mut first = scene.start(0, &["--memory", "32MiB"]);
+    let began = || fs::read_to_string(log.join("began")).map_or(0, |text| text.lines().count());
+    until("both run", || (began() == 2).then_some(()));
+    signal(&second, "-KILL");
+    drop(second);
+    scene.until_said(0, "its 2 requests run elsewhere");
+    let id = scene.histories()[0].row.id.to_string();
+    assert_eq!(scene.place.run(&["cancel", &id]).code, 0);
+    until("one is answered as cancelled", || (scene.answered() == 1).then_some(()));
+    fs::write(log.join("go"), "").unwrap();
+    let mut second = scene.start(1, &["--memory", "256MiB"]);
+    assert_eq!(first.ended(), 1, "one has an error response: {}", scene.said(0));
+    assert_eq!(second.ended(), 0, "{}", scene.said(1));
+    assert_eq!(places(&scene, "second"), [Some(1)]);
 }
