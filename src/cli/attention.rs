@@ -1,6 +1,5 @@
 //! What needs the attention of an operator beside single requests, in lines: for `flow status` and `flow top`.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,7 +7,7 @@ use indicatif::{HumanBytes, HumanDuration};
 
 use crate::admission::{PauseRecord, StateFolder, pause_records};
 use crate::calls::{OpenCircuit, open_circuits};
-use crate::cluster::{ClusterStanding, ProcessStanding, cluster_standing};
+use crate::cluster::{ClusterStanding, ProcessStanding, cluster_standing, unix_ms};
 use crate::dataflow::ProcessLabel;
 use crate::dicom::{self, ArchiveTrouble};
 use crate::engine::WaitingStep;
@@ -37,16 +36,12 @@ pub fn process_lines(state: &Path) -> Vec<String> {
     let Some(standing) = standing(state) else { return Vec::new() };
     // Process 0 alone is the flow itself.
     let processes = standing.processes.iter().filter(|_| standing.processes.len() > 1).map(of_process);
-    let mut places: BTreeMap<String, (usize, i64)> = BTreeMap::new();
-    for step in &standing.waiting {
-        let (steps, since_ms) = places.entry(place_of(step)).or_insert((0, i64::MAX));
-        (*steps, *since_ms) = (*steps + 1, (*since_ms).min(unix_ms(step.since)));
-    }
-    let lacking = places.into_iter().map(|(place, (steps, since_ms))| {
-        let (steps, since) = (counted(steps, "step"), ago(since_ms));
-        format!("{place} is NOT THERE, since {since}: waited for by {steps}")
+    let missing = standing.missing();
+    let missing = missing.iter().map(|one| {
+        let (place, since) = (place_of(&one.label, one.memory), ago(one.since_ms));
+        format!("{place} is NOT THERE, since {since}: waited for by {}", counted(one.steps, "step"))
     });
-    processes.chain(lacking).collect()
+    processes.chain(missing).collect()
 }
 
 /// The steps of a running flow that wait for processes with their labels.
@@ -57,25 +52,21 @@ pub fn waiting_steps(state: &Path) -> Vec<WaitingStep> {
 /// What a step waits for, and since when.
 pub fn step_line(waiting: &WaitingStep) -> String {
     let (step, since) = (&waiting.step, ago(unix_ms(waiting.since)));
-    format!("{}, for the step {step}, since {since}", place_of(waiting))
+    let place = place_of(&waiting.label, waiting.lacks_memory.then_some(waiting.memory));
+    format!("{place}, for the step {step}, since {since}")
 }
 
 /// What a process has to have for a step that waits.
-fn place_of(WaitingStep { label, memory, lacks_memory, .. }: &WaitingStep) -> String {
-    match lacks_memory {
-        true => format!("a process with the label {label} and {} of memory", HumanBytes(*memory)),
-        false => format!("a process with the label {label}"),
+fn place_of(label: &ProcessLabel, memory: Option<u64>) -> String {
+    match memory {
+        Some(memory) => format!("a process with the label {label} and {} of memory", HumanBytes(memory)),
+        None => format!("a process with the label {label}"),
     }
 }
 
 /// How the processes of a running flow stand.
 pub fn standing(state: &Path) -> Option<ClusterStanding> {
     StateFolder::holder(state).and_then(|_| cluster_standing(state))
-}
-
-fn unix_ms(time: SystemTime) -> i64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn of_process(one: &ProcessStanding) -> String {

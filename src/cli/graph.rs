@@ -9,7 +9,6 @@ use crate::step::StepTable;
 use super::attention::standing;
 use super::customer::{self, CustomerError};
 use super::placement_lines;
-use super::state_arguments::STATE;
 
 /// Draw a dataflow: its steps, what each needs and gives
 ///
@@ -39,7 +38,7 @@ pub struct GraphArguments {
     #[arg(long, conflicts_with_all = ["diff", "format"])]
     placement: bool,
     /// For --placement: the state folder of the flow whose processes are listed
-    #[arg(long, value_name = "DIR", default_value = STATE, requires = "placement")]
+    #[arg(long, value_name = "DIR", default_value = "flow-state", requires = "placement")]
     state: PathBuf,
     #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
     format: GraphFormat,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::admission::{DataflowSelector, Intake, Service, ServiceSettings, Source};
 use crate::calls::note_circuits_in;
-use crate::cluster::ClusterCoordinator;
+use crate::cluster::{ClusterCoordinator, forget_standing};
 use crate::dataflow::RequestPriority;
 use crate::dicom::deliver::NotedDestination;
 use crate::dicom::{DeliveredObjects, StudyReceiver};
@@ -246,8 +246,8 @@ impl Run {
             cluster.run_member(&service, table, settings, progress)?;
             return Ok(CommandExit::Done);
         }
-        let coordinator =
-            cluster.map(|cluster| self.coordinate(&cluster, &service, &settings)).transpose()?;
+        forget_standing(&chosen.state);
+        let coordinator = cluster.map(|place| self.coordinate(&place, &service, &settings)).transpose()?;
         let mesh = coordinator.as_ref().map(|coordinator| ProcessMesh::First(coordinator.processes()));
         let settings = EngineSettings { mesh, ..settings };
         self.note_state(&progress);

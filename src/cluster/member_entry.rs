@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::dataflow::ProcessLabel;
 use crate::engine::{RemotePeer, RemoteRequestKey, RemoteStepKey};
@@ -12,7 +12,7 @@ use super::chunks::ChunkExchange;
 use super::frames::OrderFrame;
 use super::handshake::HelloMessage;
 use super::link::LinkSender;
-use super::standing::ProcessStanding;
+use super::standing::{ProcessStanding, unix_ms};
 use super::told_requests::ToldRequests;
 
 /// The time that a lost process has to come back to its requests.
@@ -367,8 +367,7 @@ impl MemberEntry {
 
 /// Milliseconds of Unix time.
 pub fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+    unix_ms(SystemTime::now())
 }
 
 #[cfg(test)]

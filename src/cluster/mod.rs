@@ -74,7 +74,9 @@ pub use handshake::{ClusterAgreement, HandshakeError};
 pub use hosts::{HostList, HostsError};
 pub use member::ClusterMember;
 pub use secret::{ClusterSecret, ClusterSecretError};
-pub use standing::{ClusterStanding, ProcessStanding, cluster_standing};
+pub use standing::{
+    ClusterStanding, MissingPlace, ProcessStanding, cluster_standing, forget_standing, unix_ms,
+};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {

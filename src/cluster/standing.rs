@@ -1,10 +1,12 @@
 //! How the processes of a cluster stand, as a file that other commands read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::dataflow::ProcessLabel;
@@ -23,10 +25,13 @@ pub struct ClusterStanding {
 }
 
 /// How a process stands, seen by process 0. Times are milliseconds of Unix time.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProcessStanding {
+    /// The index.
     pub process: usize,
+    /// Where it listens, or from where it has connected.
     pub address: String,
+    /// Whether it is there.
     pub is_connected: bool,
     /// Whether it joined, and runs only steps that say `on`.
     #[serde(default)]
@@ -40,7 +45,9 @@ pub struct ProcessStanding {
     /// The steps of requests of process 0 that it runs.
     #[serde(default)]
     pub steps: usize,
+    /// The labels.
     #[serde(default)]
+    #[schemars(with = "BTreeSet<String>")]
     pub labels: BTreeSet<ProcessLabel>,
     /// The reasons why it cannot run steps of some dataflows.
     #[serde(default)]
@@ -64,6 +71,45 @@ pub struct ProcessStanding {
     pub outages: u64,
     /// The length of its last outage that has ended, in milliseconds.
     pub last_outage_ms: Option<i64>,
+}
+
+/// What steps wait for, and no process has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct MissingPlace {
+    /// The label of the process.
+    #[schemars(with = "String")]
+    pub label: ProcessLabel,
+    /// The bytes of memory, where processes with the label are there and have less.
+    pub memory: Option<u64>,
+    /// The steps that wait.
+    pub steps: usize,
+    /// The time since which the first of them waits.
+    pub since_ms: i64,
+}
+
+impl ClusterStanding {
+    /// What steps wait for, by label and memory.
+    pub fn missing(&self) -> Vec<MissingPlace> {
+        let mut places: BTreeMap<(&ProcessLabel, Option<u64>), (usize, i64)> = BTreeMap::new();
+        for step in &self.waiting {
+            let memory = step.lacks_memory.then_some(step.memory);
+            let (steps, since_ms) = places.entry((&step.label, memory)).or_insert((0, i64::MAX));
+            (*steps, *since_ms) = (*steps + 1, (*since_ms).min(unix_ms(step.since)));
+        }
+        let place = |((label, memory), (steps, since_ms)): ((&ProcessLabel, _), _)| MissingPlace {
+            label: label.clone(),
+            memory,
+            steps,
+            since_ms,
+        };
+        places.into_iter().map(place).collect()
+    }
+}
+
+/// Milliseconds of Unix time.
+pub fn unix_ms(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The file in which process 0 notes them.
@@ -94,6 +140,11 @@ impl StandingFile {
 
 fn path(state: &Path) -> PathBuf {
     state.join("cluster.json")
+}
+
+/// Removes what a flow that was killed has left.
+pub fn forget_standing(state: &Path) {
+    StandingFile::at(state).remove();
 }
 
 /// How the processes of a running flow with this state folder stand; `None` if there is only one, or it cannot be read.

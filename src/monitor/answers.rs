@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 use crate::admission::PauseRecord;
+use crate::cluster::{MissingPlace, ProcessStanding};
 use crate::journal::{AnswerKind, JournalError, JournalReader, RequestRow, RequestState};
 use crate::ledger::{DestinationSummary, LedgerSnapshot, WaitingRequest};
 use crate::step::{Artifact, Digest};
@@ -31,6 +32,10 @@ pub struct Overview<'a> {
     pub receiving: Vec<ReceivingStudy>,
     /// The destinations on this machine, as the folder of responses, with the tries since flow was started.
     pub local: Vec<DestinationSummary>,
+    /// The processes, where there are several.
+    pub processes: Vec<ProcessStanding>,
+    /// What steps wait for, and no process has.
+    pub missing: Vec<MissingPlace>,
     /// What operators have paused, in the order in which they did.
     pub paused: Vec<PauseRecord>,
 }

@@ -11,6 +11,7 @@ use hyper::header::{HeaderValue, LOCATION, SET_COOKIE};
 use hyper::{HeaderMap, Method, Response, StatusCode, Uri};
 
 use crate::admission::{DataflowSelector, pause_records};
+use crate::cluster::{ClusterStanding, cluster_standing};
 use crate::journal::JournalReader;
 use crate::ledger::{DestinationSummary, LedgerMirror, LedgerSnapshot, ViewRow, WiringLookup};
 use crate::store::free_bytes;
@@ -59,6 +60,7 @@ pub struct MonitorApi {
 /// An overview that was made.
 pub struct SharedOverview {
     time: u64,
+    cluster: ClusterStanding,
     made: Instant,
     text: String,
 }
@@ -88,7 +90,7 @@ impl MonitorApi {
                 if !self.mirror.read().is_complete {
                     return refusal(StatusCode::SERVICE_UNAVAILABLE, RefusalCode::NotRead);
                 }
-                let text = metrics_text(&self.mirror.snapshot(), self.storage());
+                let text = metrics_text(&self.mirror.snapshot(), self.storage(), &self.cluster());
                 return whole(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text);
             }
             (&Method::GET, "/page.js") => {
@@ -138,6 +140,13 @@ impl MonitorApi {
         MonitorAnswer::Whole(answer)
     }
 
+    /// How the processes stand; nothing, where there is only one.
+    pub fn cluster(&self) -> ClusterStanding {
+        let standing = cluster_standing(&self.state).unwrap_or_default();
+        let is_alone = standing.processes.len() < 2;
+        ClusterStanding { processes: if is_alone { Vec::new() } else { standing.processes }, ..standing }
+    }
+
     fn storage(&self) -> StorageStatus {
         StorageStatus { free_bytes: free_bytes(&self.state), free_bytes_min: self.free_bytes_min }
     }
@@ -181,7 +190,10 @@ impl MonitorApi {
     pub fn overview(&self) -> String {
         let time = self.mirror.read().time;
         let mut last = self.overview.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_present = |one: &&SharedOverview| one.time == time && one.made.elapsed() < SHARED_TIME_MAX;
+        let cluster = self.cluster();
+        let is_present = |one: &&SharedOverview| {
+            one.time == time && one.cluster == cluster && one.made.elapsed() < SHARED_TIME_MAX
+        };
         if let Some(shared) = last.as_ref().filter(is_present) {
             return shared.text.clone();
         }
@@ -197,10 +209,12 @@ impl MonitorApi {
             state: self.state.display().to_string(),
             receiving: (self.receiving)(),
             local: (self.local)(),
+            missing: cluster.missing(),
+            processes: cluster.processes.clone(),
             paused: pause_records(&self.state).unwrap_or_default(),
         };
         let text = text(&overview);
-        *last = Some(SharedOverview { time, made: Instant::now(), text: text.clone() });
+        *last = Some(SharedOverview { time, cluster, made: Instant::now(), text: text.clone() });
         text
     }
 

@@ -1,8 +1,9 @@
 //! The snapshot in the text format of Prometheus (version 0.0.4). Labels are dataflows, steps, sources,
-//! destinations and fixed words: none names a request or a patient.
+//! destinations, processes and fixed words: none names a request or a patient.
 
 use std::fmt::Write;
 
+use crate::cluster::{ClusterStanding, ProcessStanding};
 use crate::ledger::{LedgerSnapshot, TimeHistogram};
 
 /// The disk of the state folder, in bytes.
@@ -20,11 +21,12 @@ const SERIES_MAX: usize = 1000;
 const BOUNDS: std::ops::RangeInclusive<u32> = 10..=32;
 
 /// The metrics of a snapshot.
-pub fn metrics_text(snapshot: &LedgerSnapshot, storage: StorageStatus) -> String {
+pub fn metrics_text(snapshot: &LedgerSnapshot, storage: StorageStatus, cluster: &ClusterStanding) -> String {
     let mut text = MetricsText::default();
     requests(&mut text, snapshot);
     steps(&mut text, snapshot);
     destinations(&mut text, snapshot);
+    processes(&mut text, cluster);
     let free = storage.free_bytes as f64;
     text.gauge("flow_storage_free_bytes", "Free bytes on the disk of the state folder.", [(vec![], free)]);
     let commit = [(vec![], snapshot.commit as f64)];
@@ -101,6 +103,38 @@ fn destinations(text: &mut MetricsText, snapshot: &LedgerSnapshot) {
         [(with("delivered"), one.delivered as f64), (with("not_delivered"), one.not_delivered as f64)]
     });
     text.metric("flow_deliveries_total", "counter", "Tries to deliver by outcome.", tries);
+}
+
+/// The processes, where there are several.
+fn processes(text: &mut MetricsText, cluster: &ClusterStanding) {
+    if cluster.processes.is_empty() && cluster.waiting.is_empty() {
+        return;
+    }
+    let indices: Vec<String> = cluster.processes.iter().map(|one| one.process.to_string()).collect();
+    let mut gauge = |name, kind, help, of: fn(&ProcessStanding) -> f64| {
+        let series = cluster.processes.iter().zip(&indices);
+        text.metric(
+            name,
+            kind,
+            help,
+            series.map(|(one, index)| (vec![("process", index.as_str())], of(one))),
+        );
+    };
+    let up = |one: &ProcessStanding| if one.is_connected { 1.0 } else { 0.0 };
+    gauge("flow_process_up", "gauge", "Whether a process is there.", up);
+    gauge("flow_process_requests", "gauge", "Requests that a process runs.", |one| one.requests as f64);
+    gauge("flow_process_steps", "gauge", "Steps that a process runs for process 0.", |one| one.steps as f64);
+    let help = "Bytes of memory that the work of a process may take.";
+    gauge("flow_process_memory_bytes", "gauge", help, |one| one.memory as f64);
+    let help = "Bytes of memory that the work of a process takes.";
+    gauge("flow_process_memory_taken_bytes", "gauge", help, |one| one.memory_taken as f64);
+    gauge("flow_process_outages_total", "counter", "Losses of a process.", |one| one.outages as f64);
+    let help = "The generation of the last connection of a process.";
+    gauge("flow_process_generation", "gauge", help, |one| one.generation as f64);
+    let missing = cluster.missing();
+    let missing = missing.iter().map(|one| (vec![("label", one.label.as_str())], one.steps as f64));
+    let help = "Steps that wait for a process with a label, or with the label and the memory.";
+    text.gauge("flow_missing_process_steps", help, merged(missing));
 }
 
 /// Series with the same labels added up.
@@ -192,7 +226,12 @@ mod tests {
             destinations: vec![destination],
             ..LedgerSnapshot::default()
         };
-        let text = metrics_text(&snapshot, StorageStatus { free_bytes: 5, free_bytes_min: 0 });
+        let process =
+            ProcessStanding { process: 1, is_connected: true, steps: 3, ..ProcessStanding::default() };
+        let cluster = ClusterStanding { processes: vec![process], ..ClusterStanding::default() };
+        let storage = StorageStatus { free_bytes: 5, free_bytes_min: 0 };
+        assert!(!metrics_text(&snapshot, storage, &ClusterStanding::default()).contains("flow_process"));
+        let text = metrics_text(&snapshot, storage, &cluster);
         let labels = r#"dataflow="d\"\n",step="s\\""#;
         let has = |line: &str| assert!(text.lines().any(|one| one == line), "{line} in {text}");
         has(&format!("flow_step_duration_seconds_bucket{{{labels},le=\"2.097152\"}} 0"));
@@ -200,5 +239,7 @@ mod tests {
         has(&format!("flow_step_duration_seconds_bucket{{{labels},le=\"+Inf\"}} 2"));
         has("flow_destination_up{destination=\"PACS\"} 1");
         has("flow_storage_free_bytes 5");
+        has("flow_process_up{process=\"1\"} 1");
+        has("flow_process_steps{process=\"1\"} 3");
     }
 }

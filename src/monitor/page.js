@@ -91,8 +91,17 @@ function troubles() {
   for (const one of destinations()) if (one.down && one.queued) list.push(countedParts("wrong.destination", one.queued, { name: one.name, since: ago(one.down_since_ms), why: trouble(one.down_code, one.down) }));
   const undelivered = standing((one) => one.state === "undelivered");
   if (undelivered) list.push([counted("wrong.undelivered", undelivered), " ", make("a", { href: "#requests?state=undelivered" }, t("show"))]);
+  for (const one of overview.processes) if (!one.is_connected) list.push(t("wrong.process", { name: one.process, address: one.address, since: ago(one.since_ms) }));
+  for (const one of overview.missing) list.push(counted(one.memory ? "wrong.memory" : "wrong.label", one.steps, { label: one.label, since: ago(one.since_ms), memory: bytes(one.memory || 0) }));
   if (overview.free_bytes < overview.free_bytes_min) list.push(t("wrong.disk"));
   return list;
+}
+// Each process with its share of the work, and the report of it that is in the journal.
+function showProcesses() {
+  const is = (one) => one.is_connected ? pill("good", "✓", t("process.there", { since: ago(one.since_ms) })) : pill("bad", "✗", t("process.lost", { since: ago(one.since_ms) }));
+  const more = (one) => [...one.unable, one.left_out].filter((text) => text).map((text) => make("div", { class: "warn-text" }, raw(text)));
+  const stands = (one) => one.process ? t("process.stands", { generation: whole(one.generation), report: whole(one.noted) }) : t("process.commit", { commit: whole(overview.snapshot.commit) });
+  return section("processes", table(["head.process", "head.labels", "head.state", n("head.requests"), n("head.steps"), n("head.memory"), n("head.stands")], overview.processes.map((one) => [[make("b", {}, one.process), " ", span("soft", one.address)], one.labels.join(", "), [is(one), more(one)], one.requests, one.steps, t("process.memory", { taken: bytes(one.memory_taken), memory: bytes(one.memory) }), stands(one)])));
 }
 function showOverview() {
   const snapshot = overview.snapshot, list = troubles(), name = (number) => (overview.names || {})[number];
@@ -101,6 +110,7 @@ function showOverview() {
   if (overview.paused.length) view.push(section("paused", table(["head.what", "head.by", n("head.since"), ""], overview.paused.map((one) => [partName(one.paused), one.who, ago(one.since_ms), pauseButton(one.paused)])), "warn"));
   view.push(make("div", { class: "numbers" }, figure("figure.work", standing((one) => one.state === "accepted")), figure("figure.delivery", standing((one) => one.state === "responded")), figure("figure.undelivered", standing((one) => one.state === "undelivered"), true),
     figure("figure.answered", standing((one) => one.state === "answered")), figure("figure.errors", standing((one) => one.state === "answered" && one.answer === "failed"), true)));
+  if (overview.processes.length) view.push(showProcesses());
   if (overview.receiving.length) view.push(section("receiving", table(["head.study", n("head.instances"), ""], overview.receiving.map((one) => [one.study_instance_uid, one.instances,
     button("action.complete", "/api/complete?" + new URLSearchParams({ study: one.study_instance_uid }), counted("ask.complete", one.instances, { study: one.study_instance_uid }), "small", t("action.complete") + ": " + one.study_instance_uid)]))));
   if (snapshot.waits.length) view.push(section("waits", table(["head.waits", "head.dataflow", n("head.requests")], snapshot.waits.slice(0, 20).map((one) => [reason(one, one.dataflow), one.dataflow, one.requests]))));

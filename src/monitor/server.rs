@@ -22,6 +22,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use crate::cluster::ClusterStanding;
 use crate::tls::TlsServer;
 
 use super::api::MonitorApi;
@@ -165,10 +166,13 @@ fn events(
 ) -> Response<MonitorBody> {
     let (send, receive) = mpsc::channel(2);
     tokio::spawn(async move {
-        let mut quiet = 0;
+        let (mut quiet, mut cluster) = (0, ClusterStanding::default());
         while !*stop.borrow() {
             let id = api.event_id();
-            let event = if last.as_ref() != Some(&id) || quiet >= QUIET_LOOKS {
+            let asked = Arc::clone(&api);
+            let Ok(now) = spawn_blocking(move || asked.cluster()).await else { return };
+            let has_changed = std::mem::replace(&mut cluster, now) != cluster;
+            let event = if last.as_ref() != Some(&id) || has_changed || quiet >= QUIET_LOOKS {
                 quiet = 0;
                 let asked = Arc::clone(&api);
                 let Ok(overview) = spawn_blocking(move || asked.overview()).await else { return };

@@ -39,6 +39,10 @@ def overview(page):
     expect(nobody).to_contain_text("keine Verbindung")
     expect(page.get_by_role("region", name="Was nicht stimmt", exact=True)).to_contain_text("keine Verbindung")
     expect(page.locator("main")).not_to_contain_text("no connection")
+    expect(page.get_by_role("region", name="Was nicht stimmt", exact=True)).to_contain_text("Der Prozess 1 bei 127.0.0.1:")
+    processes = page.get_by_role("region", name="Prozesse", exact=True).get_by_role("row")
+    expect(processes).to_have_count(3)
+    expect(processes.nth(2)).to_contain_text("✗ fehlt seit ")
     # What a step has said has no translation: it says that it is English.
     faults = page.get_by_role("region", name="Warum Schritte scheitern", exact=True)
     expect(faults).to_contain_text("Daten: ")

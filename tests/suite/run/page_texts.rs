@@ -42,14 +42,17 @@ fn what_a_sender_or_a_program_says_is_text_on_the_page() {
     assert_eq!(flow.end(), 1);
 }
 
-/// The folder of responses and a peer that is not there, on a page in German.
+/// The folder of responses, and a peer and a process that are not there, on a page in German.
 #[test]
 fn a_page_in_german_words_what_flow_says_and_marks_what_it_does_not() {
     let (Some(storescu), Some(_)) = (tool("/usr/bin/storescu"), tool("/usr/bin/chromium")) else { return };
     let place = Place::new();
     fs::remove_file(&place.study("gap", 1)[10]).unwrap();
     let (port, nobody) = (free_port().to_string(), format!("NOBODY@127.0.0.1:{}", free_port()));
-    let mut flow = Listening::start(&place, &["--page", &port, "--to", &nobody, "--retry", "0"]);
+    let hosts = format!("127.0.0.1:{}\n127.0.0.1:{}\n", free_port(), free_port());
+    fs::write(place.path("hosts"), hosts).unwrap();
+    let alone = ["--page", &port, "--to", &nobody, "--retry", "0", "-n", "2", "--hosts", "hosts"];
+    let mut flow = Listening::start(&place, &alone);
     flow.send(storescu, &place.path("gap"));
     flow.line("NOT DELIVERED");
     let arguments = [PageAddress::of(&place, &port).entry(), nobody];

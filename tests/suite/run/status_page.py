@@ -70,6 +70,10 @@ def main():
 def complete(page):
     """A study is received, and declared complete."""
     expect(section(page, "Nothing is wrong")).to_be_visible()
+    processes = section(page, "Processes").get_by_role("row")
+    expect(processes).to_have_count(3)
+    expect(processes.nth(1)).to_contain_text(re.compile("^0 127.0.0.1:.*✓ there for .*commit "))
+    expect(processes.nth(2)).to_contain_text(re.compile("^1 127.0.0.1:.*big-memory.*✓ there for .* of 1.0 GiB.*generation 1"))
     tell("send one")
     received = section(page, "Being received")
     expect(received).to_contain_text("40")

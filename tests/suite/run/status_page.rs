@@ -7,7 +7,7 @@ use super::Place;
 use super::again::script;
 use super::nodes::Listening;
 use super::page::PageAddress;
-use crate::support::peers::{tool, until};
+use crate::support::peers::{Background, tool, until};
 use crate::support::ports::free_port;
 use crate::support::scripts::Script;
 
@@ -47,9 +47,12 @@ fn a_person_sees_and_does_everything_on_the_page() {
     fs::write(place.path("site.yaml"), SITE).unwrap();
     let kept = std::env::var_os("FLOW_PICTURES").map_or_else(|| place.path("pictures"), PathBuf::from);
     fs::create_dir_all(&kept).unwrap();
-    let port = free_port().to_string();
+    let (port, address) = (free_port().to_string(), format!("127.0.0.1:{}", free_port()));
+    fs::write(place.path("hosts"), &address).unwrap();
     let arguments = ["--site", "site.yaml", "--page", &port, "--lanes", "1", "--quiet-time", "3600"];
-    let mut flow = Listening::start(&place, &arguments);
+    let mut flow = Listening::start(&place, &[&arguments[..], &["--hosts", "hosts"]].concat());
+    let joined = ["join", &address, "--label", "big-memory", "--memory", "1GiB"];
+    let mut joined = Background::start(&mut place.flow(&joined));
     let url = PageAddress::of(&place, &port).entry();
     let arguments = [url.as_str(), kept.to_str().expect("Unicode")];
     let Some(mut person) = Script::start("playwright", include_str!("status_page.py"), &arguments) else {
@@ -73,4 +76,5 @@ fn a_person_sees_and_does_everything_on_the_page() {
         until(what, || asked(number, what).then_some(()));
     }
     assert_eq!(flow.end(), 0, "all are answered");
+    assert_eq!(joined.ended(), 0);
 }
