@@ -79,11 +79,16 @@ fn of_process(one: &ProcessStanding) -> String {
         one.last_outage_ms.map(|outage| format!("; its last outage took {:.1} s", outage as f64 / 1e3));
     let outage = outage.unwrap_or_default();
     let unable: String = unable.iter().map(|reason| format!("; CANNOT RUN steps: {reason}")).collect();
+    let waiting = match one.waiting {
+        0 => String::new(),
+        waiting => format!("; waiting for memory: {}", counted(waiting, "request")),
+    };
     let left_out: String = one.left_out.iter().map(|reason| format!("; it {reason}")).collect();
     let (taken, memory) = (HumanBytes(one.memory_taken), HumanBytes(one.memory));
     let requests = counted(one.requests, "request");
-    let runs =
-        format!("runs {requests}{steps}, with {taken} of {memory} of memory{outage}{unable}{left_out}");
+    let runs = format!(
+        "runs {requests}{steps}, with {taken} of {memory} of memory{waiting}{outage}{unable}{left_out}"
+    );
     match is_connected {
         true if *process == 0 => format!("process 0 at {address}{labels} is there since {since}, and {runs}"),
         true => format!(

@@ -100,9 +100,18 @@ impl ProcessLink {
 
     fn read(&mut self) -> io::Result<()> {
         let count = match self.socket.read(&mut self.wire) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(0) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "its end of the connection is closed",
+                ));
+            }
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                let text = format!("nothing has come from it for {} s", SILENCE_MAX.as_secs_f64());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+            }
             Err(error) => return Err(error),
         };
         self.plain.drain(..std::mem::take(&mut self.begun));

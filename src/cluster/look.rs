@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::engine::RemoteReports;
+use crate::printable::counted;
 
 use super::coordinator::{CoordinatorShared, CoordinatorState};
 use super::member_entry::MemberEntry;
@@ -19,7 +20,7 @@ impl CoordinatorShared {
         let mut written = None;
         while !self.is_ended.load(Ordering::Acquire) {
             let mut state = self.lock();
-            let gone: Vec<(usize, String, usize)> = (1..)
+            let gone: Vec<(usize, String, (usize, usize))> = (1..)
                 .zip(&mut state.members)
                 .filter_map(|(process, member)| Some((process, member.address.clone(), member.expire()?)))
                 .collect();
@@ -32,9 +33,10 @@ impl CoordinatorShared {
             drop(state);
             let waiting = self.reports.get().map(RemoteReports::waiting_steps).unwrap_or_default();
             let standing = ClusterStanding { generation, processes, waiting };
-            for (process, address, requests) in &gone {
+            for (process, address, (requests, steps)) in &gone {
+                let (requests, steps) = (counted(*requests, "request"), counted(*steps, "step"));
                 tracing::warn!(
-                    "process {process} at {address} does not answer; its {requests} requests run elsewhere"
+                    "process {process} at {address} is lost; {requests} and {steps} of it begin elsewhere"
                 );
             }
             if !gone.is_empty() {
@@ -58,6 +60,7 @@ impl CoordinatorShared {
             is_connected: true,
             since_ms: self.since_ms,
             requests: share.requests,
+            waiting: share.waiting,
             labels: self.hello.labels.clone(),
             memory: self.hello.memory,
             memory_taken: share.memory_taken,

@@ -196,15 +196,14 @@ impl MemberEntry {
     }
 
     /// Ends the generation of a process that does not come back, and the claims on requests that were not given again.
-    /// Returns the number of its requests in the first case.
-    pub fn expire(&mut self) -> Option<usize> {
+    /// Returns the numbers of its requests and steps in the first case.
+    pub fn expire(&mut self) -> Option<(usize, usize)> {
         if !self.held.is_empty() && self.held_until < Instant::now() {
             self.held().iter().for_each(|key| self.release(key));
         }
         let is_gone = self.link.is_none() && self.lost.is_some_and(|lost| lost.elapsed() > GRACE);
         self.generation.take_if(|_| is_gone)?;
-        self.steps.clear();
-        Some(std::mem::take(&mut self.running).len())
+        Some((std::mem::take(&mut self.running).len(), std::mem::take(&mut self.steps).len()))
     }
 
     /// Whether it is connected, has a label, and can run steps of a version of a dataflow as far as is known.
@@ -282,9 +281,8 @@ impl MemberEntry {
         }
         let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
         let (needed, there) = (mebibytes(memory), self.memory >> 20);
-        let reason = format!(
-            "gets no steps of requests that need {needed} MiB of memory: its --memory is {there} MiB"
-        );
+        let reason =
+            format!("gets no steps of requests that need {needed} MiB of memory: it has {there} MiB");
         self.send(&OrderFrame::LeftOut { reason: reason.clone() }, &[]);
         Some(self.left_out.insert(reason))
     }
@@ -352,6 +350,7 @@ impl MemberEntry {
             generation: self.last_generation,
             since_ms: self.since_ms,
             requests: self.running.len(),
+            waiting: 0,
             steps: self.steps.len(),
             labels: self.labels.clone(),
             memory: self.memory,

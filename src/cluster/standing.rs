@@ -42,6 +42,9 @@ pub struct ProcessStanding {
     pub since_ms: i64,
     /// The requests that it runs.
     pub requests: usize,
+    /// The requests that wait until it has the memory for them; only of process 0.
+    #[serde(default)]
+    pub waiting: usize,
     /// The steps of requests of process 0 that it runs.
     #[serde(default)]
     pub steps: usize,

@@ -53,10 +53,10 @@ impl MemoryBudget {
         self.lock().free
     }
 
-    /// The claims that are granted, and that wait.
-    pub fn claims(&self) -> usize {
+    /// The numbers of claims that are granted, and that wait.
+    pub fn claims(&self) -> (usize, usize) {
         let state = self.lock();
-        state.granted + state.waiting.len()
+        (state.granted, state.waiting.len())
     }
 
     /// Asks for bytes. `wake` is called once, when the claim is granted, if it is not so at once.
@@ -122,7 +122,7 @@ mod tests {
             })
         };
         let (first, large, small) = (claim(60), claim(70), claim(10));
-        assert_eq!((budget.claims(), budget.free()), (3, 40));
+        assert_eq!((budget.claims(), budget.free()), ((1, 2), 40));
         assert!(first.is_granted() && !large.is_granted());
         assert!(!small.is_granted(), "a small one does not overtake a large one");
         drop(first);

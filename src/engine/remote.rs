@@ -69,8 +69,10 @@ pub struct RemoteReports {
 /// The work of this process itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OwnShare {
-    /// The requests that it runs, or that wait for its memory.
+    /// The requests that it runs.
     pub requests: usize,
+    /// The requests that wait for its memory.
+    pub waiting: usize,
     /// The bytes of memory that they take.
     pub memory_taken: u64,
 }
@@ -115,7 +117,8 @@ impl RemoteReports {
     /// What this process does itself.
     pub fn own_share(&self) -> OwnShare {
         let budget = &self.budget;
-        OwnShare { requests: budget.claims(), memory_taken: budget.total() - budget.free() }
+        let (requests, waiting) = budget.claims();
+        OwnShare { requests, waiting, memory_taken: budget.total() - budget.free() }
     }
 
     /// The steps that wait until a process with their label is there.

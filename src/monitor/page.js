@@ -101,7 +101,7 @@ function showProcesses() {
   const is = (one) => one.is_connected ? pill("good", "✓", t("process.there", { since: ago(one.since_ms) })) : pill("bad", "✗", t("process.lost", { since: ago(one.since_ms) }));
   const more = (one) => [...one.unable, one.left_out].filter((text) => text).map((text) => make("div", { class: "warn-text" }, raw(text)));
   const stands = (one) => one.process ? t("process.stands", { generation: whole(one.generation), report: whole(one.noted) }) : t("process.commit", { commit: whole(overview.snapshot.commit) });
-  return section("processes", table(["head.process", "head.labels", "head.state", n("head.requests"), n("head.steps"), n("head.memory"), n("head.stands")], overview.processes.map((one) => [[make("b", {}, one.process), " ", span("soft", one.address)], one.labels.join(", "), [is(one), more(one)], one.requests, one.steps, t("process.memory", { taken: bytes(one.memory_taken), memory: bytes(one.memory) }), stands(one)])));
+  return section("processes", table(["head.process", "head.labels", "head.state", n("head.requests"), n("head.steps"), n("head.memory"), n("head.stands")], overview.processes.map((one) => [[make("b", {}, one.process), " ", span("soft", one.address)], one.labels.join(", "), [is(one), more(one)], one.waiting ? t("process.waiting", { running: whole(one.requests), waiting: whole(one.waiting) }) : one.requests, one.steps, t("process.memory", { taken: bytes(one.memory_taken), memory: bytes(one.memory) }), stands(one)])));
 }
 function showOverview() {
   const snapshot = overview.snapshot, list = troubles(), name = (number) => (overview.names || {})[number];

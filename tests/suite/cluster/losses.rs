@@ -83,7 +83,7 @@ fn the_requests_of_a_process_that_hangs_run_elsewhere_and_its_late_answers_are_r
         text.contains("\"requests\":1").then_some(())
     });
     signal(&second, "-STOP");
-    scene.until_said(0, "does not answer; its 1 requests run elsewhere");
+    scene.until_said(0, "is lost; 1 request and 0 steps of it begin elsewhere");
     let status = scene.place.run(&["status"]);
     assert!(status.out.contains("process 1"), "{}", status.out);
     assert!(status.out.contains("NOT THERE"), "{}", status.out);
@@ -105,7 +105,7 @@ fn the_last_process_goes_on_alone_and_takes_up_one_that_comes_back() {
         text.contains("\"requests\":2").then_some(())
     });
     drop(second);
-    scene.until_said(0, "does not answer; its 2 requests run elsewhere");
+    scene.until_said(0, "is lost; 2 requests and 0 steps of it begin elsewhere");
     let mut second = scene.start(1, &[]);
     scene.until_said(0, "is there again after");
     fs::write(scene.place.path("log/go"), "").unwrap();

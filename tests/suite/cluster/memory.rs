@@ -45,7 +45,7 @@ fn a_process_that_joined_with_too_little_memory_gets_no_steps_and_is_told_so_onc
     let (scene, little, enough) = (scene(1, 3), Place::new(), Place::new());
     let mut first = scene.start(0, &[]);
     let mut small = join(&scene, "16MiB", &little);
-    let told = "gets no steps of requests that need 65 MiB of memory: its --memory is 16 MiB";
+    let told = "gets no steps of requests that need 65 MiB of memory: it has 16 MiB";
     until("it is told why it gets no steps", || said(&little).contains(told).then_some(()));
     until("status says what is missing", || {
         let status = scene.place.run(&["status"]).out;
@@ -103,7 +103,7 @@ fn requests_wait_for_the_process_that_has_the_memory_and_was_lost() {
     until("both run", || (began() == 2).then_some(()));
     signal(&second, "-KILL");
     drop(second);
-    scene.until_said(0, "its 2 requests run elsewhere");
+    scene.until_said(0, "2 requests and 0 steps of it begin elsewhere");
     let id = scene.histories()[0].row.id.to_string();
     assert_eq!(scene.place.run(&["cancel", &id]).code, 0);
     until("one is answered as cancelled", || (scene.answered() == 1).then_some(()));
