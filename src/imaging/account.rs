@@ -317,12 +317,17 @@ impl AirAccount {
         }
     }
 
-    /// Gas in layers at the lungs' surface.
-    pub fn describe_surface(&mut self, ml: f64) {
+    /// Gas in layers at the lungs' surface, and what is counted as lung outside the ribs.
+    pub fn describe_surface(&mut self, layers_ml: f64, outside_ribs_ml: f64) {
         self.limit(
             "gas_at_surface",
-            ml,
+            layers_ml,
             "of gas in layers at the lungs' surface, as in a small pneumothorax or in bullae, are counted as lung",
+        );
+        self.limit(
+            "gas_outside_ribs",
+            outside_ribs_ml,
+            "or more of gas outside the ribs, as under the skin or between muscles (subcutaneous emphysema), are counted as lung",
         );
     }
 

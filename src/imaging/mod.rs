@@ -43,6 +43,7 @@ mod mixed_slices;
 mod noise;
 mod objects;
 mod organ_sides;
+mod outside_ribs;
 mod packed;
 mod pages;
 mod paper;

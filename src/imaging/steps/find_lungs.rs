@@ -33,6 +33,7 @@ use crate::imaging::body_size::adult_share;
 use crate::imaging::components::VoxelComponents;
 use crate::imaging::gas::{gas_pockets, surface_gas_ml};
 use crate::imaging::organ_sides::OrganSides;
+use crate::imaging::outside_ribs::outside_ribs_ml;
 use crate::imaging::pieces::{AirPieces, DENSE_HU, PieceKind};
 use crate::imaging::sides::{LungSides, tell_sides};
 use crate::imaging::surface_layers::thin_layers_ml;
@@ -157,7 +158,8 @@ fn find_sideways(volume: &Volume, settings: &LungSettings, token: &CancelToken) 
     let mut account = AirAccount::of(&all_pieces, grid, &accounted);
     account.describe_wall(&body.flooded);
     account.describe_airways(volume, &airways.lumen);
-    let organs = OrganSides::of(volume, grid, &body, [&cells[0], &cells[1]]);
+    let cells = [&cells[0], &cells[1]];
+    let organs = OrganSides::of(volume, grid, &body, cells);
     account.describe_directions(body.spine.is_misplaced, airways.from_feet, organs);
     account.add_inner(&pieces, grid, &counted);
     account.check_ends(&bounds, volume.size, &sides)?;
@@ -167,7 +169,7 @@ fn find_sideways(volume: &Volume, settings: &LungSettings, token: &CancelToken) 
     account.describe_gas(volume, grid, &bounds, &sides, &gas);
     let found = [&sides.right, &sides.left];
     let layers_ml = surface_gas_ml(grid, &bounds, found).max(thin_layers_ml(volume, &bounds, found));
-    account.describe_surface(layers_ml);
+    account.describe_surface(layers_ml, outside_ribs_ml(volume, grid, &body, cells));
     let LungSides { right, left, .. } = sides;
     let whole = |set: VoxelSet| set.uncrop(&bounds, volume.size);
     let AirAccount { remarks, reservations, .. } = account;

@@ -251,3 +251,39 @@ pub fn implants(chest: &Chest) -> Chest {
         ChestVoxel { hu: (f64::from(voxel.hu) + streak).clamp(-1024.0, 3071.0) as i16, ..voxel }
     })
 }
+
+/// Gas under the skin of the left side, 8 mm thick, with walls in it; it is joined with the lung where no rib is between.
+pub fn gas_under_skin(chest: &Chest) -> Chest {
+    let [columns, rows, slices] = chest.volume.size;
+    let across = chest.volume.spacing[0];
+    let outside = outside(chest);
+    let middle = chest.mm([0.8, 0.5, 0.55]);
+    // Of each row: the last column of the left lung, the last one of the body, and whether bone is beside the lung.
+    let walls: Vec<Option<(usize, usize, bool)>> = (0..rows * slices)
+        .map(|row| {
+            let voxels = row * columns..(row + 1) * columns;
+            let lung = voxels.clone().rposition(|at| chest.labels[at] == Lungs::LEFT)?;
+            let skin = voxels.clone().rposition(|at| !outside[at])?;
+            let beside = lung..(lung + (24.0 / across) as usize).min(columns);
+            let has_bone = beside.into_iter().any(|x| chest.volume.voxels[voxels.start + x] >= 150);
+            Some((lung, skin, has_bone))
+        })
+        .collect();
+    chest.edited(|_, voxel| {
+        let [x, y, z] = voxel.index;
+        let Some((lung, skin, has_bone)) = walls[z * rows + y] else { return voxel };
+        let depth = (x as f64 - lung as f64) * across;
+        let is_wall = depth > 0.0
+            && (skin as f64 - x as f64) * across > 6.0
+            && !voxel.is_lung()
+            && (-250..150).contains(&voxel.hu);
+        let is_layer = (16.0..24.0).contains(&depth) && (0.3..0.85).contains(&voxel.share[2]);
+        let is_near = (voxel.mm[1] - middle[1]).abs() < 8.0 && (voxel.mm[2] - middle[2]).abs() < 20.0;
+        let is_gap = is_near && depth < 24.0 && !has_bone;
+        if is_wall && (is_layer || is_gap) {
+            voxel.with(-550 + noise(voxel.index, 60.0) as i16)
+        } else {
+            voxel
+        }
+    })
+}

@@ -19,8 +19,8 @@ use crate::support::data::Data;
 
 use changes::{
     arms, ball_of_gas, bands, bridged, broken_trachea, bulla, cut_at, cut_on_both_sides, effusion, emphysema,
-    fibrosis, implants, noisy, open_airway, pneumothorax, round_field, table, tumour_below_apex,
-    without_left, without_left_with_stomach,
+    fibrosis, gas_under_skin, implants, noisy, open_airway, pneumothorax, round_field, table,
+    tumour_below_apex, without_left, without_left_with_stomach,
 };
 use chest::Chest;
 
@@ -48,6 +48,7 @@ struct RealVariant {
 fn variants() -> Vec<RealVariant> {
     let of = |name, made, verdict| RealVariant { name, made, verdict, dice: 0.98 };
     let hard = |name, made, verdict| RealVariant { name, made, verdict, dice: 0.97 };
+    let with_gas = |name, made| RealVariant { name, made, verdict: Reserved("outside the ribs"), dice: 0.94 };
     vec![
         of("unchanged", |chest| chest.clone(), Right),
         of("feet first", |chest| chest.reversed([false, false, true]), Right),
@@ -77,6 +78,9 @@ fn variants() -> Vec<RealVariant> {
         of("emphysema", emphysema, Right),
         of("bulla", bulla, Reserved("gas")),
         of("pneumothorax", pneumothorax, Reserved("gas")),
+        with_gas("gas under the skin", gas_under_skin),
+        with_gas("gas under the skin, oblique by 15°", |chest| gas_under_skin(chest).turned(0, 15.0)),
+        with_gas("gas under the skin, noise of 50 HU", |chest| noisy(&gas_under_skin(chest), 50.0)),
         of("left lung removed", without_left, Reserved("only the right lung")),
         of("left lung removed, stomach with gas", without_left_with_stomach, Reserved("only the right lung")),
         of("stomach with gas", |chest| ball_of_gas(chest, [0.72, 0.3, -0.02], 30.0), Perhaps("gas")),
@@ -126,8 +130,11 @@ fn check(variant: &RealVariant, chest: &Chest, usual: &BTreeSet<String>) -> (boo
     let reservations = &lungs.reservations.0;
     let new: Vec<&String> =
         reservations.iter().filter(|one| !usual.contains(&one.code)).map(|one| &one.text).collect();
+    let is_outside = reservations.iter().any(|one| one.code == "gas_outside_ribs");
     let is_mirrored = reservations.iter().any(|one| one.code == "mirrored");
     let said = match variant.verdict {
+        Perhaps(_) | Refused(_) if is_outside => false,
+        Reserved(word) if is_outside => word.contains("outside the ribs"),
         Reserved(word) if is_mirrored => word.contains("mirrored"),
         _ if is_mirrored => false,
         Right => new.is_empty(),
