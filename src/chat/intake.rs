@@ -226,11 +226,11 @@ impl MessageIntake {
             lookup_texts: vec![text.clone()],
         };
         // Recorded together, they take one commit less.
-        let begin = match engine.submitter.begins_at_once(arrival.version) {
+        let others = self.accepting.fetch_add(1, Ordering::SeqCst);
+        let begin = match engine.submitter.begins_at_once(arrival.version, others) {
             true => RequestBegin::AtOnce,
             false => RequestBegin::Later,
         };
-        self.accepting.fetch_add(1, Ordering::SeqCst);
         let intake = Arc::clone(self);
         self.journal.accept_once(arrival, text, begin, move |accepted| {
             let id = request.id;

@@ -133,9 +133,10 @@ impl RequestSubmitter {
         shared.slots.enter_at_once(priority);
     }
 
-    /// Whether a request for this version would begin at once: there is room, and nothing is paused.
-    pub fn begins_at_once(&self, version: Digest) -> bool {
-        self.dataflows.upgrade().is_some_and(|dataflows| dataflows.begins_at_once(version))
+    /// Whether a request for this version would begin at once: there is room for it besides so many `others` that are to
+    /// be submitted before it, and nothing is paused.
+    pub fn begins_at_once(&self, version: Digest, others: usize) -> bool {
+        self.dataflows.upgrade().is_some_and(|dataflows| dataflows.begins_at_once(version, others))
     }
 
     /// Submits a request that another process accepted, with the runs that it has recorded. Returns whether the

@@ -103,13 +103,15 @@ impl RunningDataflows {
         self.read().get(place..).unwrap_or_default().to_vec()
     }
 
-    /// Whether a request for this version would begin at once in this process. Others may come before it.
-    pub fn begins_at_once(&self, version: Digest) -> bool {
+    /// Whether a request for this version would begin at once in this process, after so many `others` that come before it.
+    pub fn begins_at_once(&self, version: Digest, others: usize) -> bool {
         let all = self.read();
         let Some(place) = position(&all, version) else { return false };
         let present: usize = all.iter().map(|shared| shared.slots.present()).sum();
         let is_paused = self.control().pauses.is_dataflow_paused(&all[place].work.dataflow.name);
-        present < self.resources.in_work_max && !is_paused && self.resources.steps.is_none()
+        present.saturating_add(others) < self.resources.in_work_max
+            && !is_paused
+            && self.resources.steps.is_none()
     }
 
     /// The control of what may begin.
