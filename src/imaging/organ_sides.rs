@@ -63,9 +63,13 @@ const REACH_MM: [f64; 2] = [200.0, 240.0];
 /// A reservation if the heart lies to the patient's right and the liver below the left lung. `lungs` are on the grid
 /// of the volume.
 pub fn mirrored_organs(volume: &Volume, lungs: &Lungs) -> Option<StepReservation> {
-    if !volume.has_rows_sideways() {
-        return mirrored_organs(&volume.transposed(), &lungs.clone().transposed());
+    match volume.has_rows_sideways() {
+        true => mirrored_sideways(volume, lungs),
+        false => mirrored_sideways(&volume.transposed(), &lungs.clone().transposed()),
     }
+}
+
+fn mirrored_sideways(volume: &Volume, lungs: &Lungs) -> Option<StepReservation> {
     let grid = &volume.coarse();
     let body = body_inside(grid, volume.axes[1][1] >= 0.0)?;
     let [right, left] = [&lungs.right, &lungs.left].map(|lung| grid.cells_of(lung));
