@@ -287,12 +287,6 @@ impl MemberEntry {
         Some(self.left_out.insert(reason))
     }
 
-    /// Whether it is not there, and may have so much memory when it is: that of one that never was there is not known.
-    pub fn is_awaited(&self, memory: u64) -> bool {
-        let may_have = self.last_generation == 0 || self.memory >= memory;
-        !self.is_connected() && !self.is_joined && may_have
-    }
-
     /// The process as one that is given work.
     pub fn peer(&self, process: usize) -> RemotePeer {
         RemotePeer {

@@ -25,10 +25,6 @@ impl RemoteProcesses for CoordinatorShared {
         connected.map(|(process, member)| member.peer(process)).collect()
     }
 
-    fn is_awaited(&self, memory: u64) -> bool {
-        self.lock().members.iter().any(|member| member.is_awaited(memory))
-    }
-
     fn holder(&self, key: &RemoteRequestKey) -> Option<usize> {
         let state = self.lock();
         (1..).zip(&state.members).find(|(_, member)| member.holds(key)).map(|(process, _)| process)

@@ -160,10 +160,16 @@ impl RunEnvironment {
         self.memories.remembers(memory) && guarded(recalled).unwrap_or(false)
     }
 
-    /// Whether steps of a request that takes so many bytes of memory run in other processes.
+    /// Whether steps of a request that takes so many bytes of memory run in other processes: this one does not have their
+    /// label, or one that has the memory is there.
     pub fn has_steps_elsewhere(&self, memory: u64) -> bool {
         let Some(steps) = &self.steps else { return false };
-        self.dataflow.labels().keys().any(|label| steps.is_elsewhere(label, memory))
+        let version = self.dataflow.digest();
+        let is_there = |label: &ProcessLabel| {
+            let need = StepNeed { label: label.clone(), version, memory };
+            steps.is_elsewhere(label, memory) && steps.has_place(&need)
+        };
+        self.dataflow.labels().keys().any(|label| steps.is_elsewhere(label, 0) || is_there(label))
     }
 
     /// Whether steps of its requests have to wait now, because no process with their label is there.

@@ -43,8 +43,6 @@ pub struct PendingRequest {
     pub ended_before: usize,
     /// The fault because of which it is no longer run, after such losses.
     pub gave_up: Option<Fault>,
-    /// Whether it has been in a lane, and waits again.
-    pub has_been_in_work: bool,
 }
 
 impl PendingRequest {
@@ -56,19 +54,6 @@ impl PendingRequest {
     pub fn is_ended(&self) -> bool {
         self.refused.is_some()
     }
-}
-
-/// Whether a request has to wait until a process that has the memory for it is there.
-pub fn awaits_process(
-    placement: Option<&RequestPlacement>,
-    work: &RunEnvironment,
-    pending: &PendingRequest,
-) -> bool {
-    let is_to_run = !pending.is_ended() && pending.gave_up.is_none() && pending.losses < LOSSES_MAX;
-    placement.is_some_and(|placement| {
-        let memory = || work.dataflow.memory.estimate(pending.request());
-        is_to_run && work.dataflow.labels().is_empty() && placement.awaits_process(memory())
-    })
 }
 
 /// Gives a request to another process, if that is the place for it. One of whose steps some say `on` runs here: this

@@ -109,12 +109,6 @@ impl RequestPlacement {
         held.iter().filter(|key| is_in_work(key)).for_each(|key| self.remote.release(key));
     }
 
-    /// Whether no process that is there has so many bytes of memory, and one that is not may have them.
-    pub fn awaits_process(&self, memory: u64) -> bool {
-        let is_able = || self.remote.peers().iter().any(|peer| peer.memory >= memory);
-        memory > self.budget.total() && !is_able() && self.remote.is_awaited(memory)
-    }
-
     /// The process to run a request that takes so many bytes of memory; `None` for this one.
     fn choose(&self, key: &RemoteRequestKey, memory: u64) -> Option<usize> {
         if let Some(holder) = self.remote.holder(key) {
@@ -125,7 +119,10 @@ impl RequestPlacement {
             let requests = self.there.get(&peer.process).copied().unwrap_or(0);
             peer.candidate(requests.max(peer.load), 0)
         });
-        let (total, free) = (self.budget.total(), self.budget.free());
+        let total = self.budget.total();
+        let (_, claims_waiting) = self.budget.claims();
+        // What waits already comes first.
+        let free = if claims_waiting == 0 { self.budget.free() } else { 0 };
         let here = ProcessCandidate {
             process: 0,
             workers: self.workers,

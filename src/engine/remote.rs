@@ -35,9 +35,6 @@ pub trait RemoteProcesses: StepProcesses {
     /// The processes that are connected now.
     fn peers(&self) -> Vec<RemotePeer>;
 
-    /// Whether a process that is not connected may have this many bytes of memory when it is there.
-    fn is_awaited(&self, memory: u64) -> bool;
-
     /// A connected process that has worked on a request since before it connected last.
     fn holder(&self, key: &RemoteRequestKey) -> Option<usize>;
 

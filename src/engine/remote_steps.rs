@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use crate::dataflow::ProcessLabel;
-use crate::step::{CancelToken, Digest, Request};
+use crate::step::{CancelToken, Digest, Outcome, Request};
 use crate::store::Store;
 
 use super::apart;
@@ -180,7 +180,10 @@ impl RemoteSteps {
     ) -> Result<(usize, StepReply), StepLoss> {
         let (reply, replies) = channel();
         // Open before it is given: its end may come before this thread goes on.
-        let (key, request, inputs) = (step.key, step.request.id, apart::needed_bytes(&step, store));
+        let (key, request) = (step.key, step.request.id);
+        // They count where they have to be brought.
+        let is_apart = self.places(need).iter().any(|peer| !peer.shares_store);
+        let inputs = if is_apart { apart::needed_bytes(&step, store) } else { Vec::new() };
         let (process, ticket) =
             self.open(need, key, &step.request, &inputs, reply.clone()).ok_or(StepLoss::NoProcess)?;
         let remote = Arc::clone(&self.remote);
@@ -214,10 +217,7 @@ impl RemoteSteps {
             StepMessage::Reply(StepReply::Ended(end)) => {
                 match self.bring(process, ticket, request, &end, store) {
                     Some(()) => {
-                        // It has them as long as the request goes on there.
-                        let values = inputs.iter().map(|(value, _)| *value);
-                        let values = values.chain(apart::outputs(&end).into_iter().map(StepValue::Stored));
-                        self.lock().held.note(&key.request, (process, generation), values);
+                        self.note_held(&key.request, (process, generation), &inputs, &end);
                         StepMessage::Reply(StepReply::Ended(end))
                     }
                     None => StepMessage::Lost,
@@ -272,6 +272,23 @@ impl RemoteSteps {
     ) -> Option<ValuePiece> {
         let request = Arc::clone(&self.lock().open.get(&ticket)?.request);
         apart::piece(&request, value, offset, max, store)
+    }
+
+    /// Notes what a process with a store of its own has of a request: it has it as long as the request goes on there.
+    fn note_held(
+        &self,
+        of: &RemoteRequestKey,
+        (process, generation): (usize, u64),
+        inputs: &[(StepValue, u64)],
+        end: &RemoteStepEnd,
+    ) {
+        // One that failed may have found no room for them.
+        if end.record.outcome != Outcome::Done || self.remote.shares_store(process) {
+            return;
+        }
+        let values = inputs.iter().map(|(value, _)| *value);
+        let values = values.chain(apart::outputs(end).into_iter().map(StepValue::Stored));
+        self.lock().held.note(of, (process, generation), values);
     }
 
     /// Brings the outputs of a step into the store, from a process that does not see it.

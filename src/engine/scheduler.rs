@@ -23,7 +23,7 @@ use super::epoch::LaneOrder;
 use super::event::{EngineEvent, tell};
 use super::lane::{LaneInput, LaneResponse};
 use super::lane_builder::LaneBuilder;
-use super::pending_request::{PendingRequest, awaits_process, begin_here, order, remote_place};
+use super::pending_request::{PendingRequest, begin_here, order, remote_place};
 use super::placement::RequestPlacement;
 use super::queue::{RequestDeadline, RequestSubmission, SchedulerHandle, SchedulerMessage};
 use super::remote_request::RemoteRequestKey;
@@ -171,7 +171,6 @@ impl<'a> RequestScheduler<'a> {
             losses: 0,
             ended_before: 0,
             gave_up: None,
-            has_been_in_work: false,
         });
     }
 
@@ -180,12 +179,10 @@ impl<'a> RequestScheduler<'a> {
             self.in_work += usize::from(!pending.is_ended());
             let Lane { dataflow, current, .. } = &mut self.lanes[index];
             let work = &self.builder.shared[*dataflow].work;
-            if !pending.has_been_in_work {
-                let event = EngineEvent::Accepted { request: pending.request(), dataflow: &work.dataflow };
-                tell(&*work.observer, &event);
-                if !pending.receipt.has_begun() {
-                    work.memories.began(work.memory_key(pending.request()));
-                }
+            let event = EngineEvent::Accepted { request: pending.request(), dataflow: &work.dataflow };
+            tell(&*work.observer, &event);
+            if !pending.receipt.has_begun() {
+                work.memories.began(work.memory_key(pending.request()));
             }
             *current = Some(pending);
             self.begin(index);
@@ -252,25 +249,24 @@ impl<'a> RequestScheduler<'a> {
                 continue;
             }
             let work = &self.builder.shared[index].work;
-            // What would only wait, too, gets no room that others could use.
-            if is_full && work.lacks_process() {
+            // What would only wait, too, gets no room that others could use. The last lane is for requests that are only
+            // to be answered.
+            if is_full && (queue.idle.len() <= 1 || work.lacks_process()) {
                 continue;
             }
             let dataflow = &work.dataflow;
             let (account, share) = (dataflow.account(), dataflow.share());
             for priority in RequestPriority::ALL {
-                let line = queue.waiting[priority as usize].iter().enumerate();
-                let mut able = line.filter(|(_, one)| !awaits_process(self.placement.as_ref(), work, one));
-                if let Some((place, PendingRequest { number, .. })) = able.next() {
+                if let Some(PendingRequest { number, .. }) = queue.waiting[priority as usize].front() {
                     candidates.push(TurnCandidate { priority, account, share, number: *number });
-                    places.push((index, priority, place));
+                    places.push((index, priority));
                 }
             }
         }
-        let (dataflow, priority, place) = places[self.order.choose(&candidates)?];
+        let (dataflow, priority) = places[self.order.choose(&candidates)?];
         let queue = &mut self.queues[dataflow];
         let lane = queue.idle.pop_front()?;
-        queue.waiting[priority as usize].remove(place).map(|pending| (lane, pending))
+        queue.waiting[priority as usize].pop_front().map(|pending| (lane, pending))
     }
 
     /// The requests in work of which a step waits until a process with its label is there. They hold up no other.
@@ -329,7 +325,6 @@ impl<'a> RequestScheduler<'a> {
             let dataflow = &self.builder.shared[pending.dataflow].work.dataflow;
             let awaited = match !pending.is_ended() && self.is_paused(pending.dataflow) {
                 true => "its dataflow, which is paused",
-                false if self.awaits_process(pending) => "a process with the memory for it",
                 false => "a free lane",
             };
             let said = dataflow.not_begun(pending.request(), after, awaited);
@@ -441,24 +436,6 @@ impl RequestScheduler<'_> {
         begin_here(input, pending);
     }
 
-    fn awaits_process(&self, pending: &PendingRequest) -> bool {
-        let work = &self.builder.shared[pending.dataflow].work;
-        awaits_process(self.placement.as_ref(), work, pending)
-    }
-
-    /// Has the request of a lane wait in front of the others: no process that is there has the memory for it.
-    fn put_back(&mut self, index: usize) {
-        let Some(mut pending) = self.lanes[index].current.take() else { return };
-        pending.has_been_in_work = true;
-        self.in_work -= 1;
-        let queue = &mut self.queues[pending.dataflow];
-        queue.idle.push_back(index);
-        match pending.is_cancelled {
-            true => queue.ended.push_back(PendingRequest { refused: Some(Fault::cancelled()), ..pending }),
-            false => queue.waiting[pending.priority as usize].push_front(pending),
-        }
-    }
-
     /// Begins the requests of lost processes elsewhere, and has processes that came back stop what is in work
     /// elsewhere.
     fn follow_processes(&mut self) {
@@ -475,10 +452,7 @@ impl RequestScheduler<'_> {
                 pending.losses = if is_futile { pending.losses + 1 } else { 1 };
                 memories.taken_up(place.key.number);
             }
-            match &self.lanes[index].current {
-                Some(pending) if self.awaits_process(pending) => self.put_back(index),
-                Some(_) | None => self.begin(index),
-            }
+            self.begin(index);
         }
         let in_work = |key: &RemoteRequestKey| {
             let is_it = |lane: &Lane| {

@@ -4,7 +4,7 @@ use std::fs;
 
 use flow::journal::JournalEntry;
 
-use super::{ClusterScene, signal};
+use super::ClusterScene;
 use crate::run::Place;
 use crate::support::peers::{Background, until};
 
@@ -65,9 +65,9 @@ fn a_process_that_joined_with_too_little_memory_gets_no_steps_and_is_told_so_onc
 
 #[test]
 fn process_0_gives_steps_away_that_it_has_the_label_for_and_not_the_memory() {
-    let (scene, other) = (scene(1, 3), Place::new());
+    let scene = scene(2, 3);
+    let mut second = scene.start(1, &["--label", "big-memory", "--memory", "1GiB"]);
     let mut first = scene.start(0, &["--label", "big-memory", "--memory", "32MiB"]);
-    let mut second = join(&scene, "1GiB", &other);
     assert_eq!(first.ended(), 0, "{}", scene.said(0));
     assert_eq!(second.ended(), 0);
     scene.account();
@@ -86,30 +86,4 @@ fn requests_go_to_the_process_that_has_the_memory_for_them() {
     others.iter_mut().for_each(|other| assert_eq!(other.ended(), 0));
     scene.account();
     assert_eq!(places(&scene, "second"), [Some(2); 4]);
-}
-
-#[test]
-fn requests_wait_for_the_process_that_has_the_memory_and_was_lost() {
-    let scene = ClusterScene::new(2, 2, ["true", "true"], "");
-    let log = scene.place.path("log");
-    let wait =
-        format!("; echo $name >> {0}/began; while [ ! -e {0}/go ]; do sleep 0.02; done; ", log.display());
-    let text = fs::read_to_string(scene.place.path("two.yaml")).unwrap();
-    let text = text.replace("fixed: 1 B", "fixed: 64 MiB").replacen("; true; ", &wait, 1);
-    fs::write(scene.place.path("two.yaml"), text).unwrap();
-    let second = scene.start(1, &["--memory", "256MiB"]);
-    let mut first = scene.start(0, &["--memory", "32MiB"]);
-    let began = || fs::read_to_string(log.join("began")).map_or(0, |text| text.lines().count());
-    until("both run", || (began() == 2).then_some(()));
-    signal(&second, "-KILL");
-    drop(second);
-    scene.until_said(0, "2 requests and 0 steps of it begin elsewhere");
-    let id = scene.histories()[0].row.id.to_string();
-    assert_eq!(scene.place.run(&["cancel", &id]).code, 0);
-    until("one is answered as cancelled", || (scene.answered() == 1).then_some(()));
-    fs::write(log.join("go"), "").unwrap();
-    let mut second = scene.start(1, &["--memory", "256MiB"]);
-    assert_eq!(first.ended(), 1, "one has an error response: {}", scene.said(0));
-    assert_eq!(second.ended(), 0, "{}", scene.said(1));
-    assert_eq!(places(&scene, "second"), [Some(1)]);
 }
