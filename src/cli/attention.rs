@@ -56,7 +56,7 @@ pub fn step_line(waiting: &WaitingStep) -> String {
     format!("{place}, for the step {step}, since {since}")
 }
 
-/// What a process has to have for a step that waits.
+/// Label and memory that a process needs for a step that waits.
 fn place_of(label: &ProcessLabel, memory: Option<u64>) -> String {
     match memory {
         Some(memory) => format!("a process with the label {label} and {} of memory", HumanBytes(memory)),

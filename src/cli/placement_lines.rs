@@ -6,7 +6,7 @@ use crate::cluster::{ClusterStanding, ProcessStanding};
 use crate::dataflow::Dataflow;
 use crate::printable::{PrintableLines, counted};
 
-/// What decides among processes, as `engine/process_choice.rs` has it.
+/// The order in which differences decide among processes, as `engine/process_choice.rs` has it.
 const DECIDES: [&str; 3] = [
     "Of the processes with the label and the memory, the first that differs decides: a free thread and the memory free now,",
     "the most of the inputs there already, the least work for its threads, the most free memory, the lowest index.",
@@ -27,7 +27,7 @@ pub fn lines(dataflow: &Dataflow, standing: Option<&ClusterStanding>) -> Printab
     DECIDES.iter().fold(lines.line(""), |lines, line| lines.line(line))
 }
 
-/// What a process can run.
+/// The work that a process can run.
 fn line(dataflow: &Dataflow, one: &ProcessStanding) -> String {
     let ProcessStanding { process, workers, memory, .. } = *one;
     let head = format!("process {process}, {}, {}", counted(workers, "thread"), HumanBytes(memory));

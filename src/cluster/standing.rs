@@ -58,13 +58,13 @@ pub struct ProcessStanding {
     /// The bytes of memory that its work may take.
     #[serde(default)]
     pub memory: u64,
-    /// Those that what it does takes.
+    /// The bytes of memory that its work takes.
     #[serde(default)]
     pub memory_taken: u64,
     /// The worker threads.
     #[serde(default)]
     pub workers: usize,
-    /// What it is not given for want of memory.
+    /// The work that it is not given for want of memory.
     #[serde(default)]
     pub left_out: Option<String>,
     /// The number of its last report that is in the journal: its part stands there.
@@ -76,7 +76,7 @@ pub struct ProcessStanding {
     pub last_outage_ms: Option<i64>,
 }
 
-/// What steps wait for, and no process has.
+/// The places that steps wait for, and no process has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct MissingPlace {
     /// The label of the process.
@@ -91,7 +91,7 @@ pub struct MissingPlace {
 }
 
 impl ClusterStanding {
-    /// What steps wait for, by label and memory.
+    /// The places that steps wait for, by label and memory.
     pub fn missing(&self) -> Vec<MissingPlace> {
         let mut places: BTreeMap<(&ProcessLabel, Option<u64>), (usize, i64)> = BTreeMap::new();
         for step in &self.waiting {

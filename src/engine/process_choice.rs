@@ -22,7 +22,7 @@ pub struct ProcessCandidate {
     pub load: usize,
     /// The bytes of memory that all its work may take.
     pub memory: u64,
-    /// Those that no work takes now.
+    /// The bytes that no work takes now.
     pub free: u64,
     /// The bytes of inputs that it does not have.
     pub to_bring: u64,

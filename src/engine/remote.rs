@@ -111,7 +111,7 @@ impl RemoteReports {
         self.steps.piece(ticket, value, offset, max, self.memories.store())
     }
 
-    /// What this process does itself.
+    /// The work of this process itself.
     pub fn own_share(&self) -> OwnShare {
         let budget = &self.budget;
         let (requests, waiting) = budget.claims();

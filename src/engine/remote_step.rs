@@ -144,7 +144,7 @@ impl AttemptNote {
     }
 }
 
-/// What a step needs of the process that runs it.
+/// The needs of a step: label, version and memory of the process that runs it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StepNeed {
     /// The label.
@@ -183,7 +183,7 @@ impl WaitingStep {
         WaitingStep { number, step, label, version, memory, lacks_memory: false, since: SystemTime::now() }
     }
 
-    /// What it needs of a process.
+    /// Its needs of a process.
     pub fn need(&self) -> StepNeed {
         StepNeed { label: self.label.clone(), version: self.version, memory: self.memory }
     }

@@ -17,7 +17,7 @@ pub struct RemotePeer {
     pub workers: usize,
     /// The bytes of memory that its work may take.
     pub memory: u64,
-    /// Those that what was given to it takes.
+    /// The bytes that the work given to it takes.
     pub taken: u64,
     /// The requests and the steps that were given to it.
     pub load: usize,

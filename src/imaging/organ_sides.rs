@@ -309,7 +309,7 @@ mod tests {
     /// Columns, rows and slices of cells of 4 mm.
     const SIZE: [usize; 3] = [90, 64, 70];
 
-    /// What a chest has: millimetres are counted to the left, to the back and to the head from the spine and the
+    /// The parts of a chest: millimetres are counted to the left, to the back and to the head from the spine and the
     /// lungs' lowest place.
     #[derive(Clone, Copy)]
     struct ChestParts {

@@ -49,7 +49,7 @@ struct CageRays<'a> {
     rib_mm: f64,
 }
 
-/// What a ray meets.
+/// The bone and the lung on the way of a ray.
 struct CageRay {
     /// How far the first bone behind the lung lies from the lung's middle.
     bone_mm: Option<f64>,
@@ -139,7 +139,7 @@ mod tests {
     /// Cells of 4 mm.
     const SIZE: [usize; 3] = [90, 60, 50];
 
-    /// What is counted as lung outside the ribs of a chest that gets wider towards the feet, with gas that `gas` tells by
+    /// The volume counted as lung outside the ribs of a chest that gets wider towards the feet, with gas that `gas` tells by
     /// its distance from the ribs' inner surface and its height in mm, also in slices that run the other way.
     fn outside(gas: fn(f64, f64) -> bool, has_ribs: bool) -> f64 {
         let [ml, other] = [1.0, -1.0].map(|up| {

@@ -34,7 +34,7 @@ pub struct Overview<'a> {
     pub local: Vec<DestinationSummary>,
     /// The processes, where there are several.
     pub processes: Vec<ProcessStanding>,
-    /// What steps wait for, and no process has.
+    /// The places that steps wait for, and no process has.
     pub missing: Vec<MissingPlace>,
     /// What operators have paused, in the order in which they did.
     pub paused: Vec<PauseRecord>,
