@@ -93,7 +93,7 @@ def _floats(results, has_whole):
         numbers = list(map(float, results) if has_whole else results)
     except OverflowError:
         return None
-    # No number is greater than the hypotenuse of all, which takes a tenth of the time of a search for the greatest.
+    # No number is greater than the hypotenuse of all, which is known far sooner than the least and the greatest one.
     if math.hypot(*numbers) < _EXACT:
         return numbers
     if has_whole and not -_EXACT <= min(results) <= max(results) <= _EXACT:
