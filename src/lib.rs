@@ -55,8 +55,10 @@ pub mod admission;
 pub mod alarm;
 pub mod audit;
 pub mod backup;
+#[cfg(feature = "books")]
 pub mod books;
 pub mod calls;
+#[cfg(feature = "chat")]
 pub mod chat;
 pub mod cli;
 pub mod cluster;

@@ -12,9 +12,12 @@
 //! | `message` | what receivers are told |
 //! | `memory` | what was told, and what is still to be told |
 //! | `receiver` | webhook, mail and command |
+//! | `mail` | mail through an SMTP server |
 //! | `thread` | the thread that looks, and one for each receiver |
 
 mod cause;
+#[cfg(feature = "mail")]
+mod mail;
 mod memory;
 mod message;
 mod receiver;

@@ -1,9 +1,10 @@
 //! `alarms` in a site's file.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(feature = "mail")]
+use super::mail::is_address;
 use crate::site::{BuiltInSection, SectionReader, SectionSettings, SiteSection};
 
 /// Reads `alarms`.
@@ -136,6 +137,13 @@ fn share(text: &str) -> Option<f64> {
     (0.0..100.0).contains(&percent).then_some(percent / 100.0)
 }
 
+#[cfg(not(feature = "mail"))]
+fn mail(reader: &mut SectionReader) -> Option<MailSettings> {
+    reader.wrong("this flow was built without mail", "build it with the feature \"mail\"");
+    None
+}
+
+#[cfg(feature = "mail")]
 fn mail(reader: &mut SectionReader) -> Option<MailSettings> {
     reader.known("\"mail\"", &["server", "from", "to", "authorization"]);
     let hint = "smtp://HOST:PORT, smtp+starttls://HOST:PORT or smtps://HOST:PORT";
@@ -145,7 +153,7 @@ fn mail(reader: &mut SectionReader) -> Option<MailSettings> {
             schemes.iter().any(|scheme| text.starts_with(scheme)).then(|| text.to_owned())
         })
     });
-    let address = |text: &str| text.parse::<lettre::Address>().ok().map(|_| text.to_owned());
+    let address = |text: &str| is_address(text).then(|| text.to_owned());
     let hint = "for example flow@example.org";
     let from = reader.required("from", |reader| reader.value("from", "a mail address", hint, address));
     let written = reader.texts("to");
@@ -167,13 +175,15 @@ fn mail(reader: &mut SectionReader) -> Option<MailSettings> {
 }
 
 /// Whether a server is on this machine.
+#[cfg(feature = "mail")]
 fn is_local(server: &str) -> bool {
     let (host, _) = server_address(server);
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Host and port of the URL of a mail server; a port that is not given is the usual one of its scheme.
+#[cfg(feature = "mail")]
 pub fn server_address(server: &str) -> (&str, u16) {
     let (scheme, rest) = server.split_once("://").unwrap_or(("smtp", server));
     let rest = rest.trim_end_matches('/');

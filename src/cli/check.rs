@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+#[cfg(feature = "chat")]
 use crate::chat::MessageType;
 use crate::dataflow::{Dataflow, LoadError, ProcessLabel, built_in_names};
 use crate::printable::{counted, with_causes};
@@ -105,6 +106,19 @@ impl CheckArguments {
             }
         }
     }
+}
+
+#[cfg(feature = "chat")]
+fn examples(dataflow: Option<Dataflow>) -> Option<ExamplesRun> {
+    let one = dataflow.and_then(MessageType::of)?;
+    let differ = one.run_examples().iter().map(ToString::to_string).collect();
+    Some(ExamplesRun { count: one.examples.len(), differ })
+}
+
+/// Only message types have examples.
+#[cfg(not(feature = "chat"))]
+fn examples(_: Option<Dataflow>) -> Option<ExamplesRun> {
+    None
 }
 
 /// One file that was checked.
@@ -232,11 +246,7 @@ impl FileCheck {
 
     /// Runs the examples, if the file is a message type without problems.
     fn with_examples(self, table: &StepTable) -> FileCheck {
-        let one = Dataflow::load(&self.dataflow, table).ok().and_then(MessageType::of);
-        let examples = one.map(|one| ExamplesRun {
-            count: one.examples.len(),
-            differ: one.run_examples().iter().map(ToString::to_string).collect(),
-        });
+        let examples = examples(Dataflow::load(&self.dataflow, table).ok());
         FileCheck { examples, ..self }
     }
 

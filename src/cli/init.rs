@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::program::PYTHON_HELPER;
 
 use super::exit::{CommandError, CommandExit};
+#[cfg(feature = "chat")]
 use super::init_chat_type::ChatTypeArguments;
 use super::new_files;
 
@@ -17,6 +18,7 @@ use super::new_files;
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true)]
 pub struct InitArguments {
+    #[cfg(feature = "chat")]
     #[command(subcommand)]
     other: Option<InitSubject>,
 
@@ -29,6 +31,7 @@ pub struct InitArguments {
     language: StepLanguage,
 }
 
+#[cfg(feature = "chat")]
 #[derive(Debug, clap::Subcommand)]
 enum InitSubject {
     ChatType(ChatTypeArguments),
@@ -52,6 +55,7 @@ impl InitArguments {
     /// # Errors
     /// A file is there already, or cannot be written.
     pub fn run(&self) -> Result<CommandExit, CommandError> {
+        #[cfg(feature = "chat")]
         if let Some(InitSubject::ChatType(chat_type)) = &self.other {
             return chat_type.run();
         }

@@ -2,13 +2,16 @@
 
 mod attention;
 mod audit;
+#[cfg(feature = "books")]
 mod backlog;
 mod backup;
 mod bench;
 mod bench_figures;
 mod bind;
 mod broken;
+#[cfg(feature = "chat")]
 mod chat_server;
+#[cfg(feature = "chat")]
 mod chat_token;
 pub mod check;
 mod check_site;
@@ -16,6 +19,7 @@ mod check_verdict;
 mod complete;
 mod completions;
 mod conformance;
+#[cfg(feature = "chat")]
 mod conversations;
 mod customer;
 mod destinations;
@@ -26,6 +30,7 @@ mod file_access;
 mod file_schemas;
 pub mod graph;
 mod init;
+#[cfg(feature = "chat")]
 mod init_chat_type;
 mod join;
 mod listen;
@@ -39,6 +44,8 @@ mod output;
 mod pause;
 mod peer;
 mod placement_lines;
+#[cfg(any(feature = "books", feature = "chat"))]
+mod pointless;
 mod processes;
 mod processor_time;
 mod progress;
@@ -47,8 +54,10 @@ mod reload;
 mod replay;
 mod reporter;
 mod request_progress;
+#[cfg(feature = "books")]
 mod row_display;
 mod run;
+#[cfg(feature = "books")]
 mod run_row;
 mod run_settings;
 mod run_values;
@@ -67,6 +76,7 @@ mod step_folders;
 mod step_values;
 pub mod steps;
 mod subject;
+#[cfg(feature = "top")]
 mod top;
 mod torture;
 mod truth;
@@ -96,8 +106,10 @@ struct CommandLine {
 enum FlowCommand {
     Run(Box<run::RunArguments>),
     Join(join::JoinArguments),
+    #[cfg(feature = "books")]
     Backlog(backlog::BacklogArguments),
     Status(status::StatusArguments),
+    #[cfg(feature = "top")]
     Top(top::TopArguments),
     Sql(sql::SqlArguments),
     Explain(explain::ExplainArguments),
@@ -123,7 +135,9 @@ enum FlowCommand {
     Init(init::InitArguments),
     Schema(schema::SchemaArguments),
     Sample(sample::SampleArguments),
+    #[cfg(feature = "chat")]
     ChatToken(chat_token::ChatTokenArguments),
+    #[cfg(feature = "chat")]
     Conversations(conversations::ConversationsArguments),
     Torture(torture::TortureArguments),
     Bench(bench::BenchArguments),
@@ -180,8 +194,10 @@ impl FlowCommand {
         match self {
             FlowCommand::Run(run) => run.run(table),
             FlowCommand::Join(join) => join.run(table),
+            #[cfg(feature = "books")]
             FlowCommand::Backlog(backlog) => backlog.run(table),
             FlowCommand::Status(status) => status.run(table),
+            #[cfg(feature = "top")]
             FlowCommand::Top(top) => top.run(table),
             FlowCommand::Sql(sql) => sql.run(table),
             FlowCommand::Explain(explain) => explain.run(table),
@@ -206,7 +222,9 @@ impl FlowCommand {
             FlowCommand::Init(init) => init.run(),
             FlowCommand::Steps(steps) => Ok(steps.run(table, &mut stdout()).map(|()| CommandExit::Done)?),
             FlowCommand::Schema(schema) => schema.run(table),
+            #[cfg(feature = "chat")]
             FlowCommand::ChatToken(token) => token.run(),
+            #[cfg(feature = "chat")]
             FlowCommand::Conversations(conversations) => conversations.run(),
             FlowCommand::Torture(torture) => torture.run(),
             FlowCommand::Bench(bench) => bench.run(table),

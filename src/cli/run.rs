@@ -1,6 +1,8 @@
 //! `flow run`: requests through a dataflow.
 
+#[cfg(feature = "chat")]
 mod chat;
+#[cfg(feature = "books")]
 mod row_refusals;
 
 use std::io;
@@ -27,6 +29,7 @@ use crate::yaml;
 
 use super::audit::AuditRecorder;
 use super::broken::end_when_broken;
+#[cfg(feature = "chat")]
 use super::chat_server::ChatArguments;
 use super::destinations::DestinationSetup;
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
@@ -40,6 +43,7 @@ use super::processes::{ClusterPlace, ProcessArguments};
 use super::progress::ProgressDisplay;
 use super::reload::{self, RunReload};
 use super::reporter::ResponseReporter;
+#[cfg(feature = "books")]
 use super::run_row::{RowArguments, RowSettings, row_of};
 use super::run_settings::{GivenSettings, RunSettings};
 use super::run_values;
@@ -160,9 +164,11 @@ pub struct RunArguments {
     #[command(flatten)]
     processes: ProcessArguments,
 
+    #[cfg(feature = "books")]
     #[command(flatten)]
     row: RowArguments,
 
+    #[cfg(feature = "chat")]
     #[command(flatten)]
     chat: ChatArguments,
 }
@@ -190,15 +196,19 @@ impl RunArguments {
     }
 
     pub fn run(self, table: &StepTable) -> Result<CommandExit, CommandError> {
+        #[cfg(feature = "chat")]
         if self.is_chat() {
             return self.run_chat(table);
         }
+        #[cfg(feature = "chat")]
         self.chat.refuse_elsewhere()?;
-        let (workers, lanes, free_min) = (self.workers, self.lanes, self.free_min);
+        #[cfg(feature = "books")]
         if let Some(row) = row_of(self.dataflow.as_deref(), self.output.as_deref(), table)? {
             self.refuse_for_rows()?;
+            let RunArguments { workers, lanes, free_min, .. } = self;
             return self.row.run(row, RowSettings { workers, lanes, free_min });
         }
+        #[cfg(feature = "books")]
         self.row.refuse_elsewhere()?;
         let site = self.site.load()?;
         let reloaded = (self.site.clone(), self.dataflow.clone(), self.priority);

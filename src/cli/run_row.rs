@@ -17,6 +17,7 @@ use crate::step::StepTable;
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::listen;
 use super::output;
+use super::pointless::refuse_given;
 use super::progress::ProgressDisplay;
 use super::row_display::{RowDisplay, summary, table};
 use super::signals;
@@ -91,17 +92,6 @@ pub fn row_of(
     let root = std::path::absolute(root.unwrap_or(Path::new(ROOT)))?;
     let row = StageRow::of(&dataflow, &root, table);
     row.map(Some).map_err(CommandError::of(CommandErrorKind::Problems))
-}
-
-/// Refuses the first of some options that is given: it would do nothing.
-pub fn refuse_given<const N: usize>(given: [(&str, bool); N], hint: &str) -> Result<(), CommandError> {
-    match given.into_iter().find(|(_, is_given)| *is_given) {
-        Some((options, _)) => {
-            let text = format!("{options} would do nothing with this dataflow");
-            Err(CommandError::new(CommandErrorKind::Usage, text).hint(hint))
-        }
-        None => Ok(()),
-    }
 }
 
 impl RowArguments {

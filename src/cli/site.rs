@@ -50,6 +50,7 @@ impl PeerBook {
 }
 
 impl SiteArguments {
+    #[cfg(feature = "books")]
     pub fn is_given(&self) -> bool {
         self.site.is_some()
     }

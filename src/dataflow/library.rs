@@ -9,11 +9,20 @@ use crate::step::StepTable;
 use crate::yaml::Problems;
 
 /// The files in the folder `dataflows`, by name.
-const BUILT_IN: [(&str, &str); 4] = [
+const BUILT_IN: &[(&str, &str)] = &[
+    #[cfg(feature = "books")]
     ("books", include_str!("../../dataflows/books.yaml")),
     ("ct-lung", include_str!("../../dataflows/ct-lung.yaml")),
     ("study-report", include_str!("../../dataflows/study-report.yaml")),
     ("tally", include_str!("../../dataflows/tally.yaml")),
+];
+
+/// Names of what this build leaves out: each is that of the feature that has it.
+const LEFT_OUT: &[&str] = &[
+    #[cfg(not(feature = "books"))]
+    "books",
+    #[cfg(not(feature = "chat"))]
+    "chat",
 ];
 
 /// The error of [`Dataflow::load`].
@@ -90,11 +99,16 @@ impl Dataflow {
 
 fn read(path: &str) -> Result<String, LoadError> {
     fs::read_to_string(path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => {
-            LoadError::Unknown { name: path.to_owned(), hint: yaml::meant_or_all(path, built_in_names()) }
-        }
+        io::ErrorKind::NotFound => LoadError::Unknown { name: path.to_owned(), hint: hint(path) },
         _ => LoadError::Read { path: path.into(), source },
     })
+}
+
+fn hint(name: &str) -> Option<String> {
+    if LEFT_OUT.contains(&name) {
+        return Some(format!("this flow was built without it: build it with the feature {name:?}"));
+    }
+    yaml::meant_or_all(name, built_in_names())
 }
 
 #[cfg(test)]

@@ -79,6 +79,7 @@ pub use library::{LoadError, built_in_names};
 pub use memory_estimate::MemoryEstimate;
 pub use node::{DataflowNode, InputWire, NodePhase, OutputPort, RunFrequency, StreamRole};
 pub use overlay_origin::OverlayOrigin;
+#[cfg(feature = "chat")]
 pub(crate) use owned_section::OwnedSection;
 pub use policy::{FailurePolicy, ItemFailurePolicy, RevisionPolicy};
 pub use priority::RequestPriority;

@@ -18,6 +18,8 @@ mod context;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod general;
+#[cfg(not(feature = "chat"))]
+mod left_out;
 mod question;
 mod rules;
 mod section;

@@ -75,6 +75,15 @@ fn clippy_has_nothing_to_say() {
     }
 }
 
+/// What flow carries for those who want the least of it.
+#[test]
+fn clippy_has_nothing_to_say_without_the_features() {
+    if required("clippy") {
+        let nothing = ["clippy", "--quiet", "--release", "--no-default-features", "--", "-D", "warnings"];
+        silent(&mut cargo(&nothing));
+    }
+}
+
 #[test]
 fn the_documentation_has_no_dead_links() {
     silent(cargo(&["doc", "--quiet", "--release", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"));

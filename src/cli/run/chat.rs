@@ -5,7 +5,7 @@ use crate::step::StepTable;
 
 use super::super::chat_server::{CHAT, ChatCommand};
 use super::super::exit::{CommandError, CommandExit};
-use super::super::run_row::refuse_given;
+use super::super::pointless::refuse_given;
 use super::RunArguments;
 
 impl RunArguments {
@@ -28,6 +28,7 @@ impl RunArguments {
 
     pub(super) fn run_chat(self, table: &StepTable) -> Result<CommandExit, CommandError> {
         self.refuse_for_chat()?;
+        #[cfg(feature = "books")]
         self.row.refuse_elsewhere()?;
         let general = GeneralSettings {
             state: self.state,

@@ -1,7 +1,7 @@
 //! Options of `flow run` that have no meaning for a row of directories.
 
 use super::super::exit::CommandError;
-use super::super::run_row::refuse_given;
+use super::super::pointless::refuse_given;
 use super::RunArguments;
 
 impl RunArguments {
