@@ -1,17 +1,17 @@
 //! The store of books: a folder, or a bucket of an S3-compatible service. The steps do not know which it is.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::calls::{BucketFile, BucketKey, BucketLimits, BucketPlace, ObjectBucket, is_bucket};
 use crate::step::{Call, CallFault, CancelToken, Digest, Fault, Parameter, Step};
-use crate::tokens::rename_new;
 
-use super::place::{BookPlace, digest_of, storage};
+use super::new_file::copy_new;
+use super::place::{digest_of, storage};
 use super::secret::SecretReference;
 
 /// The parameter that says where the store is.
@@ -97,7 +97,7 @@ impl BookStore {
     pub fn put(&self, name: &str, file: BucketFile, limits: BucketLimits) -> Result<(), CallFault> {
         match self {
             BookStore::Folder(folder) => {
-                Ok(put_into(folder, name, file.path).map_err(|error| storage(&error))?)
+                Ok(copy_new(file.path, &folder.join(name)).map_err(|error| storage(&error))?)
             }
             BookStore::Bucket(bucket) => bucket.open(limits)?.put(name, file),
         }
@@ -196,31 +196,4 @@ impl BookBucket {
         });
         answers
     }
-}
-
-/// Stores a file in a folder under a name that is free: it is written beside under a name of its own, synced, and gets
-/// its name by a rename that replaces nothing.
-fn put_into(folder: &Path, name: &str, from: &Path) -> io::Result<()> {
-    let to = folder.join(name);
-    if to.exists() {
-        return Ok(());
-    }
-    fs::create_dir_all(folder)?;
-    let draft = BookPlace::draft_of(&to);
-    let written = write(from, &draft, &to, folder);
-    if written.is_err() {
-        let _ = fs::remove_file(&draft);
-    }
-    written
-}
-
-fn write(from: &Path, draft: &Path, to: &Path, folder: &Path) -> io::Result<()> {
-    fs::copy(from, draft)?;
-    File::open(draft)?.sync_all()?;
-    match rename_new(draft, to) {
-        // Another process was faster: it has stored the same book.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => fs::remove_file(draft)?,
-        renamed => renamed?,
-    }
-    File::open(folder)?.sync_all()
 }

@@ -14,6 +14,7 @@
 //! | `chooser`, `inventory` | which books are begun, and the list of all |
 //! | `backlog`, `backlog_watch` | what is available and not converted; the same kept while the row runs |
 //! | `book_store` | where books are stored: a folder or a bucket |
+//! | `new_file` | files that appear when they are whole |
 //! | `run` | all of it together |
 //! | `report` | counts and rates of the stages |
 //! | `place`, `secret`, `pace` | what the steps share: folders of books, secrets by reference, a rate over all processes |
@@ -27,6 +28,7 @@ mod chooser;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod inventory;
+mod new_file;
 mod pace;
 mod place;
 mod report;
