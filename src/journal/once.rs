@@ -54,9 +54,10 @@ impl Journal {
         if let Err(error) = self.has_room(writer) {
             return then(Err(error));
         }
-        let entry = PreparedEntry::accepted(&arrival);
-        let begun =
-            (begin == RequestBegin::AtOnce).then(|| PreparedEntry::of(&JournalEntry::Began, Vec::new()));
+        let mut entries = vec![PreparedEntry::accepted(&arrival)];
+        if begin == RequestBegin::AtOnce {
+            entries.push(PreparedEntry::of(&JournalEntry::Began, Vec::new()));
+        }
         let found = Arc::new(Mutex::new(None));
         let give = Arc::clone(&found);
         let work = move |transaction: &mut LogTransaction| {
@@ -66,11 +67,10 @@ impl Journal {
                     OnceFound::Known(Box::new(history))
                 }
                 None => {
-                    let (number, standing) = transaction.accept(&arrival, &entry)?;
-                    // The one that is in work may have begun before.
-                    let begun = begun.filter(|_| standing != RequestStanding::InWork);
-                    begun.iter().try_for_each(|begun| transaction.append(number, begun))?;
-                    OnceFound::New { number, standing, has_begun: begun.is_some() }
+                    let (number, standing) = transaction.accept(&arrival, &entries)?;
+                    // Nothing is recorded of one that is in work: it may have begun before.
+                    let has_begun = begin == RequestBegin::AtOnce && standing != RequestStanding::InWork;
+                    OnceFound::New { number, standing, has_begun }
                 }
             };
             *give.lock().unwrap_or_else(PoisonError::into_inner) = Some(one);

@@ -120,7 +120,7 @@ impl Journal {
         let request = Arc::clone(&arrival.request);
         let Some(writer) = &self.writer else { return Ok(Receipt::unrecorded(request)) };
         self.has_room(writer)?;
-        let entry = PreparedEntry::accepted(&arrival);
+        let entry = [PreparedEntry::accepted(&arrival)];
         let (number, standing) = writer.commit(move |transaction| transaction.accept(&arrival, &entry))?;
         Ok(Receipt::new(number, request, standing))
     }
@@ -136,7 +136,8 @@ impl Journal {
             return Ok(requests.into_iter().map(Receipt::unrecorded).collect());
         };
         self.has_room(writer)?;
-        let entries: Vec<PreparedEntry> = arrivals.iter().map(PreparedEntry::accepted).collect();
+        let entries: Vec<[PreparedEntry; 1]> =
+            arrivals.iter().map(|arrival| [PreparedEntry::accepted(arrival)]).collect();
         let accepted: Vec<(i64, RequestStanding)> = writer.commit(move |transaction| {
             let each = arrivals.iter().zip(&entries);
             each.map(|(arrival, entry)| transaction.accept(arrival, entry)).collect()

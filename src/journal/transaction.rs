@@ -100,15 +100,15 @@ impl<'a> LogTransaction<'a> {
         self.connection
     }
 
-    /// Records a request, new or known; `entry` is its acceptance.
+    /// Records a request, new or known; `entries` are its acceptance, and what is recorded together with it.
     pub fn accept(
         &mut self,
         arrival: &RequestArrival,
-        entry: &PreparedEntry,
+        entries: &[PreparedEntry],
     ) -> Result<(i64, RequestStanding), DatabaseError> {
         let known = query::find(self.connection, arrival.request.id, &arrival.dataflow)?;
         let Some(known) = known else {
-            return Ok((self.insert(arrival, entry)?, RequestStanding::New));
+            return Ok((self.insert(arrival, entries)?, RequestStanding::New));
         };
         // The table may lack changes of this transaction, so the row in memory is used.
         let number = known.number;
@@ -119,18 +119,18 @@ impl<'a> LogTransaction<'a> {
             }
             RequestState::Answered | RequestState::Undelivered => {
                 self.claim(number, &arrival.request.claims)?;
-                self.append(number, entry)?;
+                entries.iter().try_for_each(|entry| self.append(number, entry))?;
                 Ok((number, RequestStanding::Answered))
             }
             RequestState::Removed => {
                 // Files of it that are left are found by their digests and do no harm.
                 self.delete(number)?;
-                Ok((self.insert(arrival, entry)?, RequestStanding::New))
+                Ok((self.insert(arrival, entries)?, RequestStanding::New))
             }
         }
     }
 
-    fn insert(&mut self, arrival: &RequestArrival, entry: &PreparedEntry) -> Result<i64, DatabaseError> {
+    fn insert(&mut self, arrival: &RequestArrival, entries: &[PreparedEntry]) -> Result<i64, DatabaseError> {
         let (now, request) = (now_ms(), &arrival.request);
         let mut row = RequestRow {
             number: query::next_number(self.connection)?,
@@ -148,7 +148,9 @@ impl<'a> LogTransaction<'a> {
             records: 0,
             head: Vec::new(),
         };
-        let summary = entry.add(self.connection, &mut row)?;
+        // The row is written once, with all of them.
+        let each = entries.iter().map(|entry| entry.add(self.connection, &mut row));
+        let summaries = each.collect::<Result<Vec<RecordSummary>, DatabaseError>>()?;
         let (number, seal) = (row.number, row.seal());
         row.insert(self.connection, seal)?;
         lookup::insert(self.connection, number, &arrival.lookup_texts)?;
@@ -156,7 +158,9 @@ impl<'a> LogTransaction<'a> {
         self.total()?.now.add(cached.written);
         cached.counted.add_to(&mut self.standing);
         self.cache.rows.insert(number, cached);
-        self.count(summary)?;
+        for (place, summary) in summaries.into_iter().enumerate() {
+            self.count(summary, place == 0)?;
+        }
         Ok(number)
     }
 
@@ -177,12 +181,13 @@ impl<'a> LogTransaction<'a> {
         let connection = self.connection;
         let cached = self.cached(request)?;
         cached.is_changed = true;
+        let is_first = cached.row.records == 0;
         let summary = entry.add(connection, &mut cached.row)?;
-        self.count(summary)
+        self.count(summary, is_first)
     }
 
-    /// Adds a record to the counts, and to what observers are told.
-    fn count(&mut self, summary: RecordSummary) -> Result<(), DatabaseError> {
+    /// Adds a record to the counts, and to what observers are told. `is_first`: its request has no record before it.
+    fn count(&mut self, summary: RecordSummary, is_first: bool) -> Result<(), DatabaseError> {
         let connection = self.connection;
         let cached = self.cached(summary.request)?;
         if summary.meaning.opens() {
@@ -193,9 +198,8 @@ impl<'a> LogTransaction<'a> {
             (None, RecordMeaning::Answered) => query::opened_ms(connection, summary.request)?,
             (None, _) => 0,
         };
-        let (dataflow, answer, is_new) =
-            (cached.row.dataflow.clone(), cached.row.answer, cached.row.records <= 1);
-        let counted = CountedRequest { dataflow: &dataflow, answer, opened_ms, is_new };
+        let (dataflow, answer) = (cached.row.dataflow.clone(), cached.row.answer);
+        let counted = CountedRequest { dataflow: &dataflow, answer, opened_ms, is_new: is_first };
         let reasons = match self.cache.reasons.take() {
             Some(reasons) => reasons,
             None => tally_fold::known_reasons(connection)?,
