@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, params};
 
-use crate::journal::{WRITER_PAGES, WalCheckpointer};
+use crate::journal::{ImmediateTransaction, WRITER_PAGES, WalCheckpointer};
 use crate::step::Digest;
 
 use super::event::ChatEvent;
@@ -120,7 +120,7 @@ impl LogWriter {
         if self.last.len() > LAST_MAX {
             self.last.clear();
         }
-        let appended = append(&mut self.connection, &mut self.last, answers, now_ms);
+        let appended = append(&self.connection, &mut self.last, answers, now_ms);
         appended.map_err(|error| {
             // The numbers in memory may be of events that are not there.
             self.last.clear();
@@ -133,7 +133,7 @@ impl LogWriter {
     /// # Errors
     /// If it cannot be written.
     pub fn prune(&mut self, now_ms: i64) -> Result<bool, LogError> {
-        prune(&mut self.connection, now_ms).map_err(|error| failed(&self.path, &error))
+        prune(&self.connection, now_ms).map_err(|error| failed(&self.path, &error))
     }
 }
 
@@ -159,12 +159,12 @@ fn open(path: &Path) -> Result<Connection, rusqlite::Error> {
 }
 
 fn append(
-    connection: &mut Connection,
+    connection: &Connection,
     last: &mut HashMap<Arc<str>, u64>,
     answers: Vec<AnswerToAppend>,
     now_ms: i64,
 ) -> Result<Vec<ChatEvent>, rusqlite::Error> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = ImmediateTransaction::begin(connection)?;
     let mut appended = Vec::new();
     for AnswerToAppend { number, request, edition, expires_ms, events } in answers {
         let request = match edition {
@@ -208,7 +208,7 @@ fn append(
 }
 
 /// Whether the answer to a request was appended before. The digest tells a request of another journal.
-fn is_known(transaction: &Transaction, number: Option<i64>, request: &str) -> Result<bool, rusqlite::Error> {
+fn is_known(transaction: &Connection, number: Option<i64>, request: &str) -> Result<bool, rusqlite::Error> {
     let Some(number) = number else { return Ok(false) };
     let mut statement =
         transaction.prepare_cached("SELECT 1 FROM event WHERE number = ? AND request = ? LIMIT 1")?;
@@ -221,8 +221,8 @@ pub(super) fn last_of(connection: &Connection, conversation: &str) -> Result<u64
     Ok(last.map_or(0, i64::unsigned_abs))
 }
 
-fn prune(connection: &mut Connection, now_ms: i64) -> Result<bool, rusqlite::Error> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+fn prune(connection: &Connection, now_ms: i64) -> Result<bool, rusqlite::Error> {
+    let transaction = ImmediateTransaction::begin(connection)?;
     let due: Vec<(String, i64)> = {
         let mut due = transaction.prepare_cached(
             "SELECT conversation, seq FROM event WHERE expires_ms <= ? ORDER BY expires_ms LIMIT ?",

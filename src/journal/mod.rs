@@ -16,7 +16,7 @@
 //! | `row`, `query`, `total` | where each request stands, with the digests |
 //! | `lookup` | requests by the texts by which people call them |
 //! | `once` | requests that are known again by such a text |
-//! | `log`, `transaction` | adding |
+//! | `log`, `transaction`, `immediate_transaction` | adding |
 //! | `summary`, `tally`, `standing`, `health`, `cut`, `recount` | what views over all requests are made of: records, counts, and changes |
 //! | `general_reason` | reasons of faults without what may name a patient |
 //! | `writer` | the thread that commits |
@@ -39,6 +39,7 @@ mod error;
 mod general_reason;
 mod health;
 mod history;
+mod immediate_transaction;
 mod known_reasons;
 mod log;
 mod lookup;
@@ -72,6 +73,7 @@ pub use error::{DatabaseError, JournalError};
 pub use general_reason::{general, general_fault};
 pub use health::{DestinationHealth, DownDestinations};
 pub use history::{DatedEntry, RequestHistory};
+pub use immediate_transaction::ImmediateTransaction;
 pub use once::{OnceAccepted, RequestBegin};
 pub use operator_request::OperatorRequest;
 pub use process_journal::Journal;

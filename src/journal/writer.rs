@@ -10,10 +10,11 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 
 use super::cut::CommitObserver;
 use super::error::{DatabaseError, JournalError};
+use super::immediate_transaction::ImmediateTransaction;
 use super::log::PreparedEntry;
 use super::transaction::{LogTransaction, RowCache};
 
@@ -336,7 +337,7 @@ impl WriterThread {
 
     fn write(&mut self, batch: &mut [WriteOrder]) -> Result<(), DatabaseError> {
         // The transaction takes the write lock at once: an operator's command may write beside us.
-        let sql = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let sql = ImmediateTransaction::begin(&self.connection)?;
         let mut transaction = LogTransaction::new(&sql, &mut self.cache);
         for WriteOrder { work, .. } in batch {
             // After a panic the other callers still get an error.
