@@ -45,7 +45,10 @@ pub struct ChatSink {
 
 struct AnswerLog {
     state: Mutex<AnswerLogState>,
-    changed: Condvar,
+    /// Notified when nobody works on the log any more.
+    idle: Condvar,
+    /// Notified at the end: the thread that removes old events is not woken by each answer.
+    closed: Condvar,
     /// Used by whoever has set `in_work`.
     appender: Mutex<AnswerAppender>,
 }
@@ -83,7 +86,12 @@ impl ChatSink {
             next_prune: Instant::now(),
         };
         let appender = Mutex::new(AnswerAppender { setup });
-        let log = Arc::new(AnswerLog { state: Mutex::new(state), changed: Condvar::new(), appender });
+        let log = Arc::new(AnswerLog {
+            state: Mutex::new(state),
+            idle: Condvar::new(),
+            closed: Condvar::new(),
+            appender,
+        });
         let pruned = Arc::clone(&log);
         let thread = std::thread::Builder::new().name("flow:chat-prune".to_owned());
         let pruner = thread.spawn(move || pruned.prune_until_closed())?;
@@ -111,7 +119,7 @@ impl ResponseSink for ChatSink {
 
     fn drain(&self) {
         let busy = |state: &mut AnswerLogState| !state.pending.is_empty() || state.in_work;
-        let waited = self.log.changed.wait_while(self.log.lock(), busy);
+        let waited = self.log.idle.wait_while(self.log.lock(), busy);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -119,7 +127,7 @@ impl ResponseSink for ChatSink {
 impl Drop for ChatSink {
     fn drop(&mut self) {
         self.log.lock().is_closed = true;
-        self.log.changed.notify_all();
+        self.log.closed.notify_all();
         let _ = self.pruner.take().map(JoinHandle::join);
     }
 }
@@ -149,7 +157,7 @@ impl AnswerLog {
             }
             // Who works on the log prunes it, too.
             let wait = if state.in_work { PRUNE_APART } else { wait };
-            let waited = self.changed.wait_timeout(state, wait);
+            let waited = self.closed.wait_timeout(state, wait);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
@@ -191,7 +199,7 @@ impl Drop for AnswerWork<'_> {
         if !self.is_over {
             self.log.lock().in_work = false;
         }
-        self.log.changed.notify_all();
+        self.log.idle.notify_all();
     }
 }
 
