@@ -127,7 +127,8 @@ impl ServerContext {
         tokio::spawn(async move {
             match spawn_blocking(move || log.after(&name, after, READ_MAX)).await {
                 Ok(Ok(events)) => {
-                    let is_whole = u32::try_from(events.len()).is_ok_and(|count| count < READ_MAX);
+                    // Fewer than were asked for may be a few large ones.
+                    let is_whole = events.is_empty();
                     device.bring(&conversation, known, events, is_whole);
                 }
                 Ok(Err(error)) => {

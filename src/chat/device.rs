@@ -1,6 +1,6 @@
 //! A connected device: how far it has seen each conversation, and what waits to be sent to it.
 //!
-//! The queue is bounded, however slow the device is: of a conversation that it cannot follow, it reads the events
+//! The queue is bounded in number and in bytes, however slow the device is: of a conversation that it cannot follow, it reads the events
 //! in the log when it comes to them. So a device that was away, a slow one and a quick one all see the same.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::conversation_cursor::ConversationCursor;
 use super::event::ChatEvent;
+use super::event_count::EventCount;
 use super::outgoing::Outgoing;
 use super::reply_count::ReplyCount;
 use super::token::{ChatMember, MemberConversations};
@@ -57,7 +58,7 @@ pub enum DeviceWork {
 struct DeviceState {
     queue: VecDeque<Outgoing>,
     /// The events in the queue.
-    queued: usize,
+    queued: EventCount,
     cursors: HashMap<Arc<str>, ConversationCursor>,
     /// The conversations whose next events are to be read in the log.
     behind: VecDeque<Arc<str>>,
@@ -72,9 +73,6 @@ struct DeviceState {
     /// Whether events are being read in the log: one conversation at a time.
     is_reading: bool,
 }
-
-/// The most events that wait in memory for a device.
-const EVENTS_MAX: usize = 64;
 
 /// The places in the queue of an idle device, at most.
 const QUEUE_IDLE: usize = 8;
@@ -146,11 +144,11 @@ impl Device {
     /// Brings what is of no use later.
     pub fn push_passing(&self, outgoing: Outgoing) {
         let mut state = self.lock();
-        if !state.is_ready || state.queued >= EVENTS_MAX {
+        let DeviceState { queue, queued, is_ready, .. } = &mut *state;
+        if !*is_ready || !queued.has_room() {
             return;
         }
-        state.queued += 1;
-        state.queue.push_back(outgoing);
+        queued.queue(outgoing, queue);
         drop(state);
         self.wake.notify_one();
     }
@@ -219,8 +217,7 @@ impl Device {
         for event in events {
             let Some(seq) = event.seq.filter(|seq| *seq > cursor.queued) else { continue };
             cursor.queued = seq;
-            state.queued += 1;
-            state.queue.push_back(Outgoing::Event(Arc::new(event)));
+            state.queued.queue(Outgoing::Event(Arc::new(event)), &mut state.queue);
         }
         if is_whole && cursor.queued < known {
             // The events behind the last one have expired.
@@ -272,10 +269,9 @@ impl DeviceState {
         // Before all is known, a number that the device claims to have seen says nothing.
         cursor.known = if cursor.is_behind || self.is_ready { cursor.known.max(seq) } else { seq };
         let follows = self.is_ready && !cursor.is_behind && seq == cursor.queued + 1;
-        if follows && self.queued < EVENTS_MAX {
+        if follows && self.queued.has_room() {
             cursor.queued = seq;
-            self.queued += 1;
-            self.queue.push_back(Outgoing::Event(Arc::clone(event)));
+            self.queued.queue(Outgoing::Event(Arc::clone(event)), &mut self.queue);
         } else if !cursor.is_behind {
             cursor.is_behind = true;
             self.behind.push_back(Arc::clone(conversation));
@@ -299,7 +295,7 @@ impl DeviceState {
             let event = match &outgoing {
                 Outgoing::Event(event) => event,
                 Outgoing::Partial { .. } => {
-                    self.queued = self.queued.saturating_sub(1);
+                    self.queued.remove(&outgoing);
                     return DeviceWork::Send(outgoing);
                 }
                 Outgoing::Accepted { .. } | Outgoing::Refused { .. } | Outgoing::Seen { .. } => {
@@ -307,7 +303,7 @@ impl DeviceState {
                     return DeviceWork::Send(outgoing);
                 }
             };
-            self.queued = self.queued.saturating_sub(1);
+            self.queued.remove(&outgoing);
             let Some(seq) = event.seq else { return DeviceWork::Send(outgoing) };
             if let Some(cursor) = self.cursors.get_mut(&event.conversation) {
                 cursor.handled = cursor.handled.max(seq);
@@ -346,6 +342,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::event::{AnsweredEvent, error_event};
+    use super::super::event_count::EVENTS_MAX;
     use super::super::message::MessageOrigin;
     use super::*;
 
@@ -406,6 +403,10 @@ mod tests {
         device.push(&Arc::new(event("c", 301, "all")));
         device.push(&Arc::new(event("c", 302, "all")));
         assert_eq!(drained(&device, 302), [302]);
+        let content = Arc::new(json!("x".repeat(100 << 10)));
+        let large = |seq: u64| ChatEvent { content: Arc::clone(&content), ..event("c", seq, "all") };
+        (303..=340).for_each(|seq| device.push(&Arc::new(large(seq))));
+        assert!(device.lock().queue.len() < 5 && drained(&device, 340).into_iter().eq(303..=340));
     }
 
     #[test]

@@ -64,6 +64,11 @@ impl ChatEvent {
         }
     }
 
+    /// Its bytes in memory, roughly.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<ChatEvent>() + value_bytes(&self.content)
+    }
+
     /// Whether a member may see it.
     pub fn is_for(&self, member: &ChatMember) -> bool {
         match &*self.to {
@@ -85,8 +90,23 @@ pub(super) fn error_event(reason: &str, remedy: &str) -> AnsweredEvent {
     }
 }
 
+/// The bytes of a value in memory, roughly.
+fn value_bytes(value: &Value) -> usize {
+    let inner = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(value_bytes).sum(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| size_of::<String>() + name.len() + value_bytes(value)).sum()
+        }
+    };
+    size_of::<Value>() + inner
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::chat::token::MemberConversations;
 
@@ -117,5 +137,13 @@ mod tests {
         assert_eq!(seen("others"), [false, true, true]);
         assert_eq!(seen("provider"), [false, false, true]);
         assert_eq!(seen("nurse"), [false, false, false]);
+    }
+
+    #[test]
+    fn a_value_counts_with_all_that_it_holds() {
+        let (small, large) = (json!({"text": "x"}), json!({"list": [{"text": "x".repeat(1_000)}, 1, null]}));
+        assert!(value_bytes(&small) < 200);
+        assert!((1_000..1_500).contains(&value_bytes(&large)));
+        assert!(value_bytes(&json!(vec![1; 1_000])) >= 8_000);
     }
 }

@@ -23,8 +23,8 @@ use super::outgoing::Outgoing;
 use super::partial_receivers::shows_text_of;
 use super::served_types::{ServedTypes, priority};
 use super::sink::SharedOrder;
-use super::turn_queue::TurnQueue;
 use super::under_way::{CountOutcome, MessagesUnderWay};
+use super::unrecorded_work::UnrecordedWork;
 
 /// The way in.
 pub struct MessageIntake {
@@ -40,6 +40,7 @@ pub struct MessageIntake {
     is_closed: AtomicBool,
     /// The messages whose acceptance is under way.
     accepting: AtomicUsize,
+    unrecorded: UnrecordedWork,
 }
 
 struct IntakeEngine {
@@ -78,8 +79,20 @@ impl MessageIntake {
         under_way: Arc<MessagesUnderWay>,
     ) -> MessageIntake {
         let (engine, is_closed, accepting) = (OnceLock::new(), AtomicBool::new(false), AtomicUsize::new(0));
-        let opened = watch::Sender::new(false);
-        MessageIntake { journal, log, hub, types, order, under_way, engine, opened, is_closed, accepting }
+        let (opened, unrecorded) = (watch::Sender::new(false), UnrecordedWork::default());
+        MessageIntake {
+            journal,
+            log,
+            hub,
+            types,
+            order,
+            under_way,
+            engine,
+            opened,
+            is_closed,
+            accepting,
+            unrecorded,
+        }
     }
 
     /// Takes messages from now on.
@@ -119,20 +132,23 @@ impl MessageIntake {
         match self.checked(device, message, ack) {
             Ok(checked) if checked.one.keep == MessageRetention::Nothing => {
                 let intake = Arc::clone(self);
-                in_turn(device, |device| &device.unrecorded, move || intake.run_at_once(checked));
+                let work = Box::new(move || intake.run_at_once(checked));
+                if device.unrecorded.push(work) {
+                    self.unrecorded.run(Arc::clone(device));
+                }
             }
             // Messages of a device are accepted in the order in which they came.
             Ok(checked) if checked.one.context > 0 || !device.recorded.is_idle() => {
                 let intake = Arc::clone(self);
-                in_turn(
-                    device,
-                    |device| &device.recorded,
-                    move || {
-                        let context =
-                            if checked.one.context > 0 { intake.context(&checked) } else { Vec::new() };
-                        intake.accept(checked, context);
-                    },
-                );
+                let work = Box::new(move || {
+                    let context = if checked.one.context > 0 { intake.context(&checked) } else { Vec::new() };
+                    intake.accept(checked, context);
+                });
+                // On a thread that may wait.
+                if device.recorded.push(work) {
+                    let device = Arc::clone(device);
+                    spawn_blocking(move || device.recorded.run());
+                }
             }
             Ok(checked) => self.accept(checked, Vec::new()),
             Err(refusal) => device.end_sending(Outgoing::Refused { refusal, ack }),
@@ -211,7 +227,7 @@ impl MessageIntake {
             Outgoing::Refused { refusal, ack }
         };
         let counted = match self.accepting.load(Ordering::SeqCst) {
-            ..ACCEPTING_MAX => self.under_way.begin(request.id, &origin),
+            ..ACCEPTING_MAX => self.under_way.begin(request.id, &origin, bytes_of(&request)),
             _ => CountOutcome::TooMany,
         };
         if counted == CountOutcome::TooMany {
@@ -300,21 +316,13 @@ impl MessageIntake {
             let Some(history) = self.journal.history(row.number)? else { continue };
             let Ok((request, _)) = history.request() else { continue };
             let origin = Arc::new(MessageOrigin::of(request));
-            self.under_way.begin(request.id, &origin);
+            self.under_way.begin(request.id, &origin, bytes_of(request));
             if origin.is_ordered {
                 let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
                 order.accept(&origin.conversation, row.number);
             }
         }
         Ok(())
-    }
-}
-
-/// Has something done on a thread that may wait, after what came before it for the same queue of the device.
-fn in_turn(device: &Arc<Device>, queue: fn(&Device) -> &TurnQueue, work: impl FnOnce() + Send + 'static) {
-    if queue(device).push(Box::new(work)) {
-        let device = Arc::clone(device);
-        spawn_blocking(move || queue(&device).run());
     }
 }
 
@@ -329,6 +337,11 @@ fn refusal_of(error: &JournalError, id: &str, ack: Option<u64>) -> Outgoing {
     tracing::error!(%error, "a message was not accepted");
     let refusal = MessageRefusal::new(Some(id), reason).remedy("send it again later");
     Outgoing::Refused { refusal, ack }
+}
+
+/// The bytes of a message with the events that are attached to it.
+fn bytes_of(request: &Request) -> u64 {
+    request.items.iter().map(|item| item.size).fold(0, u64::saturating_add)
 }
 
 /// The text by which the journal knows a message.

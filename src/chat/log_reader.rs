@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::event::{ChatEvent, EventAuthor};
+use super::event_count::EVENT_BYTES_MAX;
 use super::log::{LOG_FILE, LogError, STATEMENTS, failed, last_of, signed};
 use super::token::ChatMember;
 
@@ -62,7 +63,7 @@ impl LogReader {
         })
     }
 
-    /// Up to `limit` events after a number, in their order.
+    /// Up to `limit` events after a number, in their order, and no further one once they are large.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -75,7 +76,16 @@ impl LogReader {
             let name: Arc<str> = conversation.into();
             let rows =
                 statement.query_map(params![conversation, signed(seq), limit], |row| event(&name, row))?;
-            rows.collect()
+            let (mut events, mut bytes) = (Vec::new(), 0);
+            for row in rows {
+                let event: ChatEvent = row?;
+                bytes += event.bytes();
+                events.push(event);
+                if bytes >= EVENT_BYTES_MAX {
+                    break;
+                }
+            }
+            Ok(events)
         })
     }
 
@@ -99,13 +109,8 @@ impl LogReader {
             let rows = statement
                 .query_map(params![conversation, count.saturating_mul(4)], |row| event(&name, row))?;
             let wanted = usize::try_from(count).unwrap_or(usize::MAX);
-            let mut seen = Vec::new();
-            for row in rows {
-                let event = row?;
-                if seen.len() < wanted && event.is_for(member) {
-                    seen.push(event);
-                }
-            }
+            let seen = rows.filter(|row| row.as_ref().map_or(true, |event| event.is_for(member)));
+            let mut seen = seen.take(wanted).collect::<Result<Vec<ChatEvent>, rusqlite::Error>>()?;
             seen.reverse();
             Ok(seen)
         })

@@ -11,10 +11,10 @@
 //! | `steps` | steps that read messages, write events and ask a model |
 //! | `names`, `token` | names of users and conversations; who a client is |
 //! | `message`, `event`, `outgoing` | what comes in, what appears in a conversation, what is said to a device |
-//! | `intake`, `source`, `served_types`, `under_way`, `turn_queue` | messages become requests, in turn; which types are served; the bound on both |
+//! | `intake`, `source`, `served_types`, `under_way`, `turn_queue`, `unrecorded_work` | messages become requests, in turn; which types are served; the bounds on both |
 //! | `partial_receivers` | who may see the text of a model's answer while it grows |
 //! | `log`, `log_reader`, `order`, `answer`, `sink` | answers become events of the conversation log |
-//! | `hub`, `device`, `conversation_cursor`, `reply_count` | who is connected, how far each device is, and what waits for it |
+//! | `hub`, `device`, `conversation_cursor`, `event_count`, `reply_count` | who is connected, how far each device is, and what waits for it |
 //! | `server`, `http_answer`, `context`, `limits`, `settings` | connections and their limits; `chat` in a site's file |
 //! | `web_socket` | the plain protocol |
 //! | `engine_io`, `engine_session`, `socket_io` | Socket.IO |
@@ -28,6 +28,7 @@ mod device;
 mod engine_io;
 mod engine_session;
 mod event;
+mod event_count;
 mod example_run;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -62,6 +63,7 @@ mod token;
 mod trial;
 mod turn_queue;
 mod under_way;
+mod unrecorded_work;
 mod web_socket;
 
 pub use example_run::{ExampleDifference, message_request};

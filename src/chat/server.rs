@@ -32,6 +32,7 @@ use super::engine_session::EngineSessions;
 use super::http_answer::{ChatBody, text};
 use super::limits::{ConnectionCounts, ConnectionPlace};
 use super::trial;
+use super::unrecorded_work::UnrecordedWork;
 use super::web_socket;
 
 /// A server that runs. Dropping it ends its connections.
@@ -88,7 +89,8 @@ impl ChatServer {
             )),
             acceptor: tls.map(|tls| TlsAcceptor::from(tls.config())),
         });
-        let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(READERS).build()?;
+        let threads = READERS + UnrecordedWork::AT_A_TIME;
+        let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(threads).build()?;
         let serve = move || {
             runtime.block_on(accept(listener, shared));
             runtime.shutdown_timeout(END);

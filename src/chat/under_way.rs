@@ -1,4 +1,4 @@
-//! The messages that are accepted and not answered: a bound on memory, by type and in all.
+//! The messages that are accepted and not answered: a bound on memory, by type, by conversation and in all.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,9 +13,21 @@ pub struct MessagesUnderWay(Mutex<UnderWay>);
 
 #[derive(Default)]
 struct UnderWay {
-    requests: HashMap<Digest, Arc<MessageOrigin>>,
+    requests: HashMap<Digest, CountedMessage>,
     types: HashMap<Arc<str>, usize>,
-    conversations: HashMap<Arc<str>, usize>,
+    conversations: HashMap<Arc<str>, MessageCount>,
+    bytes: u64,
+}
+
+struct CountedMessage {
+    origin: Arc<MessageOrigin>,
+    bytes: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct MessageCount {
+    messages: usize,
+    bytes: u64,
 }
 
 /// Whether a message is counted.
@@ -32,35 +44,47 @@ const MAX: usize = 8_000;
 const OF_TYPE_MAX: usize = 2_000;
 const OF_CONVERSATION_MAX: usize = 1_000;
 
+/// The bytes of these messages, with the events that are attached to them, beyond which no further one is taken.
+const BYTES_MAX: u64 = 256 << 20;
+const OF_CONVERSATION_BYTES_MAX: u64 = 64 << 20;
+
 impl MessagesUnderWay {
-    /// Counts a message.
-    pub fn begin(&self, request: Digest, origin: &Arc<MessageOrigin>) -> CountOutcome {
+    /// Counts a message that has so many bytes.
+    pub fn begin(&self, request: Digest, origin: &Arc<MessageOrigin>, bytes: u64) -> CountOutcome {
         let (message_type, conversation) = (&origin.message_type, &origin.conversation);
         let mut under_way = self.lock();
         let of_type = under_way.types.get(message_type).copied().unwrap_or(0);
-        let of_conversation = under_way.conversations.get(conversation).copied().unwrap_or(0);
-        let is_full = under_way.requests.len() >= MAX;
-        if is_full || of_type >= OF_TYPE_MAX || of_conversation >= OF_CONVERSATION_MAX {
+        let MessageCount { messages, bytes: bytes_before } =
+            under_way.conversations.get(conversation).copied().unwrap_or_default();
+        let is_full = under_way.requests.len() >= MAX || under_way.bytes >= BYTES_MAX;
+        let is_much = messages >= OF_CONVERSATION_MAX || bytes_before >= OF_CONVERSATION_BYTES_MAX;
+        if is_full || is_much || of_type >= OF_TYPE_MAX {
             return CountOutcome::TooMany;
         }
-        if under_way.requests.insert(request, Arc::clone(origin)).is_some() {
+        if under_way.requests.contains_key(&request) {
             return CountOutcome::Counted;
         }
+        let counted = CountedMessage { origin: Arc::clone(origin), bytes };
+        under_way.requests.insert(request, counted);
         under_way.types.insert(Arc::clone(message_type), of_type + 1);
-        under_way.conversations.insert(Arc::clone(conversation), of_conversation + 1);
+        let count = MessageCount { messages: messages + 1, bytes: bytes_before + bytes };
+        under_way.conversations.insert(Arc::clone(conversation), count);
+        under_way.bytes += bytes;
         CountOutcome::New
     }
 
     /// Ends the count of a message, if it counts.
     pub fn end(&self, request: Digest) {
         let mut under_way = self.lock();
-        let Some(origin) = under_way.requests.remove(&request) else { return };
+        let Some(CountedMessage { origin, bytes }) = under_way.requests.remove(&request) else { return };
+        under_way.bytes = under_way.bytes.saturating_sub(bytes);
         if let Some(count) = under_way.types.get_mut(&origin.message_type) {
             *count -= 1;
         }
         if let Some(count) = under_way.conversations.get_mut(&origin.conversation) {
-            *count -= 1;
-            if *count == 0 {
+            count.messages -= 1;
+            count.bytes = count.bytes.saturating_sub(bytes);
+            if count.messages == 0 {
                 under_way.conversations.remove(&origin.conversation);
             }
         }
@@ -68,7 +92,7 @@ impl MessagesUnderWay {
 
     /// Where a message comes from that is under way.
     pub fn origin(&self, request: Digest) -> Option<Arc<MessageOrigin>> {
-        self.lock().requests.get(&request).cloned()
+        self.lock().requests.get(&request).map(|counted| Arc::clone(&counted.origin))
     }
 
     fn lock(&self) -> MutexGuard<'_, UnderWay> {
@@ -95,7 +119,7 @@ mod tests {
     fn many_of_one_type_do_not_keep_others_out() {
         let under_way = MessagesUnderWay::default();
         let (slow, quick) = (origin("slow", "c"), origin("quick", "c"));
-        let begin = |number: usize, origin: &Arc<MessageOrigin>| under_way.begin(request(number), origin);
+        let begin = |number: usize, origin: &Arc<MessageOrigin>| under_way.begin(request(number), origin, 1);
         let each = |number: usize| origin("slow", &number.to_string());
         assert!((0..OF_TYPE_MAX).all(|number| begin(number, &each(number)) == CountOutcome::New));
         assert_eq!(begin(OF_TYPE_MAX, &slow), CountOutcome::TooMany);
@@ -111,7 +135,7 @@ mod tests {
     #[test]
     fn many_of_one_conversation_do_not_keep_others_of_their_type_out() {
         let under_way = MessagesUnderWay::default();
-        let begin = |number: usize, name: &str| under_way.begin(request(number), &origin("text", name));
+        let begin = |number: usize, name: &str| under_way.begin(request(number), &origin("text", name), 1);
         assert!((0..OF_CONVERSATION_MAX).all(|number| begin(number, "flood") == CountOutcome::New));
         assert_eq!(begin(OF_CONVERSATION_MAX, "flood"), CountOutcome::TooMany);
         assert_eq!(begin(OF_CONVERSATION_MAX, "other"), CountOutcome::New);
@@ -119,5 +143,22 @@ mod tests {
         assert_eq!(begin(OF_CONVERSATION_MAX + 1, "flood"), CountOutcome::New);
         (0..=OF_CONVERSATION_MAX + 1).for_each(|number| under_way.end(request(number)));
         assert!(under_way.lock().conversations.is_empty());
+    }
+
+    #[test]
+    fn few_large_messages_are_too_many_as_well() {
+        let under_way = MessagesUnderWay::default();
+        let begin = |number: usize, name: &str| {
+            under_way.begin(request(number), &origin("text", name), OF_CONVERSATION_BYTES_MAX / 2)
+        };
+        assert_eq!([0, 1].map(|number| begin(number, "flood")), [CountOutcome::New; 2]);
+        assert_eq!(begin(2, "flood"), CountOutcome::TooMany);
+        let others =
+            (3..).take_while(|number| begin(*number, &number.to_string()) == CountOutcome::New).count();
+        assert_eq!(others as u64, 2 * BYTES_MAX / OF_CONVERSATION_BYTES_MAX - 2);
+        under_way.end(request(0));
+        assert_eq!(begin(2, "flood"), CountOutcome::New);
+        (0..100).for_each(|number| under_way.end(request(number)));
+        assert_eq!(under_way.lock().bytes, 0);
     }
 }
