@@ -1,13 +1,16 @@
 //! Steps in processes that do not see the store of the process with the request: what is brought there, and back.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::journal::{ValuePlace, small_files};
 use crate::printable::with_causes;
-use crate::step::{Digest, Item, ItemPlace, Request};
+use crate::step::{Digest, Digester, Item, ItemPlace, Request};
 use crate::store::Store;
 
 use super::remote_step::{
@@ -82,6 +85,9 @@ pub fn piece(
         StepValue::Stored(digest) => stored_piece(request.id, digest, offset, max, store),
         StepValue::Item(index) => {
             let item = request.items.get(index)?;
+            if let Some(path) = item.path() {
+                return file_piece(path, offset, max).ok();
+            }
             let find = |digest| Some(store.work_path(request.id, digest)).filter(|path| path.exists());
             let in_response = |digest| Some(store.file(request.id, digest)).filter(|path| path.exists());
             let content = item.open_with(|digest| in_response(digest).or_else(|| find(digest))).ok()?;
@@ -91,6 +97,22 @@ pub fn piece(
             Some(ValuePiece { total: content.len() as u64, digest, bytes: content[begin..end].to_vec() })
         }
     }
+}
+
+/// A piece of a file, which is read once more for the digest where it begins.
+fn file_piece(path: &Path, offset: u64, max: usize) -> io::Result<ValuePiece> {
+    let mut file = File::open(path)?;
+    let total = file.metadata()?.len();
+    let begin = offset.min(total);
+    let left = usize::try_from(total - begin).unwrap_or(usize::MAX);
+    let mut bytes = vec![0; left.min(max)];
+    file.read_exact_at(&mut bytes, begin)?;
+    let mut digester = Digester::default();
+    let digest = match begin {
+        0 => io::copy(&mut file, &mut digester).map(|_| Some(digester.digest()))?,
+        _ => None,
+    };
+    Ok(ValuePiece { total, digest, bytes })
 }
 
 /// A piece of what is stored for a request.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufRead, Cursor, Read};
 use std::path::PathBuf;
 
 use crate::dataflow::{Dataflow, Response};
@@ -102,10 +102,9 @@ impl PastRequest {
         self.recording.request.items.iter().try_for_each(|item| {
             let name = || item.name.clone();
             let path = || item.path().map_or_else(|| PathBuf::from(&item.name), PathBuf::from);
-            let bytes =
-                item.open().map_err(|source| PastError::Gone { name: name(), path: path(), source })?;
-            let mut digester = RecordedDigester::default();
-            digester.update(&bytes);
+            let digester = item.reader().and_then(digested);
+            let digester =
+                digester.map_err(|source| PastError::Gone { name: name(), path: path(), source })?;
             if digester.is(item.digest) {
                 Ok(())
             } else {
@@ -135,7 +134,7 @@ impl PastRequest {
     pub fn open(&self, digest: Digest) -> io::Result<Box<dyn Read>> {
         let item = self.recording.request.items.iter().find(|item| item.digest == digest);
         match item {
-            Some(item) => Ok(Box::new(Cursor::new(item.open()?))),
+            Some(item) => Ok(Box::new(item.reader()?)),
             None => {
                 let bytes = self.bytes(digest).ok_or(io::ErrorKind::NotFound)?;
                 Ok(Box::new(Cursor::new(bytes)))
@@ -257,5 +256,19 @@ impl RecordedBytes {
     fn get(&self, digest: Digest) -> Option<Vec<u8>> {
         let here = self.here.get(&digest).cloned();
         here.or_else(|| self.requests.iter().rev().find_map(|request| self.store.get(*request, digest)))
+    }
+}
+
+/// The digest of all that is read.
+fn digested(mut from: Box<dyn BufRead + Send>) -> io::Result<RecordedDigester> {
+    let mut digester = RecordedDigester::default();
+    loop {
+        let bytes = from.fill_buf()?;
+        let read = bytes.len();
+        if read == 0 {
+            return Ok(digester);
+        }
+        digester.update(bytes);
+        from.consume(read);
     }
 }

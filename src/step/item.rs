@@ -43,15 +43,15 @@ pub enum ItemPlace {
 /// The bytes of an opened item.
 #[derive(Debug)]
 pub enum ItemContent {
-    /// A large file, mapped into memory.
+    /// A large file of a store, mapped into memory.
     Mapped(Mmap),
-    /// A file that was read: to read a small one costs no more than to map it.
+    /// A file that was read: it may be another's, who cuts it meanwhile, or to read it costs no more than to map it.
     Read(Vec<u8>),
     /// Bytes that the item carries.
     Shared(Arc<[u8]>),
 }
 
-/// The bytes from which on a file is mapped.
+/// The bytes from which on a file of a store is mapped.
 const MAPPED_FROM: u64 = 16 << 20;
 
 impl Item {
@@ -62,25 +62,27 @@ impl Item {
         Item { name: name.into(), place: ItemPlace::Inline(bytes), digest, size, decoded: size }
     }
 
-    /// The item's bytes: read, or of a large file mapped. A mapped file must not be cut as long as the content is used:
-    /// the system ends a process that reads behind its end.
+    /// The item's bytes, which stay the same whatever becomes of the file. Those of a large file take that much memory; see
+    /// [`Item::reader`].
     ///
     /// # Errors
-    /// If the file cannot be read; [`ErrorKind::Unsupported`] for a stored item, see [`Item::open_with`].
+    /// If the file cannot be read; [`ErrorKind::UnexpectedEof`] if it is cut meanwhile; [`ErrorKind::Unsupported`] for a
+    /// stored item, see [`Item::open_with`].
     pub fn open(&self) -> io::Result<ItemContent> {
         self.open_with(|_| None)
     }
 
-    /// As [`Item::open`]; `find` gives the file of a stored item.
+    /// As [`Item::open`]; `find` gives the file of a stored item. Such a file is mapped if it is large: it must not be cut as
+    /// long as the content is used, because the system ends a process that reads behind the end of a mapped file.
     ///
     /// # Errors
     /// If the file cannot be read, or `find` does not know it.
     pub fn open_with(&self, find: impl FnOnce(Digest) -> Option<PathBuf>) -> io::Result<ItemContent> {
         match &self.place {
-            ItemPlace::File(path) => ItemContent::of_file(path),
+            ItemPlace::File(path) => File::open(path).and_then(ItemContent::read),
             ItemPlace::Inline(bytes) => Ok(ItemContent::Shared(Arc::clone(bytes))),
             ItemPlace::Stored(digest) => match find(*digest) {
-                Some(path) => ItemContent::of_file(&path),
+                Some(path) => ItemContent::of_stored(&path),
                 None => {
                     let text = format!("{digest} can only be opened with the store that keeps it");
                     Err(io::Error::new(ErrorKind::Unsupported, text))
@@ -124,17 +126,32 @@ impl Item {
 }
 
 impl ItemContent {
-    fn of_file(path: &Path) -> io::Result<ItemContent> {
-        let mut file = File::open(path)?;
-        let bytes = file.metadata()?.len();
-        if bytes < MAPPED_FROM {
-            let mut content = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
-            file.read_to_end(&mut content)?;
-            return Ok(ItemContent::Read(content));
+    fn of_stored(path: &Path) -> io::Result<ItemContent> {
+        let file = File::open(path)?;
+        if file.metadata()?.len() < MAPPED_FROM {
+            return ItemContent::read(file);
         }
-        // SAFETY: a source keeps the file of an item unchanged until the request is forgotten.
+        // SAFETY: a store never changes a file: it is written under another name, and removed as a whole.
         unsafe { Mmap::map(&file) }.map(ItemContent::Mapped)
     }
+
+    fn read(file: File) -> io::Result<ItemContent> {
+        let bytes = file.metadata()?.len();
+        read_whole(file, bytes).map(ItemContent::Read)
+    }
+}
+
+/// The content of a file that had so many bytes when it was opened.
+fn read_whole(mut file: impl Read, bytes: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    content.try_reserve_exact(usize::try_from(bytes).map_err(io::Error::other)?)?;
+    file.read_to_end(&mut content)?;
+    let read = content.len() as u64;
+    if read < bytes {
+        let text = format!("the file was cut while it was read: of {bytes} bytes, {read} were left");
+        return Err(io::Error::new(ErrorKind::UnexpectedEof, text));
+    }
+    Ok(content)
 }
 
 impl Deref for ItemContent {
@@ -236,6 +253,28 @@ mod tests {
             assert_eq!(stored.open().unwrap_err().kind(), ErrorKind::Unsupported);
             assert_eq!(&*stored.open_with(|_| Some(path)).unwrap(), content.as_bytes());
         }
+    }
+
+    #[test]
+    fn a_large_file_may_be_cut_after_it_was_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let bytes = MAPPED_FROM + 1;
+        File::create(&path).unwrap().set_len(bytes).unwrap();
+        let item = Item { place: ItemPlace::File(path.clone()), ..Item::inline("x", *b"") };
+        let content = item.open().unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        assert_eq!(content.iter().filter(|byte| **byte == 0).count() as u64, bytes);
+    }
+
+    #[test]
+    fn a_file_that_is_cut_while_it_is_read_is_an_error() {
+        assert_eq!(read_whole(&b"hello"[..], 5).unwrap(), b"hello");
+        assert_eq!(read_whole(&b"hello, longer"[..], 5).unwrap(), b"hello, longer");
+        let error = read_whole(&b"hel"[..], 5).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+        assert_eq!(error.to_string(), "the file was cut while it was read: of 5 bytes, 3 were left");
+        assert_eq!(read_whole(&b""[..], u64::MAX / 4).unwrap_err().kind(), ErrorKind::OutOfMemory);
     }
 
     #[test]
