@@ -51,6 +51,11 @@ impl CallFolders {
         self.inputs.path()
     }
 
+    /// The place for the files of a program that is not started from its own folder. The program can only read them.
+    pub fn code(&self) -> PathBuf {
+        self.place("code")
+    }
+
     pub fn stderr(&self) -> &File {
         &self.stderr
     }

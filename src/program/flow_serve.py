@@ -449,7 +449,15 @@ def serve(path):
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        # Where it is in the steps, and not how they came to be loaded.
+        trace, own = error.__traceback__, (__file__, "<frozen importlib")
+        while trace and trace.tb_frame.f_code.co_filename.startswith(own):
+            trace = trace.tb_next
+        traceback.print_exception(type(error), error, trace)
+        sys.exit(1)
 
     number = None
 

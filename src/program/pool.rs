@@ -1,31 +1,35 @@
 //! The processes of one program of steps. A call takes an idle one, or starts one; one that failed is not used again.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 use crate::dataflow::ProgramSource;
-use crate::step::{Call, CancelToken, Digest, Digester, Fault, StepDeclaration, StepOutputs};
+use crate::step::{Call, CancelToken, Digest, Fault, StepDeclaration, StepOutputs};
 
-use super::child::ProgramLimits;
+use super::call_folder::CallFolders;
 use super::fault::{self, ProcessFailure, wrong};
 use super::hello::ProgramHello;
 use super::item_results::ItemResults;
+use super::kept_code::KeptCode;
 use super::message::{MessageForm, ProgramMessage, SentItems};
 use super::plain_item::PlainItem;
 use super::process::{ProcessOrder, StepProcess};
-use super::sandbox_grants::{NetworkAccess, ProgramGrants};
+use super::program_code::{CodeFile, KeptPlace, ProgramCode};
 use super::step_answer::StepAnswer;
 use super::step_call::{self, SentBatch};
-use super::{PYTHON_COLUMN, PYTHON_HELPER, PYTHON_SERVER};
 
 pub struct ProgramPool {
     /// The program in messages.
     name: String,
     source: ProgramSource,
+    files: ProgramCode,
     order: Arc<ProcessOrder>,
     /// The digest of the program's code, as it was declared.
     code: Digest,
+    /// The files as they were declared; `None` if they are too large to be kept.
+    kept: Option<KeptCode>,
+    /// Told once that the files have changed.
+    told: Once,
     /// The way in which items travel, as it was declared.
     form: MessageForm,
     /// Whether a call may go through several steps, as it was declared.
@@ -56,23 +60,26 @@ impl ProgramPool {
     /// # Errors
     /// The program cannot be started, or declares nothing that can be used.
     pub fn open(source: &ProgramSource) -> Result<(ProgramHello, ProgramPool), Fault> {
-        let (name, order) = (name(source), Arc::new(order(source)));
+        let files = ProgramCode::of(source);
+        let (name, order) = (files.name(source), Arc::new(files.order(source)));
         let failed = |failure, log| fault::fault(&name, failure, log);
-        let before =
-            Digest::of_parts(own_files(source, &[]).map_err(|error| unreadable(&name, &error))?.slices());
-        let mut process = StepProcess::start(&order).map_err(|failure| failed(failure, Vec::new()))?;
-        let (hello, code) = greet(source, &mut process, &CancelToken::default())
+        let unreadable = |error| unreadable(&name, &error);
+        let before = files.own(source, &[], None).map_err(unreadable)?;
+        let started = || StepProcess::start(&order, CallFolders::new()?);
+        let mut process = started().map_err(|failure| failed(failure, Vec::new()))?;
+        let greeting = greet(source, &files, None, &mut process, &CancelToken::default())
             .map_err(|failure| failed(failure, process.folders.errors()))?;
-        let after =
-            Digest::of_parts(own_files(source, &[]).map_err(|error| unreadable(&name, &error))?.slices());
-        if before != after {
+        let after = files.own(source, &[], None).map_err(unreadable)?;
+        let kept = KeptCode::read(files.folder(), &greeting.files).map_err(unreadable)?;
+        if before != after || kept.as_ref().is_some_and(|kept| kept.differs(&greeting.files)) {
             return Err(failed(ProcessFailure::Changed, Vec::new()));
         }
         // It is started again at the first call: a check need not keep a model.
         drop(process);
+        let Greeting { hello, code, .. } = greeting;
         let (form, chains) = (hello.form(), hello.chains);
-        let (source, state, freed) = (source.clone(), Mutex::default(), Condvar::new());
-        Ok((hello, ProgramPool { name, source, order, code, form, chains, state, freed }))
+        let (source, state, freed, told) = (source.clone(), Mutex::default(), Condvar::new(), Once::new());
+        Ok((hello, ProgramPool { name, source, files, order, code, kept, told, form, chains, state, freed }))
     }
 
     pub fn code(&self) -> Digest {
@@ -189,11 +196,38 @@ impl ProgramPool {
         }
     }
 
+    /// Starts a process of the program as it was declared: from its files or, if those have changed, from what was kept.
     fn start(&self, token: &CancelToken) -> Result<StepProcess, Fault> {
+        let has_changed = || self.kept.as_ref().is_some_and(KeptCode::has_changed);
+        if !has_changed() {
+            match self.start_from(None, token) {
+                // They have changed meanwhile.
+                Err(_) if has_changed() => {}
+                started => return started,
+            }
+        }
+        self.told.call_once(|| {
+            tracing::warn!(
+                "{} has changed since its dataflow was read: requests go on with it as it was; a reload (SIGHUP) takes \
+                 up the change for requests from then on",
+                self.name
+            );
+        });
+        self.start_from(self.kept.as_ref(), token)
+    }
+
+    fn start_from(&self, kept: Option<&KeptCode>, token: &CancelToken) -> Result<StepProcess, Fault> {
         let failed = |failure, log| fault::fault(&self.name, failure, log);
-        let mut process = StepProcess::start(&self.order).map_err(|failure| failed(failure, Vec::new()))?;
-        match greet(&self.source, &mut process, token) {
-            Ok((_, code)) if code == self.code => Ok(process),
+        let start = || {
+            let folders = CallFolders::new()?;
+            let Some(kept) = kept else { return Ok((StepProcess::start(&self.order, folders)?, None)) };
+            let place = kept.lay_out(&folders.code(), &self.order.grants).map_err(ProcessFailure::Lost)?;
+            let order = Arc::new(self.files.order_at(&self.source, &self.order.grants, &place));
+            Ok((StepProcess::start(&order, folders)?, Some(place)))
+        };
+        let (mut process, place) = start().map_err(|failure| failed(failure, Vec::new()))?;
+        match greet(&self.source, &self.files, place.as_ref(), &mut process, token) {
+            Ok(greeting) if greeting.code == self.code => Ok(process),
             Ok(_) => Err(failed(ProcessFailure::Changed, Vec::new())),
             Err(failure) => Err(failed(failure, process.folders.errors())),
         }
@@ -331,78 +365,29 @@ fn ask(
     process.ask(&message, call.token)
 }
 
-/// The declaration of a process that was started, and the digest of its code.
+/// What a process that was started has declared.
+struct Greeting {
+    hello: ProgramHello,
+    /// The digest of its code.
+    code: Digest,
+    /// The files of its code.
+    files: Vec<CodeFile>,
+}
+
+/// Has a process declare its steps. `place` is that of its files, if it was started from kept ones.
 fn greet(
     source: &ProgramSource,
+    code: &ProgramCode,
+    place: Option<&KeptPlace>,
     process: &mut StepProcess,
     token: &CancelToken,
-) -> Result<(ProgramHello, Digest), ProcessFailure> {
+) -> Result<Greeting, ProcessFailure> {
     let line = process.hello(source.start_time, token)?;
     let hello = ProgramHello::read(&line).map_err(|reason| ProcessFailure::Garbage { line, reason })?;
     process.form = hello.form();
-    let files = own_files(source, &hello.files).map_err(ProcessFailure::Lost)?;
-    let mut parts = vec![hello.version.as_bytes()];
-    parts.extend(files.slices());
-    if is_python(source) {
-        parts.extend(PYTHON_FILES.iter().map(|(_, text)| text.as_bytes()));
-    }
-    let code = Digest::of_parts(parts);
-    Ok((hello, code))
-}
-
-/// Names and digests of files.
-struct FileDigests(Vec<(String, Digest)>);
-
-impl FileDigests {
-    fn slices(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.iter().flat_map(|(name, digest)| [name.as_bytes(), digest.as_bytes().as_slice()])
-    }
-}
-
-/// The files of the command, those that may be read, and further ones. Their names are relative to the first file's
-/// folder: a program that is moved as a whole is the same.
-fn own_files(source: &ProgramSource, further: &[String]) -> std::io::Result<FileDigests> {
-    let folder = folder(source);
-    let in_command = source.command.iter().map(PathBuf::from).filter(|path| path.is_absolute());
-    let further = further.iter().map(|name| folder.clone().unwrap_or_default().join(name));
-    let mut paths: Vec<PathBuf> =
-        in_command.chain(source.reads.iter().cloned()).chain(further).filter(|path| path.is_file()).collect();
-    paths.sort();
-    paths.dedup();
-    let digest = |path: PathBuf| {
-        let below = folder.as_ref().and_then(|folder| path.strip_prefix(folder).ok());
-        let name = below.unwrap_or(&path).to_string_lossy().into_owned();
-        let mut digester = Digester::default();
-        std::io::copy(&mut std::fs::File::open(&path)?, &mut digester)?;
-        Ok((name, digester.digest()))
-    };
-    let mut digests = paths.into_iter().map(digest).collect::<std::io::Result<Vec<_>>>()?;
-    let words = source.command.iter().filter(|word| !Path::new(word).is_absolute());
-    digests.extend(words.map(|word| (word.clone(), Digest::of(b"word"))));
-    Ok(FileDigests(digests))
-}
-
-/// The first file of the command that is no program of the system.
-fn script(source: &ProgramSource) -> Option<&Path> {
-    let words = source.command.iter().map(Path::new);
-    let mut files = words.enumerate().filter(|(_, word)| word.is_absolute() && word.is_file());
-    let first = files.next()?;
-    // With an interpreter by its path, the script comes next.
-    Some(if first.0 == 0 { files.next().map_or(first.1, |(_, next)| next) } else { first.1 })
-}
-
-fn folder(source: &ProgramSource) -> Option<PathBuf> {
-    script(source).and_then(Path::parent).map(Path::to_owned)
-}
-
-fn is_python(source: &ProgramSource) -> bool {
-    let name = Path::new(&source.command[0]).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    name.starts_with("python") && source.command.get(1).is_some_and(|script| script.ends_with(".py"))
-}
-
-fn name(source: &ProgramSource) -> String {
-    let script = script(source).and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-    script.unwrap_or_else(|| source.command.join(" "))
+    let files = code.own(source, &hello.files, place).map_err(ProcessFailure::Lost)?;
+    let code = code.digest(source, &hello.version, &files);
+    Ok(Greeting { hello, code, files })
 }
 
 fn unreadable(name: &str, error: &std::io::Error) -> Fault {
@@ -410,45 +395,4 @@ fn unreadable(name: &str, error: &std::io::Error) -> Fault {
         format!("the files of the program {name} cannot be read: {error}"),
         "See whether flow may read them.",
     )
-}
-
-fn order(source: &ProgramSource) -> ProcessOrder {
-    let mut words = source.command.iter().cloned();
-    let program = words.next().unwrap_or_default();
-    let (options, helpers) = match is_python(source) {
-        true => (["-s", "-B", "flow_serve.py"].map(str::to_owned).to_vec(), PYTHON_FILES),
-        false => (Vec::new(), [].as_slice()),
-    };
-    let (siblings, lists) = script(source).map(siblings).unwrap_or_default();
-    let in_command = source.command.iter().skip(1).map(PathBuf::from).filter(|path| path.is_absolute());
-    ProcessOrder {
-        arguments: options.into_iter().chain(words).collect(),
-        program,
-        grants: ProgramGrants {
-            reads: in_command.chain(siblings).chain(source.reads.iter().cloned()).collect(),
-            lists,
-            writes: source.writes.clone(),
-            network: if source.network { NetworkAccess::All } else { NetworkAccess::None },
-            root: None,
-        },
-        limits: ProgramLimits { memory_bytes: source.memory, file_bytes: source.output },
-        helpers,
-    }
-}
-
-/// The files that a process of steps in Python has in its folder.
-const PYTHON_FILES: &[(&str, &str)] =
-    &[("flow_step.py", PYTHON_HELPER), ("flow_column.py", PYTHON_COLUMN), ("flow_serve.py", PYTHON_SERVER)];
-
-/// What a script may read beside itself: files with its ending, packages of Python and Node, and the list of the
-/// folder. Results and journals that lie beside it are not among them.
-fn siblings(script: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
-    let folder = script.parent().unwrap_or(Path::new("/"));
-    let is_own = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default();
-        let same = path.extension().is_some() && path.extension() == script.extension() && path.is_file();
-        same || path.join("__init__.py").is_file() || name == "node_modules" || name == "package.json"
-    };
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    (entries.filter(is_own).collect(), vec![folder.to_owned()])
 }

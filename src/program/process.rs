@@ -60,12 +60,11 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 const END_TIME: Duration = Duration::from_secs(2);
 
 impl StepProcess {
-    /// Starts a process. It has not said anything yet.
+    /// Starts a process in its folders. It has not said anything yet.
     ///
     /// # Errors
     /// The process cannot be started.
-    pub fn start(order: &Arc<ProcessOrder>) -> Result<StepProcess, ProcessFailure> {
-        let folders = CallFolders::new()?;
+    pub fn start(order: &Arc<ProcessOrder>, folders: CallFolders) -> Result<StepProcess, ProcessFailure> {
         let command = command(order, &folders).map_err(ProcessFailure::NotStarted)?;
         let sandbox = sandbox(order, &folders).map_err(ProcessFailure::NotStarted)?;
         let (tell, told) = sync_channel(1);

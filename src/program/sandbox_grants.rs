@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 /// What a dataflow grants to a program besides its folder.
+#[derive(Clone)]
 pub struct ProgramGrants {
     /// Files and folders that it may read and execute.
     pub reads: Vec<PathBuf>,

@@ -300,20 +300,7 @@ fn files_beside_the_steps_are_withheld_unless_granted() {
     assert_ne!(changed.digest(), first, "a file that a program reads is a part of its version");
 }
 
-#[test]
-fn a_script_that_changes_under_a_running_dataflow_is_told_and_not_used() {
-    if !has_python() {
-        return;
-    }
-    let steps = Steps::python(WORDS);
-    let dataflow = steps.load(WORD_STEPS);
-    fs::write(steps.path("steps.py"), format!("from flow_step import *\n{WORDS}\n# changed\n")).unwrap();
-    let (_, said) = fault(&dataflow);
-    assert!(said.reason.contains("has changed since the dataflow was read"), "{said}");
-    assert!(said.remedy.contains("SIGHUP"), "{said}");
-}
-
-const COUNT_SH: &str = include_str!("../../examples/steps/count.sh");
+pub const COUNT_SH: &str = include_str!("../../examples/steps/count.sh");
 
 #[test]
 fn a_shell_script_and_node_speak_the_protocol() {

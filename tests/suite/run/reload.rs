@@ -12,6 +12,7 @@ use crate::support::peers::{run, tool};
 use crate::support::ports::free_port;
 
 const STORESCU: &str = "/usr/bin/storescu";
+const PYTHON: &str = "/usr/bin/python3";
 
 fn hang_up(flow: &Listening) {
     let pid = flow.id().to_string();
@@ -104,6 +105,65 @@ fn a_changed_overlay_holds_for_requests_from_then_on_and_a_broken_one_changes_no
         .collect();
     said.sort();
     assert_eq!(said, ["first\n", "second\n", "second\n"]);
+}
+
+/// A request waits for `GO`, and then for a step in Python.
+const WAITS: &str = "dataflow: mine
+programs: [steps.py]
+steps:
+  wait: {step: run-program, needs: {}, with: {program: sh, reads: [FOLDER], arguments: [-c, 'while [ ! -e GO ]; do sleep 0.01; done']}}
+  word: {step: word, needs: {waited: wait.files, request: request}}
+response: [word]
+";
+
+#[test]
+fn a_changed_script_holds_for_requests_from_then_on_and_a_broken_one_changes_nothing() {
+    let (Some(storescu), Some(_)) = (tool(STORESCU), tool(PYTHON)) else { return };
+    let place = Place::new();
+    ["one", "two"].iter().zip(1..).for_each(|(name, seed)| drop(place.study(name, seed)));
+    let go = place.path("go");
+    let waits = WAITS.replace("GO", &go.display().to_string());
+    let waits = waits.replace("FOLDER", &go.parent().unwrap().display().to_string());
+    fs::write(place.path("mine.yaml"), waits).unwrap();
+    let write = |word: &str| {
+        let step =
+            "@step\ndef word(waited: 'files', request: 'request') -> 'files':\n    return {'word.txt':";
+        fs::write(place.path("steps.py"), format!("from flow_step import step\n{step} '{word}'}}\n"))
+            .unwrap();
+    };
+    write("first");
+    fs::write(place.path("site.yaml"), "rules: [{default: mine.yaml}]\n").unwrap();
+    let mut flow = Listening::start(&place, &["--site", "site.yaml"]);
+    flow.send(storescu, &place.path("one"));
+    flow.line("accepted");
+
+    write("second");
+    hang_up(&flow);
+    assert!(flow.line("reloaded").contains("mine "));
+    // One that is broken is told with file and line, and one without the step as well.
+    fs::write(place.path("steps.py"), "from flow_step import step\ndef word(\n").unwrap();
+    hang_up(&flow);
+    flow.line("NOT RELOADED");
+    assert!(flow.line("mine.yaml:2").contains("steps.py\", line 2"), "the problem with its place");
+    let other = "from flow_step import step\n@step\ndef other(item: 'item') -> 'json':\n    return 1\n";
+    fs::write(place.path("steps.py"), other).unwrap();
+    hang_up(&flow);
+    flow.line("NOT RELOADED");
+    assert!(flow.line("mine.yaml:5").contains("word"), "the problem with its place");
+    flow.send(storescu, &place.path("two"));
+    flow.line("accepted");
+
+    // No process of either version has been started yet.
+    fs::write(&go, "").unwrap();
+    flow.line("answered");
+    flow.line("answered");
+    assert_eq!(flow.end(), 0);
+    let mut said: Vec<String> = fs::read_dir(place.path("flow-output"))
+        .unwrap()
+        .map(|folder| fs::read_to_string(folder.unwrap().path().join("word.txt")).unwrap())
+        .collect();
+    said.sort();
+    assert_eq!(said, ["first", "second"]);
 }
 
 #[test]
