@@ -15,6 +15,8 @@ pub enum ProcessFailure {
     NotStarted(io::Error),
     /// The process ended.
     Ended(ExitStatus),
+    /// The process ended in the middle of its answer.
+    Cut { status: ExitStatus, reason: String },
     /// The line that came is not an answer.
     Garbage { line: Vec<u8>, reason: String },
     /// The line that came is longer than a line may be.
@@ -52,11 +54,12 @@ pub fn fault(program: &str, failure: ProcessFailure, log: Vec<u8>) -> Fault {
             (kind, reason, "Install it where flow runs, or give its absolute path in the dataflow file.")
         }
         ProcessFailure::Ended(status) => {
-            let how = match (status.code(), status.signal()) {
-                (Some(code), _) => format!("exit code {code}"),
-                (None, signal) => format!("signal {}", signal.unwrap_or_default()),
-            };
-            (FaultKind::Broken, format!("the program {program} ended with {how}{said}"), explain)
+            (FaultKind::Broken, format!("the program {program} ended with {}{said}", how(status)), explain)
+        }
+        ProcessFailure::Cut { status, reason } => {
+            let how = how(status);
+            let reason = format!("the program {program} ended with {how} within its answer ({reason}){said}");
+            (FaultKind::Broken, reason, explain)
         }
         ProcessFailure::Garbage { line, reason } => {
             let line = last_words(&line[..line.len().min(QUOTED_MOST)]);
@@ -90,6 +93,14 @@ pub fn fault(program: &str, failure: ProcessFailure, log: Vec<u8>) -> Fault {
         ProcessFailure::Folder(error) => return of_folder(&error).with_log(log),
     };
     Fault::of(kind, reason, remedy).with_log(log)
+}
+
+/// How a process ended.
+fn how(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, signal) => format!("signal {}", signal.unwrap_or_default()),
+    }
 }
 
 const QUOTED_MOST: usize = 200;

@@ -154,9 +154,7 @@ impl StepProcess {
         }
         match pipes(&mut self.pipes).bytes(head.bytes, &mut || self.end.look(token)) {
             Ok(bytes) => Ok(answer.with_column(bytes)),
-            Err(PipeEnd::Closed) if !token.is_cancelled() => {
-                Err(ProcessFailure::Garbage { line, reason: "its column does not end".to_owned() })
-            }
+            Err(PipeEnd::Closed) if !token.is_cancelled() => Err(self.cut(line, "its column does not end")),
             Err(end) => Err(self.failure(end, token)),
         }
     }
@@ -178,12 +176,21 @@ impl StepProcess {
         }
     }
 
+    /// The failure of a process of which no more comes in the middle of an answer.
+    fn cut(&mut self, line: Vec<u8>, reason: &str) -> ProcessFailure {
+        match self.end.within(END_TIME) {
+            Some(Ok(status)) => ProcessFailure::Cut { status, reason: reason.to_owned() },
+            // It goes on, and has only closed its output.
+            Some(Err(_)) | None => ProcessFailure::Garbage { line, reason: reason.to_owned() },
+        }
+    }
+
     fn failure(&mut self, end: PipeEnd, token: &CancelToken) -> ProcessFailure {
         match end {
             _ if token.is_cancelled() => ProcessFailure::Cancelled,
             PipeEnd::Closed => match pipes(&mut self.pipes).rest() {
                 line if line.is_empty() => self.end.now(),
-                line => ProcessFailure::Garbage { line, reason: "the line does not end".to_owned() },
+                line => self.cut(line, "the line does not end"),
             },
             PipeEnd::TooLong => ProcessFailure::TooLong { bytes_max: MESSAGE_MAX as u64 },
             PipeEnd::Unwanted => ProcessFailure::Cancelled,

@@ -130,7 +130,17 @@ fn a_column_that_is_not_as_it_says_is_a_fault_of_its_items() {
                 head = {'type': 'float64', 'count': count, 'bytes': 8 * count}\n";
     for (columns, body, reason) in [
         ("True", "answer({'column': {**head, 'bytes': 7}})", "cannot have 7 bytes"),
-        ("True", "answer({'column': head}, bytes(8 * count - 1))\nos._exit(3)", "its column does not end"),
+        (
+            "True",
+            "answer({'column': head}, bytes(8 * count - 1))\nprint('no model', file=sys.stderr)\nos._exit(3)",
+            "ended with exit code 3 within its answer (its column does not end); standard error: no model",
+        ),
+        (
+            "True",
+            "answer({'column': head})\nos.kill(os.getpid(), 9)",
+            "ended with signal 9 within its answer (its column does not end)",
+        ),
+        ("True", "answer({'column': head})\nos.close(1)\ncalls.read()", "what is no answer (its column"),
         (
             "True",
             "answer({'column': {**head, 'count': 1, 'bytes': 8}}, bytes(8) + b'\\n')",
