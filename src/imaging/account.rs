@@ -3,11 +3,13 @@
 //! A remark is for information. A reservation limits the meaning of the results.
 
 use super::Volume;
+use super::airways::AirwayEnd;
 use super::bits::{VoxelBall, VoxelBounds, VoxelSet};
 use super::body::{BodyInside, FloodedVolumes};
 use super::border::chord_mm;
 use super::coarse::CoarseGrid;
 use super::components::VoxelComponents;
+use super::lung_hollows::EndHollows;
 use super::organ_sides::OrganSides;
 use super::pieces::{AirPieces, LungColumns, PieceKind};
 use super::sides::LungSides;
@@ -156,13 +158,17 @@ impl AirAccount {
         self.remark(format!("the trachea and the main bronchi, {ml:.0} mL, are not counted as lung"));
     }
 
-    /// Signs that the images are turned against what their header says.
+    /// Signs that the images are turned against what their header says. A certain trachea at either end outweighs the shape
+    /// of the lungs' ends.
     pub fn describe_directions(
         &mut self,
         is_spine_misplaced: bool,
-        is_trachea_below: bool,
+        certain_trachea: Option<AirwayEnd>,
         organs: Option<OrganSides>,
+        ends: Option<EndHollows>,
     ) {
+        let is_trachea_below = certain_trachea == Some(AirwayEnd::Feet);
+        let shape = ends.filter(|_| certain_trachea.is_none()).and_then(|ends| ends.reservation());
         let signs = [
             (
                 is_spine_misplaced,
@@ -179,7 +185,9 @@ impl AirAccount {
                 ),
             );
         }
-        if !is_spine_misplaced && !is_trachea_below {
+        let is_turned = is_spine_misplaced || is_trachea_below || shape.is_some();
+        self.reservations.0.extend(shape);
+        if !is_turned {
             self.reservations.0.extend(organs.and_then(|organs| organs.reservation()));
         }
     }
@@ -290,12 +298,8 @@ impl AirAccount {
         if right > 0.0 && left > 0.0 {
             self.describe_cut(sides.cut_mm2);
         }
-        if sides.is_doubtful {
-            self.reserve(
-                "sides_uncertain",
-                "what was taken for the spine and the middle of the body disagree on the side of a lung: right and left \
-                 are not certain, so look at the pictures",
-            );
+        if let Some(doubt) = sides.doubt {
+            self.reserve("sides_uncertain", doubt.text());
         }
         for (side, over) in ["right", "left"].into_iter().zip(sides.over_spine) {
             if over > OVER_SPINE_SHARE {

@@ -36,6 +36,7 @@ mod json;
 mod kernels;
 mod labels;
 mod lung_doubt;
+mod lung_hollows;
 mod lung_parts;
 mod lung_shape;
 mod midline;

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use super::Volume;
 use super::bits::{VoxelBounds, VoxelSet};
 use super::coarse::CoarseGrid;
+use super::lung_hollows::is_heart_higher;
 use super::midline::MidlineSurface;
 use super::pieces::{AirPieces, PieceKind};
 use super::spine::SpinePlace;
@@ -33,19 +34,62 @@ pub struct LungSides {
     pub cut_mm2: f64,
     /// The share of each lung's cells that lie on the other side of the spine: right, left.
     pub over_spine: [f64; 2],
-    /// The spine and the middle of the body disagree on the sides.
-    pub is_doubtful: bool,
+    pub doubt: Option<SideDoubt>,
+}
+
+/// Why the sides are not certain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SideDoubt {
+    /// The spine and the middle of the body disagree.
+    Middle,
+    /// The shape of a single lung disagrees with the spine.
+    Shape,
+    /// The images cut the body, and the shape alone tells the side of a single lung.
+    ShapeAlone,
+    /// The images cut the body, and the shape of a single lung does not tell its side.
+    Cut,
+}
+
+impl SideDoubt {
+    /// The doubt in words.
+    pub fn text(self) -> &'static str {
+        match self {
+            SideDoubt::Middle => {
+                "what was taken for the spine and the middle of the body disagree on the side of a lung: right and left \
+                 are not certain, so look at the pictures"
+            }
+            SideDoubt::Shape => {
+                "the only lung is hollow, as towards the heart, on the other side than what was taken for the spine: right \
+                 and left are not certain, so look at the pictures"
+            }
+            SideDoubt::ShapeAlone => {
+                "the images cut the body, and the only lung's side was told by its shape alone, which is hollow towards the \
+                 heart: right and left are not certain, so look at the pictures"
+            }
+            SideDoubt::Cut => {
+                "the images cut the body, and the only lung's shape does not tell where the heart is: right and left are \
+                 not certain, so look at the pictures"
+            }
+        }
+    }
 }
 
 impl LungSides {
     fn is_one(&self) -> bool {
         self.right.is_empty() != self.left.is_empty()
     }
+
+    /// A single lung on the other side, wherever the spine was taken to be.
+    fn exchanged(self) -> LungSides {
+        LungSides { right: self.left, left: self.right, over_spine: [0.0; 2], ..self }
+    }
 }
 
 /// Tells the sides of the pieces that are lung, in a box of the volume.
 ///
-/// Two lungs on one side of the spine are not possible: then the middle of the body tells their sides.
+/// Two lungs on one side of the spine are not possible: then the middle of the body tells their sides. The side of a single
+/// lung in images that cut the body, as of the field of view of one lung, is told by its shape: what was taken for the
+/// spine there is not.
 pub fn tell_sides(
     volume: &Volume,
     grid: &CoarseGrid,
@@ -61,10 +105,21 @@ pub fn tell_sides(
     let lungs = pieces.of_kind(|kind| kind == PieceKind::Lung).into_iter();
     if lungs.filter(|piece| pieces.ml(*piece) > LUNG_SHARE * lung_ml).count() > 1 {
         let sides = sides_around(volume, grid, bounds, pieces, spine.middle);
-        return LungSides { is_doubtful: true, ..sides };
+        return LungSides { doubt: Some(SideDoubt::Middle), ..sides };
     }
-    let centre = mean_column(grid, &pieces.cells_of(grid, PieceKind::Lung));
-    LungSides { is_doubtful: (centre < spine.column) != (centre < spine.middle), ..sides }
+    let cells = pieces.cells_of(grid, PieceKind::Lung);
+    let is_lower = (volume.axes[0][0] >= 0.0) != sides.right.is_empty();
+    let centre = mean_column(grid, &cells);
+    let doubt = match is_heart_higher(&cells) {
+        Some(is_higher) if is_higher != is_lower && spine.is_cut => {
+            return LungSides { doubt: Some(SideDoubt::ShapeAlone), ..sides.exchanged() };
+        }
+        Some(is_higher) if is_higher != is_lower => Some(SideDoubt::Shape),
+        None if spine.is_cut => Some(SideDoubt::Cut),
+        _ if (centre < spine.column) != (centre < spine.middle) => Some(SideDoubt::Middle),
+        _ => None,
+    };
+    LungSides { doubt, ..sides }
 }
 
 /// The mean column of some cells.
@@ -119,9 +174,9 @@ fn sides_around(
     }
     let over = over_spine(grid, &lung, &surface, spine);
     if volume.axes[0][0] >= 0.0 {
-        LungSides { right: low, left: high, cut_mm2, over_spine: over, is_doubtful: false }
+        LungSides { right: low, left: high, cut_mm2, over_spine: over, doubt: None }
     } else {
-        LungSides { right: high, left: low, cut_mm2, over_spine: [over[1], over[0]], is_doubtful: false }
+        LungSides { right: high, left: low, cut_mm2, over_spine: [over[1], over[0]], doubt: None }
     }
 }
 
@@ -203,12 +258,17 @@ mod tests {
 
     /// Two lungs in a body of 40 × 30 × 20 cells, or the right one alone, around a spine.
     fn sides(has_left: bool, [column, middle]: [f64; 2]) -> LungSides {
-        let spine = SpinePlace { column, middle, is_misplaced: false };
+        sides_around_heart(has_left, SpinePlace { column, middle, is_cut: false, is_misplaced: false }, None)
+    }
+
+    /// The same with a round heart in the lungs, at a column.
+    fn sides_around_heart(has_left: bool, spine: SpinePlace, heart: Option<usize>) -> LungSides {
         let size = [40, 30, 20];
         let hu = |index: usize| {
             let [x, y, z] = [index % 40, index / 40 % 30, index / 1200];
             let is_lung = (6..17).contains(&x) || (has_left && (23..34).contains(&x));
             match () {
+                () if heart.is_some_and(|heart| x.abs_diff(heart).pow(2) + y.abs_diff(15).pow(2) < 25) => 40,
                 () if is_lung && (8..22).contains(&y) && (3..17).contains(&z) => -860,
                 () if (2..38).contains(&x) && (4..26).contains(&y) => 40,
                 () => -1000,
@@ -229,15 +289,34 @@ mod tests {
     #[test]
     fn two_lungs_on_one_side_of_the_spine_are_told_by_the_middle_and_doubted() {
         let right = sides(true, [19.5, 19.5]);
-        assert!(!right.is_doubtful && right.right.count() == right.left.count());
+        assert!(right.doubt.is_none() && right.right.count() == right.left.count());
         let wrong = sides(true, [36.0, 19.5]);
-        assert!(wrong.is_doubtful && wrong.right == right.right && wrong.left == right.left);
+        assert!(
+            wrong.doubt == Some(SideDoubt::Middle) && wrong.right == right.right && wrong.left == right.left
+        );
     }
 
     #[test]
     fn the_side_of_a_single_lung_is_doubted_where_spine_and_middle_disagree() {
         let right = sides(false, [25.0, 19.5]);
-        assert!(!right.is_doubtful && right.left.is_empty() && !right.right.is_empty());
-        assert!(sides(false, [3.0, 19.5]).is_doubtful);
+        assert!(right.doubt.is_none() && right.left.is_empty() && !right.right.is_empty());
+        assert_eq!(sides(false, [3.0, 19.5]).doubt, Some(SideDoubt::Middle));
+    }
+
+    #[test]
+    fn the_side_of_a_single_lung_is_told_by_its_shape_where_the_images_cut_the_body() {
+        let told = |is_cut, column, heart| {
+            let spine = SpinePlace { column, middle: 19.5, is_cut, is_misplaced: false };
+            let sides = sides_around_heart(false, spine, heart);
+            (!sides.right.is_empty(), !sides.left.is_empty(), sides.doubt)
+        };
+        let (right, left) = ((true, false), (false, true));
+        let is = |(side, doubt): ((bool, bool), Option<SideDoubt>)| (side.0, side.1, doubt);
+        // A heart at the lung's higher columns is to the left of a right lung.
+        assert_eq!(told(true, 19.5, Some(17)), is((right, None)));
+        assert_eq!(told(true, 19.5, Some(6)), is((left, Some(SideDoubt::ShapeAlone))));
+        assert_eq!(told(false, 19.5, Some(6)), is((right, Some(SideDoubt::Shape))));
+        assert_eq!(told(true, 19.5, None), is((right, Some(SideDoubt::Cut))));
+        assert_eq!(told(false, 19.5, None), is((right, None)));
     }
 }

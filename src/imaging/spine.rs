@@ -41,6 +41,8 @@ pub struct SpinePlace {
     pub column: f64,
     /// The middle of the body. Of one that the images cut on one side it is not known, and the spine stands for it.
     pub middle: f64,
+    /// The images cut the body at a side: neither column is certain.
+    pub is_cut: bool,
     /// Much more bone lies before the lungs' middle or at a side than behind it: the images are perhaps turned against
     /// what their header says.
     pub is_misplaced: bool,
@@ -61,7 +63,8 @@ impl SpinePlace {
         let width_mm =
             median(sides.iter().map(|[low, high]| (high - low) as f64).collect()) * grid.spacing[0];
         let scale = (width_mm / BODY_MM).min(1.0);
-        let [reach_low, reach_high] = reaches(&sides, grid.size[0], REACH_MM * scale / grid.spacing[0]);
+        let cut_sides = cut_sides(&sides, grid.size[0]);
+        let [reach_low, reach_high] = reaches(cut_sides, REACH_MM * scale / grid.spacing[0]);
         let width = WIDTH_MM * scale / grid.spacing[0];
         let half = (bounds.low[1] + bounds.high[1]) / 2;
         let behind = match back_last {
@@ -72,10 +75,13 @@ impl SpinePlace {
             let profile = BoneProfile::along_columns(grid, body, inside, [rows, heights.clone()], is_bone);
             profile.best(width, middle, [reach_low, reach_high])
         };
-        let Some(spine) = most_bone(behind, is_bone) else { return SpinePlace::at_middle(body) };
+        let is_cut = cut_sides.contains(&true);
+        let Some(spine) = most_bone(behind, is_bone) else {
+            return SpinePlace { is_cut, ..SpinePlace::at_middle(body) };
+        };
         let has_bone = spine.bone > BONE_LEAST * heights.len() as u32;
         let column = if has_bone { spine.bone_middle } else { spine.middle };
-        let is_cut = reach_low.max(reach_high).is_infinite();
+        let is_cut_once = reach_low.max(reach_high).is_infinite();
 
         let least = BONE_LEAST * heights.len() as u32;
         let ends = ends_of(bounds.low[1]..bounds.high[1], grid.size[1], back_last);
@@ -90,12 +96,12 @@ impl SpinePlace {
         let most = MISPLACED_TIMES * spine.bone + least;
         let is_misplaced =
             front > MISPLACED_TIMES * back + least || at_sides.any(|side| side.bone > most.max(side.air));
-        SpinePlace { column, middle: if is_cut { column } else { middle }, is_misplaced }
+        SpinePlace { column, middle: if is_cut_once { column } else { middle }, is_cut, is_misplaced }
     }
 
     fn at_middle(body: &VoxelSet) -> SpinePlace {
         let middle = body.bounds().map_or(0.0, |bounds| (bounds.low[0] + bounds.high[0] - 1) as f64 / 2.0);
-        SpinePlace { column: middle, middle, is_misplaced: false }
+        SpinePlace { column: middle, middle, is_cut: false, is_misplaced: false }
     }
 }
 
@@ -199,14 +205,19 @@ impl BoneProfile {
     }
 }
 
-/// How far from the middle of a body the spine may be, to the lower and to the higher columns. Of a body that the
-/// images cut on one side, more than that side's half may be outside.
-fn reaches(sides: &[[usize; 2]], columns: usize, reach: f64) -> [f64; 2] {
+/// Whether the images cut a body at the lower and at the higher columns, by its columns in each slice.
+fn cut_sides(sides: &[[usize; 2]], columns: usize) -> [bool; 2] {
     let cut = |is_cut: fn(&[usize; 2], usize) -> bool| {
         let count = sides.iter().filter(|side| is_cut(side, columns)).count();
         count as f64 > CUT_SHARE * sides.len() as f64
     };
-    match [cut(|[low, _], _| *low == 0), cut(|[_, high], columns| *high == columns)] {
+    [cut(|[low, _], _| *low == 0), cut(|[_, high], columns| *high == columns)]
+}
+
+/// How far from the middle of a body the spine may be, to the lower and to the higher columns. Of a body that the
+/// images cut on one side, more than that side's half may be outside.
+fn reaches(cut_sides: [bool; 2], reach: f64) -> [f64; 2] {
+    match cut_sides {
         [true, false] => [f64::INFINITY, reach],
         [false, true] => [reach, f64::INFINITY],
         _ => [reach; 2],

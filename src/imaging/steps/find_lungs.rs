@@ -32,6 +32,7 @@ use crate::imaging::body::body_inside;
 use crate::imaging::body_size::adult_share;
 use crate::imaging::components::VoxelComponents;
 use crate::imaging::gas::{gas_pockets, surface_gas_ml};
+use crate::imaging::lung_hollows::EndHollows;
 use crate::imaging::organ_sides::OrganSides;
 use crate::imaging::outside_ribs::outside_ribs_ml;
 use crate::imaging::pieces::{AirPieces, DENSE_HU, PieceKind};
@@ -160,7 +161,8 @@ fn find_sideways(volume: &Volume, settings: &LungSettings, token: &CancelToken) 
     account.describe_airways(volume, &airways.lumen);
     let cells = [&cells[0], &cells[1]];
     let organs = OrganSides::of(volume, grid, &body, cells);
-    account.describe_directions(body.spine.is_misplaced, airways.from_feet, organs);
+    let ends = EndHollows::of(grid, cells, volume.axes[2][2] >= 0.0);
+    account.describe_directions(body.spine.is_misplaced, airways.certain_end, organs, ends);
     account.add_inner(&pieces, grid, &counted);
     account.check_ends(&bounds, volume.size, &sides)?;
     account.check_border(grid, &body, &pieces, &sides, volume.voxel_ml())?;
@@ -188,8 +190,8 @@ fn find_sideways(volume: &Volume, settings: &LungSettings, token: &CancelToken) 
 struct FoundAirways {
     lumen: VoxelSet,
     walled: VoxelSet,
-    /// They begin at the feet's end of the images.
-    from_feet: bool,
+    /// The end of the images at which what is a trachea for certain begins.
+    certain_end: Option<AirwayEnd>,
 }
 
 /// Finds the airways in the air of the lungs, or else in all air around it, in a body with a share of an adult's cross
@@ -201,15 +203,18 @@ fn airways(volume: &Volume, bounds: &VoxelBounds, airs: [&VoxelSet; 2], adult_sh
     let is_certain = from_head.as_ref().is_some_and(|found| found.is_certain);
     let below =
         if is_certain { None } else { from(airs[0], AirwayEnd::Feet).filter(|found| found.is_certain) };
-    let from_feet = below.is_some();
+    let certain_end = match below {
+        Some(_) => Some(AirwayEnd::Feet),
+        None => is_certain.then_some(AirwayEnd::Head),
+    };
     let Some(TrackedAirways { lumen, .. }) = below.or(from_head) else {
         let none = VoxelSet::empty(airs[0].size());
-        return FoundAirways { lumen: none.clone(), walled: none, from_feet: false };
+        return FoundAirways { lumen: none.clone(), walled: none, certain_end: None };
     };
     let voxel_mm = volume.spacing[0].max(volume.spacing[1]);
     let walled = lumen
         .dilate(&VoxelBall::new((AIRWAY_WALL_MM * adult_share.sqrt()).max(1.01 * voxel_mm), volume.spacing));
-    FoundAirways { lumen, walled, from_feet }
+    FoundAirways { lumen, walled, certain_end }
 }
 
 /// Closes each lung and fills its holes; voxels that both would take go to the right one. Gives the volumes of large

@@ -50,13 +50,37 @@ pub fn pneumothorax(chest: &Chest) -> Chest {
     })
 }
 
-pub fn without_left(chest: &Chest) -> Chest {
-    chest.edited(|_, voxel| if voxel.label == Lungs::LEFT { voxel.with_tissue(TISSUE_HU) } else { voxel })
+/// A lung full of tissue.
+pub fn without(chest: &Chest, side: u8) -> Chest {
+    chest.edited(|_, voxel| if voxel.label == side { voxel.with_tissue(TISSUE_HU) } else { voxel })
+}
+
+/// The field of view of one lung, with 12 mm around it.
+pub fn field_of(chest: &Chest, side: u8) -> Chest {
+    let [low, high] = chest.bounds(|at| chest.labels[at] == side);
+    let [_, _, slices] = chest.volume.size;
+    let margin = |axis: usize| 12.0 / chest.volume.spacing[axis];
+    let first = |axis: usize| (low[axis] - margin(axis)).max(0.0) as usize;
+    let end = |axis: usize| ((high[axis] + margin(axis)) as usize + 1).min(chest.volume.size[axis]);
+    chest.cropped([first(0), first(1), 0], [end(0), end(1), slices])
+}
+
+/// Water in the trachea and the main bronchi.
+pub fn full_trachea(chest: &Chest) -> Chest {
+    let walls = (4.0 / chest.volume.spacing[0]).ceil() as usize;
+    chest.edited(|chest, voxel| {
+        let [x, y, z] = voxel.index;
+        let [columns, rows, _] = chest.volume.size;
+        let near = |at: usize, end: usize| at.saturating_sub(walls)..(at + walls + 1).min(end);
+        let is_near =
+            near(y, rows).any(|y| near(x, columns).any(|x| chest.airways[(z * rows + y) * columns + x]));
+        if is_near && !voxel.is_lung() && voxel.hu < -200 { voxel.with_tissue(10) } else { voxel }
+    })
 }
 
 /// The stomach with gas, high under the diaphragm where a left lung was.
 pub fn without_left_with_stomach(chest: &Chest) -> Chest {
-    ball_of_gas(&without_left(chest), [0.72, 0.4, 0.2], 38.0)
+    ball_of_gas(&without(chest, Lungs::LEFT), [0.72, 0.4, 0.2], 38.0)
 }
 
 /// Sheets of fluid across lungs.

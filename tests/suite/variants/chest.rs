@@ -148,7 +148,17 @@ impl Chest {
 
     /// The images mirrored from side to side against their header, which says the opposite sides of the lungs.
     pub fn mirrored(&self) -> Chest {
-        let mut chest = self.reversed([true, false, false]);
+        self.against_header([true, false, false])
+    }
+
+    /// A patient whose feet came first, where the header says the head.
+    pub fn upside_down(&self) -> Chest {
+        self.against_header([true, false, true])
+    }
+
+    /// The images turned round along two axes or mirrored along one, from side to side among them, and the same header.
+    fn against_header(&self, reversed: [bool; 3]) -> Chest {
+        let mut chest = self.reversed(reversed);
         chest.volume.axes = self.volume.axes;
         let opposite = |label: u8| match label {
             Lungs::RIGHT => Lungs::LEFT,

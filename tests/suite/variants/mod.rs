@@ -19,12 +19,13 @@ use crate::support::data::Data;
 
 use changes::{
     arms, ball_of_gas, bands, bridged, broken_trachea, bulla, cut_at, cut_on_both_sides, effusion, emphysema,
-    fibrosis, gas_under_skin, implants, noisy, open_airway, pneumothorax, round_field, table,
-    tumour_below_apex, without_left, without_left_with_stomach,
+    fibrosis, field_of, full_trachea, gas_under_skin, implants, noisy, open_airway, pneumothorax,
+    round_field, table, tumour_below_apex, without, without_left_with_stomach,
 };
 use chest::Chest;
 
 /// What must come of a variant.
+#[derive(Clone, Copy)]
 enum VariantVerdict {
     /// Both lungs, without a reservation that the unchanged chest does not have.
     Right,
@@ -34,8 +35,10 @@ enum VariantVerdict {
     Refused(&'static str),
     /// Both lungs, with or without a reservation that contains this.
     Perhaps(&'static str),
+    /// A single lung, whose side may be doubted: in the images of one lung.
+    Single,
 }
-use VariantVerdict::{Perhaps, Refused, Reserved, Right};
+use VariantVerdict::{Perhaps, Refused, Reserved, Right, Single};
 
 struct RealVariant {
     name: &'static str,
@@ -45,10 +48,19 @@ struct RealVariant {
     dice: f64,
 }
 
+/// Codes of reservations that are wrong where a variant does not name them by a part of its word.
+const NAMED: [(&str, &str); 4] = [
+    ("gas_outside_ribs", "outside the ribs"),
+    ("mirrored", "mirrored"),
+    ("orientation", "turned against"),
+    ("sides_uncertain", "shape alone"),
+];
+
 fn variants() -> Vec<RealVariant> {
     let of = |name, made, verdict| RealVariant { name, made, verdict, dice: 0.98 };
     let hard = |name, made, verdict| RealVariant { name, made, verdict, dice: 0.97 };
     let with_gas = |name, made| RealVariant { name, made, verdict: Reserved("outside the ribs"), dice: 0.94 };
+    let one_lung = |name, made| RealVariant { name, made, verdict: Single, dice: 0.97 };
     vec![
         of("unchanged", |chest| chest.clone(), Right),
         of("feet first", |chest| chest.reversed([false, false, true]), Right),
@@ -65,6 +77,23 @@ fn variants() -> Vec<RealVariant> {
             |chest| chest.turned(1, 7.0).mirrored(),
             Reserved("the images are mirrored"),
         ),
+        of("upside down against its header", Chest::upside_down, Reserved("turned against")),
+        of(
+            "upside down against its header, slices of 5 mm",
+            |chest| chest.upside_down().thick(5.0),
+            Reserved("turned against"),
+        ),
+        of(
+            "upside down against its header, noise of 50 HU",
+            |chest| noisy(chest, 50.0).upside_down(),
+            Reserved("turned against"),
+        ),
+        of(
+            "upside down against its header, trachea full",
+            |chest| full_trachea(chest).upside_down(),
+            Reserved("turned against"),
+        ),
+        of("trachea full", full_trachea, Perhaps("no trachea")),
         of("turned by 12°", |chest| chest.turned(2, 12.0), Right),
         of("turned by -24°", |chest| chest.turned(2, -24.0), Right),
         of("oblique by 15°", |chest| chest.turned(0, 15.0), Perhaps("the lungs reach")),
@@ -81,8 +110,15 @@ fn variants() -> Vec<RealVariant> {
         with_gas("gas under the skin", gas_under_skin),
         with_gas("gas under the skin, oblique by 15°", |chest| gas_under_skin(chest).turned(0, 15.0)),
         with_gas("gas under the skin, noise of 50 HU", |chest| noisy(&gas_under_skin(chest), 50.0)),
-        of("left lung removed", without_left, Reserved("only the right lung")),
+        of("left lung removed", |chest| without(chest, Lungs::LEFT), Reserved("only the right lung")),
         of("left lung removed, stomach with gas", without_left_with_stomach, Reserved("only the right lung")),
+        one_lung("right lung removed, field of view of the left", |chest| {
+            field_of(&without(chest, Lungs::RIGHT), Lungs::LEFT)
+        }),
+        one_lung("left lung removed, field of view of the right", |chest| {
+            field_of(&without(chest, Lungs::LEFT), Lungs::RIGHT)
+        }),
+        of("right lung removed", |chest| without(chest, Lungs::RIGHT), Reserved("only the left lung")),
         of("stomach with gas", |chest| ball_of_gas(chest, [0.72, 0.3, -0.02], 30.0), Perhaps("gas")),
         of("bands in the left lung", |chest| bands(chest, &[Lungs::LEFT]), Reserved("apart from")),
         of("bands in both lungs", |chest| bands(chest, &[Lungs::LEFT, Lungs::RIGHT]), Reserved("apart from")),
@@ -130,16 +166,18 @@ fn check(variant: &RealVariant, chest: &Chest, usual: &BTreeSet<String>) -> (boo
     let reservations = &lungs.reservations.0;
     let new: Vec<&String> =
         reservations.iter().filter(|one| !usual.contains(&one.code)).map(|one| &one.text).collect();
-    let is_outside = reservations.iter().any(|one| one.code == "gas_outside_ribs");
-    let is_mirrored = reservations.iter().any(|one| one.code == "mirrored");
+    let is_meant = |code: &str| match (variant.verdict, NAMED.iter().find(|(named, _)| *named == code)) {
+        (_, None) => true,
+        (Reserved(word), Some((_, part))) => word.contains(part),
+        (Single, Some((code, _))) => *code == "sides_uncertain",
+        (_, Some(_)) => false,
+    };
     let said = match variant.verdict {
-        Perhaps(_) | Refused(_) if is_outside => false,
-        Reserved(word) if is_outside => word.contains("outside the ribs"),
-        Reserved(word) if is_mirrored => word.contains("mirrored"),
-        _ if is_mirrored => false,
+        _ if !reservations.iter().all(|one| is_meant(&one.code)) => false,
         Right => new.is_empty(),
         Perhaps(word) => new.iter().all(|one| one.contains(word)),
         Reserved(word) => reservations.iter().any(|one| one.text.contains(word)) || word.is_empty(),
+        Single => reservations.iter().any(|one| one.code == "single_lung"),
         Refused(_) => false,
     };
     (near && said, format!("Dice {right:.4} {left:.4} {new:?}"))
