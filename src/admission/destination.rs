@@ -137,17 +137,23 @@ pub trait Destination: Send + Sync {
         Ok(())
     }
 
-    /// The folder of the response for a person to look at, if the destination has one on this machine.
-    fn place(&self, _request: &Request) -> Option<PathBuf> {
+    /// The folder of the response of a dataflow to a request for a person to look at, if the destination has one on
+    /// this machine.
+    fn place(&self, _request: &Request, _dataflow: &str) -> Option<PathBuf> {
         None
     }
 
-    /// Writes beside a response what became of it at the remote destinations. Called for a local destination
+    /// Writes beside the response of a dataflow what became of it at the remote destinations. Called for a local destination
     /// that has the response, at each news.
     ///
     /// # Errors
     /// If that cannot be written.
-    fn note(&self, _request: &Request, _deliveries: &[DeliveryRecord]) -> Result<(), DeliveryTrouble> {
+    fn note(
+        &self,
+        _request: &Request,
+        _dataflow: &str,
+        _deliveries: &[DeliveryRecord],
+    ) -> Result<(), DeliveryTrouble> {
         Ok(())
     }
 }

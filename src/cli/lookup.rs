@@ -81,7 +81,8 @@ fn told(row: &RequestRow) -> String {
         (RequestState::Answered, AnswerKind::Reserved) => "answered, with reservations",
         (state, _) => state.name(),
     };
-    crate::printable::escaped(&format!("{}  {}  {state}", row.number, row.name)).into_owned()
+    crate::printable::escaped(&format!("{}  {}  {}  {state}", row.number, row.name, row.dataflow))
+        .into_owned()
 }
 
 /// Opens the journal of a state folder to look into it.

@@ -277,7 +277,7 @@ impl Run {
         let intake = service.run_all(input.sources.clone(), &outbox, settings, observer)?;
         coordinator.into_iter().for_each(ClusterCoordinator::end);
         reporter.conclude();
-        input.conclude(&outbox);
+        input.conclude(&outbox, &service.dataflows);
         if let Some(missing) = input.missing {
             return Err(missing);
         }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::admission::{Service, Source};
+use crate::admission::{DataflowSelector, Service, Source};
 use crate::dicom::folder::{InputError, SkippedPath};
 use crate::dicom::{DeliveredObjects, StudyFiles};
 use crate::files::{FilesError, PlainFiles};
@@ -123,9 +123,9 @@ impl Input {
     }
 
     /// Prints what is left to say when all is answered.
-    pub fn conclude(&self, outbox: &Outbox) {
+    pub fn conclude(&self, outbox: &Outbox, dataflows: &DataflowSelector) {
         if let Some((request, truth)) = &self.sample
-            && let Some(place) = outbox.place(request)
+            && let Some(place) = outbox.place(request, dataflows.of(request).name())
         {
             match truth {
                 SampleTruth::Chest(chest) => truth::compare(&chest.truth(), &place),

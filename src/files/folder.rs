@@ -1,5 +1,9 @@
 //! The folder of responses: one folder per response, with a name that a person can recognise. `response.json`
 //! is beside the files and, if the response has other destinations, `delivery.json`.
+//!
+//! A request that went through two dataflows, or those of two customers, has two responses under one name. The one that
+//! comes second goes to a folder whose name has its dataflow, too: a folder with the response of another dataflow
+//! is never replaced.
 
 use std::fs;
 use std::io;
@@ -8,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{CWD, RenameFlags};
+use serde::Deserialize;
 
 use crate::admission::{
     DeliveryErrorKind, DeliveryRecord, DeliveryTrouble, Destination, DestinationReach, OutgoingResponse,
@@ -32,7 +37,12 @@ pub enum ResponseFolderError {
     Write { path: PathBuf, source: io::Error },
     #[error("the name {0:?} does not stay below the response's folder")]
     Name(String),
+    #[error("{0} and the folders after it hold the responses of other dataflows")]
+    Taken(PathBuf),
 }
+
+/// The most names that are tried for the folder of a response.
+const PLACES_MAX: usize = 100;
 
 impl ResponseFolder {
     /// # Errors
@@ -58,7 +68,8 @@ impl ResponseFolder {
         Ok(())
     }
 
-    /// Writes a response. It appears as a whole, and replaces an earlier response to the same request.
+    /// Writes a response. It appears as a whole, and replaces an earlier response to the same request under the same
+    /// dataflow.
     ///
     /// # Errors
     /// If it cannot be written: nothing of it is left then, and an earlier one stays.
@@ -69,18 +80,79 @@ impl ResponseFolder {
         store: &Store,
     ) -> Result<PathBuf, ResponseFolderError> {
         safe(&request.name)?;
-        let place = self.root.join(&request.name);
         let number = self.drafts.fetch_add(1, Ordering::Relaxed);
         let draft = self.root.join(format!(".{}.{}-{number}.part", request.name, std::process::id()));
         let written = write_all(&draft, response, store).and_then(|()| {
             let _alone = self.placing.lock().unwrap_or_else(PoisonError::into_inner);
-            put(&draft, &place)
+            let place = self.place_of(request, &response.dataflow)?;
+            put(&draft, &place).map(|()| place)
         });
         if written.is_err() {
             // The first error is the one that matters.
             let _ = fs::remove_dir_all(&draft);
         }
-        written.map(|()| place)
+        written
+    }
+
+    /// The folder of the response to a request under a dataflow: the one that has it, or else the first that is free.
+    /// Its name is the same for each delivery, also by a later process.
+    fn place_of(&self, request: &Request, dataflow: &str) -> Result<PathBuf, ResponseFolderError> {
+        let plain = self.root.join(safe(&request.name)?);
+        let mut free = None;
+        for number in 0..PLACES_MAX {
+            let name = match number {
+                0 => request.name.clone(),
+                1 => format!("{}-{dataflow}", request.name),
+                _ => format!("{}-{dataflow}-{number}", request.name),
+            };
+            let place = self.root.join(safe(&name)?);
+            match tenant(&place)? {
+                FolderTenant::Dataflow(name) if name == dataflow => return Ok(place),
+                FolderTenant::Dataflow(_) => {}
+                FolderTenant::Unknown => free = free.or(Some(place)),
+                FolderTenant::Absent => {
+                    free = free.or(Some(place));
+                    // A response that had to give way to another has one of the further names.
+                    if number > 0 {
+                        break;
+                    }
+                }
+            }
+        }
+        free.ok_or(ResponseFolderError::Taken(plain))
+    }
+}
+
+/// The owner of a folder of a response.
+enum FolderTenant {
+    Absent,
+    /// There is no response in it that can be read.
+    Unknown,
+    /// The name of the dataflow whose response it has.
+    Dataflow(String),
+}
+
+/// The part of `response.json` that says whose it is.
+#[derive(Deserialize)]
+struct ResponseOwner {
+    dataflow: String,
+}
+
+fn tenant(place: &Path) -> Result<FolderTenant, ResponseFolderError> {
+    if !place.exists() {
+        return Ok(FolderTenant::Absent);
+    }
+    let path = place.join("response.json");
+    match fs::read(&path) {
+        Ok(text) => Ok(match serde_json::from_slice::<ResponseOwner>(&text) {
+            Ok(owner) => FolderTenant::Dataflow(owner.dataflow),
+            Err(_) => FolderTenant::Unknown,
+        }),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(FolderTenant::Unknown)
+        }
+        // A response that cannot be read now may be another's.
+        Err(error) => Err(failed(&path)(error)),
     }
 }
 
@@ -109,13 +181,18 @@ impl Destination for ResponseFolder {
         Ok(())
     }
 
-    fn place(&self, request: &Request) -> Option<PathBuf> {
-        Some(self.root.join(&request.name))
+    fn place(&self, request: &Request, dataflow: &str) -> Option<PathBuf> {
+        self.place_of(request, dataflow).ok()
     }
 
     /// Writes `delivery.json`. The file appears whole.
-    fn note(&self, request: &Request, deliveries: &[DeliveryRecord]) -> Result<(), DeliveryTrouble> {
-        let place = self.root.join(safe(&request.name)?);
+    fn note(
+        &self,
+        request: &Request,
+        dataflow: &str,
+        deliveries: &[DeliveryRecord],
+    ) -> Result<(), DeliveryTrouble> {
+        let place = self.place_of(request, dataflow)?;
         let path = place.join("delivery.json");
         let text = serde_json::to_string_pretty(deliveries).expect("a delivery is made of texts and numbers");
         let draft = place.join(".delivery.json.part");
@@ -131,7 +208,7 @@ impl From<ResponseFolderError> for DeliveryTrouble {
     fn from(error: ResponseFolderError) -> DeliveryTrouble {
         let kind = match error {
             ResponseFolderError::Write { .. } => DeliveryErrorKind::Passing,
-            ResponseFolderError::Name(_) => DeliveryErrorKind::Lasting,
+            ResponseFolderError::Name(_) | ResponseFolderError::Taken(_) => DeliveryErrorKind::Lasting,
         };
         DeliveryTrouble { kind, ..DeliveryTrouble::passing(error) }
     }
@@ -268,6 +345,39 @@ mod tests {
     }
 
     #[test]
+    fn the_responses_of_two_dataflows_have_two_folders_whichever_comes_again() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::at(root.path().join("store")).unwrap();
+        let request = Request::new("study", Default::default(), Vec::new());
+        let write = |dataflow: &str, text: &str| {
+            // A folder of its own each time, as after a restart.
+            let folder = ResponseFolder::at(root.path().join("out")).unwrap();
+            let files = response(&request, &store, &[("total.txt", text)]);
+            let place =
+                folder.write(&request, &Response { dataflow: dataflow.into(), ..files }, &store).unwrap();
+            assert_eq!(folder.place(&request, dataflow), Some(place.clone()));
+            assert_eq!(fs::read_to_string(place.join("total.txt")).unwrap(), text);
+            folder.note(&request, dataflow, &[]).unwrap();
+            assert!(place.join("delivery.json").exists());
+            place.file_name().unwrap().to_str().unwrap().to_owned()
+        };
+        let names = [("north", "1"), ("south", "2"), ("north", "3"), ("south", "4"), ("west", "5")];
+        let names = names.map(|(dataflow, text)| write(dataflow, text));
+        assert_eq!(names, ["study", "study-south", "study", "study-south", "study-west"]);
+        // A response keeps its folder when the first one was taken away, and gives way to none.
+        fs::remove_dir_all(root.path().join("out/study")).unwrap();
+        assert_eq!(write("south", "6"), "study-south");
+        assert_eq!(write("north-south", "7"), "study");
+        fs::rename(root.path().join("out/study"), root.path().join("out/study-north")).unwrap();
+        assert_eq!(write("west", "8"), "study-west");
+        assert_eq!(write("south", "9"), "study-south");
+        fs::create_dir(root.path().join("out/study")).unwrap();
+        fs::write(root.path().join("out/study/response.json"), r#"{"dataflow": "other"}"#).unwrap();
+        assert_eq!(write("north", "10"), "study-north-2");
+        assert_eq!(fs::read_dir(root.path().join("out")).unwrap().count(), 5, "no drafts are left");
+    }
+
+    #[test]
     fn a_name_that_leads_out_of_the_folder_is_refused_and_leaves_nothing() {
         let root = tempfile::tempdir().unwrap();
         let store = Store::at(root.path().join("store")).unwrap();
@@ -292,6 +402,6 @@ mod tests {
             (0..4).for_each(|_| drop(scope.spawn(write)));
         });
         assert_eq!(fs::read_dir(root.path().join("out")).unwrap().count(), 1, "no drafts are left");
-        assert_eq!(fs::read_to_string(folder.place(&request).unwrap().join("c.txt")).unwrap(), "2");
+        assert_eq!(fs::read_to_string(folder.place(&request, "test").unwrap().join("c.txt")).unwrap(), "2");
     }
 }

@@ -99,9 +99,9 @@ impl Outbox {
         })
     }
 
-    /// The folder of the response to a request, if there is one on this machine.
-    pub fn place(&self, request: &Request) -> Option<PathBuf> {
-        self.context.local().find_map(|(_, local)| local.place(request))
+    /// The folder of the response of a dataflow to a request, if there is one on this machine.
+    pub fn place(&self, request: &Request, dataflow: &str) -> Option<PathBuf> {
+        self.context.local().find_map(|(_, local)| local.place(request, dataflow))
     }
 
     /// A view of the destinations on this machine.

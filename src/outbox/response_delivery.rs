@@ -97,7 +97,7 @@ impl ResponseDelivery {
         self.record(context, delivery);
         let remote = context.remote(&state.deliveries);
         for local in self.reached(context, &state.deliveries) {
-            if let Err(error) = local.note(self.receipt.request(), &remote) {
+            if let Err(error) = local.note(self.receipt.request(), &self.response.dataflow, &remote) {
                 tracing::warn!(%error, "the state of a delivery could not be written beside its response");
             }
         }
@@ -129,13 +129,16 @@ impl ResponseDelivery {
             return Err(UndeliveredResponse);
         }
         for local in reached.iter().filter(|_| !remote.is_empty()) {
-            context.retry_while_full(|| local.note(request, &remote)).map_err(|trouble| {
-                let error = &trouble.text;
-                (context.tell)(&OutboxEvent::NotWritten { request, error, wait: None });
-                UndeliveredResponse
-            })?;
+            context.retry_while_full(|| local.note(request, &response.dataflow, &remote)).map_err(
+                |trouble| {
+                    let error = &trouble.text;
+                    (context.tell)(&OutboxEvent::NotWritten { request, error, wait: None });
+                    UndeliveredResponse
+                },
+            )?;
         }
-        let place: Option<PathBuf> = reached.iter().find_map(|local| local.place(request));
+        let place: Option<PathBuf> =
+            reached.iter().find_map(|local| local.place(request, &response.dataflow));
         let (place, deliveries) = (place.as_deref(), remote.as_slice());
         (context.tell)(&OutboxEvent::Answered { request, response, place, deliveries });
         if deliveries.iter().all(|delivery| delivery.complete) { Ok(()) } else { Err(UndeliveredResponse) }

@@ -212,3 +212,45 @@ fn rules_of_a_site_choose_the_customer() {
     let (code, _, _) = customers.flow(&["graph", "--customer", "north", "--site", "site.yaml", "--diff"]);
     assert_eq!(code, 0);
 }
+
+const BASE: &str = "dataflow: base
+steps:
+  rows: {step: read-json-lines, needs: {request: request}}
+  number: {step: pick-number, needs: {item: rows}, with: {field: /n, group: /north}}
+  total: {step: total-json, needs: {numbers: number}}
+  written: {step: write-total, needs: {total: total}}
+response: [written]
+";
+
+#[test]
+fn the_answers_of_two_customers_to_one_input_have_two_folders() {
+    let customers = Customers::north(
+        "customer: north\ndataflow: ../base.yaml\nsteps:\n  number: {with: {group: /north}}\n",
+    );
+    let south = "customer: south\ndataflow: ../base.yaml\nsteps:\n  number: {with: {group: /south}}\n";
+    fs::write(customers.path("customers/south.yaml"), south).unwrap();
+    fs::write(customers.path("base.yaml"), BASE).unwrap();
+    fs::write(customers.path("a.jsonl"), "{\"n\": 1, \"north\": \"N\", \"south\": \"S\"}\n").unwrap();
+    // The third and the fourth run deliver again.
+    for name in ["north", "south", "north", "south"] {
+        let overlay = format!("customers/{name}.yaml");
+        let (code, _, err) = customers.flow(&["run", &overlay, "--files", "a.jsonl"]);
+        assert_eq!(code, 0, "{err}");
+    }
+    let mut found: Vec<(String, String)> = fs::read_dir(customers.path("flow-output"))
+        .unwrap()
+        .map(|folder| {
+            let folder = folder.unwrap();
+            let groups = fs::read_to_string(folder.path().join("total.csv")).unwrap();
+            (folder.file_name().into_string().unwrap(), groups.lines().nth(1).unwrap().to_owned())
+        })
+        .collect();
+    found.sort();
+    let name = found[0].0.clone();
+    let expected =
+        [(name.clone(), "\"N\",1,1".to_owned()), (format!("{name}-base-south"), "\"S\",1,1".to_owned())];
+    assert_eq!(found, expected);
+    let (code, _, err) = customers.flow(&["explain", &name]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("  base-north  ") && err.contains("  base-south  "), "both are named: {err}");
+}

@@ -74,12 +74,17 @@ impl Destination for NotedDestination {
         self.inner.verify(outgoing, parts, found)
     }
 
-    fn place(&self, request: &Request) -> Option<PathBuf> {
-        self.inner.place(request)
+    fn place(&self, request: &Request, dataflow: &str) -> Option<PathBuf> {
+        self.inner.place(request, dataflow)
     }
 
-    fn note(&self, request: &Request, deliveries: &[DeliveryRecord]) -> Result<(), DeliveryTrouble> {
-        self.inner.note(request, deliveries)
+    fn note(
+        &self,
+        request: &Request,
+        dataflow: &str,
+        deliveries: &[DeliveryRecord],
+    ) -> Result<(), DeliveryTrouble> {
+        self.inner.note(request, dataflow, deliveries)
     }
 }
 
