@@ -22,15 +22,14 @@ def loaded():
 
 def one_by_one(steps, items):
     total = 0
-    for number in map(float, range(items)):
-        total += steps.last(float(steps.halve(steps.mix(steps.add(number)))))
+    for number in range(items):
+        total += steps.last(steps.halve(steps.mix(steps.add(number))))
     return total
 
 
 def in_lists(steps, items):
     total = 0
     for numbers in steps.numbers_batch(None, items):
-        numbers = list(map(float, numbers))
         total += sum(steps.last_batch(steps.halve_batch(steps.mix_batch(steps.add_batch(numbers)))))
     return total
 

@@ -5,10 +5,10 @@
 
 use std::fmt::{self, Display};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-/// The head of a column, in the line before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The head of a column that a program gives, in the line before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ColumnHead {
     pub r#type: ColumnType,
@@ -16,15 +16,29 @@ pub struct ColumnHead {
     pub count: usize,
     /// The number of bytes behind the line.
     pub bytes: usize,
+    /// Said by flow, of which a program may give a head back.
+    #[serde(default)]
+    pub mixed: bool,
 }
 
 /// The form of the items of a column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ColumnType {
     Float64,
     Int64,
     Text,
+}
+
+/// A column as it is sent.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SentColumn {
+    pub r#type: ColumnType,
+    /// The number of items.
+    pub count: usize,
+    pub bytes: Vec<u8>,
+    /// Whether some of its floats are whole, and some are not.
+    pub is_mixed: bool,
 }
 
 /// More items than any batch has.
@@ -112,16 +126,29 @@ fn exact(whole: i64) -> Option<f64> {
     (number as i128 == i128::from(whole)).then_some(number)
 }
 
-/// The bytes of a column of floats.
-pub fn of_numbers(numbers: impl ExactSizeIterator<Item = f64>) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(NUMBER * numbers.len());
-    numbers.for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
-    bytes
+/// The largest whole number up to which a float keeps every one.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// A number that is whole, as far as a float keeps every whole one.
+pub fn whole(number: f64) -> Option<i64> {
+    (number.abs() <= EXACT_MAX && number.trunc() == number).then_some(number as i64)
 }
 
-/// The bytes of a column of texts; `None` if one of them has a zero byte.
-pub fn of_texts<'a>(texts: impl Iterator<Item = &'a str>) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
+/// A column of numbers: of whole ones, if all of them are.
+pub fn of_numbers(numbers: impl ExactSizeIterator<Item = f64> + Clone) -> SentColumn {
+    let (count, mut bytes) = (numbers.len(), Vec::with_capacity(NUMBER * numbers.len()));
+    let wholes = numbers.clone().filter(|number| whole(*number).is_some()).count();
+    if wholes > 0 && wholes == count {
+        numbers.for_each(|number| bytes.extend_from_slice(&(number as i64).to_le_bytes()));
+        return SentColumn { r#type: ColumnType::Int64, count, bytes, is_mixed: false };
+    }
+    numbers.for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
+    SentColumn { r#type: ColumnType::Float64, count, bytes, is_mixed: wholes > 0 }
+}
+
+/// A column of texts; `None` if one of them has a zero byte.
+pub fn of_texts<'a>(texts: impl ExactSizeIterator<Item = &'a str>) -> Option<SentColumn> {
+    let (count, mut bytes) = (texts.len(), Vec::new());
     for text in texts {
         if memchr::memchr(0, text.as_bytes()).is_some() {
             return None;
@@ -129,7 +156,7 @@ pub fn of_texts<'a>(texts: impl Iterator<Item = &'a str>) -> Option<Vec<u8>> {
         bytes.extend_from_slice(text.as_bytes());
         bytes.push(0);
     }
-    Some(bytes)
+    Some(SentColumn { r#type: ColumnType::Text, count, bytes, is_mixed: false })
 }
 
 #[cfg(test)]
@@ -137,17 +164,35 @@ mod tests {
     use super::*;
 
     fn column(r#type: ColumnType, count: usize, bytes: &[u8]) -> GivenColumn {
-        GivenColumn { head: ColumnHead { r#type, count, bytes: bytes.len() }, bytes: bytes.to_vec() }
+        GivenColumn {
+            head: ColumnHead { r#type, count, bytes: bytes.len(), mixed: false },
+            bytes: bytes.to_vec(),
+        }
     }
 
     #[test]
     fn numbers_and_texts_are_read_back() {
         let numbers = [0.1, -0.0, 3.0, 1e300];
-        let bytes = of_numbers(numbers.into_iter());
-        let read = column(ColumnType::Float64, 4, &bytes).numbers().unwrap();
+        let sent = of_numbers(numbers.into_iter());
+        assert_eq!((sent.r#type, sent.count, sent.is_mixed), (ColumnType::Float64, 4, true));
+        let read = column(sent.r#type, 4, &sent.bytes).numbers().unwrap();
         assert!(read.iter().zip(numbers).all(|(read, number)| read.to_bits() == number.to_bits()));
+        let numbers = [7.0, -3.0, 0.0, -9_007_199_254_740_992.0];
+        let sent = of_numbers(numbers.into_iter());
+        assert_eq!((sent.r#type, sent.is_mixed), (ColumnType::Int64, false));
+        assert_eq!(column(sent.r#type, 4, &sent.bytes).numbers().unwrap(), numbers);
+        // What a float does not keep exactly, or is no number, is not whole.
+        for other in [0.5, 9_007_199_254_740_994.0, f64::NAN, f64::INFINITY] {
+            let sent = |numbers: [f64; 2]| {
+                let sent = of_numbers(numbers.into_iter());
+                (sent.r#type, sent.is_mixed)
+            };
+            assert_eq!(sent([1.0, other]), (ColumnType::Float64, true));
+            assert_eq!(sent([other, other]), (ColumnType::Float64, false));
+        }
+        assert_eq!(of_numbers(std::iter::empty()).r#type, ColumnType::Float64);
         let texts = ["", "ä b", "\n\"", ""];
-        let bytes = of_texts(texts.into_iter()).unwrap();
+        let SentColumn { bytes, .. } = of_texts(texts.into_iter()).unwrap();
         assert_eq!(column(ColumnType::Text, 4, &bytes).texts().unwrap(), texts);
         assert!(column(ColumnType::Text, 0, b"").texts().unwrap().is_empty());
         assert_eq!(of_texts(["a", "b\0c"].into_iter()), None);
@@ -167,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_head_that_its_bytes_cannot_have_is_refused() {
-        let check = |r#type, count, bytes| ColumnHead { r#type, count, bytes }.check();
+        let check = |r#type, count, bytes| ColumnHead { r#type, count, bytes, mixed: false }.check();
         for (kind, count, bytes) in [
             (ColumnType::Float64, 2, 15),
             (ColumnType::Float64, 2, 17),

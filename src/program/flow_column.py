@@ -51,27 +51,47 @@ def _bytes(numbers):
 
 
 def values_of(sent, batch=True):
-    """The items of a column, as a list or a NumPy array."""
+    """The items of a column, as a list or a NumPy array. In a list, a whole number is an int, and any other a float.
+
+    Where floats may be whole, the type of the column is "mixed": to look at each of them takes time.
+    """
     kind, data = sent
     if kind == "text":
         texts = data.decode().split("\0")
         texts.pop()
         return texts
     if batch == "numpy":
-        import numpy
-
-        return numpy.frombuffer(data, "<f8")
-    numbers = array.array("d", data)
+        return _floats_of(kind, data)
+    numbers = array.array("q" if kind == "int64" else "d", data)
     if sys.byteorder == "big":
         numbers.byteswap()
-    return numbers.tolist()
+    return _plain(numbers.tolist()) if kind == "mixed" else numbers.tolist()
+
+
+def _floats_of(kind, data):
+    """The numbers of a column as a NumPy array, which is one of floats whatever the numbers are."""
+    import numpy
+
+    if kind != "int64":
+        return numpy.frombuffer(data, "<f8")
+    numbers = numpy.frombuffer(data, "<i8").astype("<f8")
+    numbers.flags.writeable = False
+    return numbers
+
+
+def _plain(numbers):
+    """Floats as a step gets them: a whole one as an int, as far as floats keep every whole number."""
+    # No number is greater than the hypotenuse of all, which is known far sooner than the least and the greatest one.
+    if math.hypot(*numbers) < _EXACT:
+        return [int(one) if one.is_integer() else one for one in numbers]
+    return [int(one) if one.is_integer() and -_EXACT <= one <= _EXACT else one for one in numbers]
 
 
 def passed_on(kind, results, batch, most):
     """Results as the next step gets them; None if flow would not send them as they are, or in more bytes than `most`."""
     types = set() if is_numpy(results) else set(map(type, results))
     if kind == "number" and batch != "numpy" and types and types <= {int, float}:
-        return _floats(results, int in types)
+        return _numbers(results, types)
     sent = column(kind, results)
     if sent is None or not len(results) or most is not None and len(sent[1]) > most:
         return None
@@ -83,22 +103,21 @@ def passed_on(kind, results, batch, most):
         low, high = (results.min(), results.max()) if is_array else (min(results), max(results))
         if not -_EXACT <= int(low) <= int(high) <= _EXACT:
             return None
-        data = results.astype("<f8").tobytes() if is_array else _bytes(array.array("d", results))
-    return _finite(values_of(("float64", data), batch))
+    return _finite(values_of(("mixed" if form == "float64" else form, data), batch))
 
 
-def _floats(results, has_whole):
-    """Plain numbers as floats, in the usual case; None as in `passed_on`."""
+def _numbers(results, types):
+    """Plain numbers, in the usual case; None as in `passed_on`."""
     try:
-        numbers = list(map(float, results) if has_whole else results)
+        is_small = math.hypot(*results) < _EXACT
+        if types != {float} and not is_small and not -_EXACT <= min(results) <= max(results) <= _EXACT:
+            return None
+        if types == {int}:
+            return list(results)
+        numbers = _plain(results if types == {float} else list(map(float, results)))
     except OverflowError:
         return None
-    # No number is greater than the hypotenuse of all, which is known far sooner than the least and the greatest one.
-    if math.hypot(*numbers) < _EXACT:
-        return numbers
-    if has_whole and not -_EXACT <= min(results) <= max(results) <= _EXACT:
-        return None
-    return _finite(numbers)
+    return numbers if is_small else _finite(numbers)
 
 
 def _finite(numbers):

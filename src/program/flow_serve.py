@@ -468,7 +468,7 @@ def serve(path):
             number = call.get("call")
             if "column" in call:
                 head = call["column"]
-                call["column"] = (head["type"], calls.read(head["bytes"]))
+                call["column"] = ("mixed" if head.get("mixed") else head["type"], calls.read(head["bytes"]))
             yield call
 
     def send(message):

@@ -10,6 +10,7 @@
 What is annotated with the name of a type is an input: "item?" may be absent, "[json]" takes the values of all items.
 "*json" takes a stream: an iterator of its items. "-> \"*json\"" makes one: the function yields its items.
 With @step(batch=True) items come and go in lists, with @step(batch="numpy") numbers come in NumPy arrays.
+A number that is whole is an int, and any other a float; in NumPy arrays all are float64.
 What has a default is a parameter. The function stays a function: a test calls it as it is.
 
 flow starts one process for a file of steps and calls it many times, so a model is loaded once: load it at the first

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::column::ColumnHead;
+use super::column::SentColumn;
 use super::plain_item::PlainItem;
 
 /// The way in which numbers and texts travel to a program.
@@ -44,7 +44,7 @@ impl<'a> ProgramMessage<'a> {
 pub enum SentItems {
     /// A list.
     List(Vec<u8>),
-    Column(ColumnHead, Vec<u8>),
+    Column(SentColumn),
 }
 
 impl SentItems {
@@ -54,10 +54,8 @@ impl SentItems {
             MessageForm::Lines => None,
         };
         match column {
-            Some((r#type, bytes)) => {
-                SentItems::Column(ColumnHead { r#type, count: items.len(), bytes: bytes.len() }, bytes)
-            }
-            None => SentItems::List(serde_json::to_vec(items).expect("plain items are JSON")),
+            Some(column) => SentItems::Column(column),
+            None => SentItems::List(A::to_list(items)),
         }
     }
 
@@ -69,9 +67,9 @@ impl SentItems {
     pub fn field(&self, key: &str) -> Vec<u8> {
         match self {
             SentItems::List(list) => [b"\"", key.as_bytes(), b"\":", list].concat(),
-            SentItems::Column(head, _) => {
-                let ColumnHead { r#type, count, bytes } = head;
-                format!(r#""column":{{"type":"{type}","count":{count},"bytes":{bytes}}}"#).into_bytes()
+            SentItems::Column(SentColumn { r#type, count, bytes, is_mixed }) => {
+                let (bytes, mixed) = (bytes.len(), if *is_mixed { r#","mixed":true"# } else { "" });
+                format!(r#""column":{{"type":"{type}","count":{count},"bytes":{bytes}{mixed}}}"#).into_bytes()
             }
         }
     }
@@ -80,7 +78,7 @@ impl SentItems {
     pub fn column(&self) -> &[u8] {
         match self {
             SentItems::List(_) => &[],
-            SentItems::Column(_, bytes) => bytes,
+            SentItems::Column(column) => &column.bytes,
         }
     }
 }
@@ -99,10 +97,15 @@ mod tests {
     fn items_travel_as_the_program_declared() {
         let numbers = [NumberValue(1.0), NumberValue(0.5)];
         let (line, column) = said(SentItems::of(&numbers, MessageForm::Lines));
-        assert_eq!((line.as_str(), column.len()), (r#"{"items":[1.0,0.5]}"#, 0));
+        assert_eq!((line.as_str(), column.len()), (r#"{"items":[1,0.5]}"#, 0));
         let (line, column) = said(SentItems::of(&numbers, MessageForm::Columns));
-        assert_eq!(line, r#"{"column":{"type":"float64","count":2,"bytes":16}}"#);
+        assert_eq!(line, r#"{"column":{"type":"float64","count":2,"bytes":16,"mixed":true}}"#);
         assert_eq!(column, [1.0_f64.to_le_bytes(), 0.5_f64.to_le_bytes()].concat());
+        let (line, _) = said(SentItems::of(&numbers[1..], MessageForm::Columns));
+        assert_eq!(line, r#"{"column":{"type":"float64","count":1,"bytes":8}}"#);
+        let (line, column) = said(SentItems::of(&numbers[..1], MessageForm::Columns));
+        assert_eq!(line, r#"{"column":{"type":"int64","count":1,"bytes":8}}"#);
+        assert_eq!(column, 1_i64.to_le_bytes());
         let texts = |texts: [&str; 2]| texts.map(|text| TextValue(text.to_owned()));
         let (line, column) = said(SentItems::of(&texts(["ä", ""]), MessageForm::Columns));
         assert_eq!(line, r#"{"column":{"type":"text","count":2,"bytes":4}}"#);

@@ -4,7 +4,7 @@ use serde_json::{Number, Value as Json};
 
 use crate::step::{Fault, JsonValue, NumberValue, Payload, StepDeclaration, StreamItem, TextValue};
 
-use super::column::{self, ColumnType, GivenColumn};
+use super::column::{self, GivenColumn, SentColumn};
 use super::fault::wrong;
 
 /// A type that travels item by item.
@@ -13,7 +13,12 @@ pub trait PlainItem: StreamItem {
     const NOT_ONE: &str;
 
     /// The items as a column; `None` if they travel as JSON.
-    fn to_column(items: &[Self]) -> Option<(ColumnType, Vec<u8>)>;
+    fn to_column(items: &[Self]) -> Option<SentColumn>;
+
+    /// The items as a list in JSON.
+    fn to_list(items: &[Self]) -> Vec<u8> {
+        serde_json::to_vec(items).expect("plain items are JSON")
+    }
 
     /// The items of a column.
     ///
@@ -41,7 +46,7 @@ pub trait PlainItem: StreamItem {
 impl PlainItem for JsonValue {
     const NOT_ONE: &str = "the step gave no value for an item";
 
-    fn to_column(_: &[JsonValue]) -> Option<(ColumnType, Vec<u8>)> {
+    fn to_column(_: &[JsonValue]) -> Option<SentColumn> {
         None
     }
 
@@ -57,8 +62,13 @@ impl PlainItem for JsonValue {
 impl PlainItem for NumberValue {
     const NOT_ONE: &str = "the step gave no number for an item, or one of more digits than a number keeps";
 
-    fn to_column(items: &[NumberValue]) -> Option<(ColumnType, Vec<u8>)> {
-        Some((ColumnType::Float64, column::of_numbers(items.iter().map(|number| number.0))))
+    fn to_column(items: &[NumberValue]) -> Option<SentColumn> {
+        Some(column::of_numbers(items.iter().map(|number| number.0)))
+    }
+
+    fn to_list(items: &[NumberValue]) -> Vec<u8> {
+        let numbers: Vec<Json> = items.iter().map(|number| json_number(number.0)).collect();
+        serde_json::to_vec(&numbers).expect("numbers are JSON")
     }
 
     fn of_column(column: GivenColumn) -> Result<Vec<NumberValue>, String> {
@@ -77,8 +87,8 @@ impl PlainItem for NumberValue {
 impl PlainItem for TextValue {
     const NOT_ONE: &str = "the step gave no text for an item";
 
-    fn to_column(items: &[TextValue]) -> Option<(ColumnType, Vec<u8>)> {
-        Some((ColumnType::Text, column::of_texts(items.iter().map(|text| text.0.as_str()))?))
+    fn to_column(items: &[TextValue]) -> Option<SentColumn> {
+        column::of_texts(items.iter().map(|text| text.0.as_str()))
     }
 
     fn of_column(column: GivenColumn) -> Result<Vec<TextValue>, String> {
@@ -118,6 +128,12 @@ fn for_output<A: PlainItem, M: TypedMaker>(step: &StepDeclaration, maker: M) -> 
     }
 }
 
+/// A number as JSON: a whole one without a point, as far as a `number` keeps every whole one. So a step in Python gets it
+/// as an `int`, however it travels.
+pub fn json_number(number: f64) -> Json {
+    column::whole(number).map_or_else(|| Json::from(number), Json::from)
+}
+
 /// The largest whole number up to which a `number` keeps every one.
 const EXACT_MAX: u64 = 1 << 53;
 
@@ -141,5 +157,13 @@ mod tests {
         assert_eq!(exact("18446744073709551615"), None);
         assert_eq!(exact("9223372036854775808"), Some(9_223_372_036_854_775_808.0));
         assert_eq!(exact("0.1"), Some(0.1));
+    }
+
+    #[test]
+    fn whole_numbers_have_no_point() {
+        let numbers =
+            [3.0, -0.0, 0.5, -9_007_199_254_740_992.0, 9_007_199_254_740_994.0, 1e300].map(NumberValue);
+        let list = String::from_utf8(NumberValue::to_list(&numbers)).unwrap();
+        assert_eq!(list, "[3,0,0.5,-9007199254740992,9007199254740994.0,1e+300]");
     }
 }

@@ -53,7 +53,7 @@ impl ProgramCode {
 
     /// The digest of the code: of its files, and of what else changes results.
     pub fn digest(&self, source: &ProgramSource, version: &str, files: &[CodeFile]) -> Digest {
-        let mut parts = vec![version.as_bytes()];
+        let mut parts = vec![version.as_bytes(), NUMBERS];
         parts.extend(files.iter().flat_map(|file| [file.name.as_bytes(), file.digest.as_bytes().as_slice()]));
         if is_python(source) {
             parts.extend(PYTHON_FILES.iter().map(|(_, text)| text.as_bytes()));
@@ -188,6 +188,9 @@ fn is_python(source: &ProgramSource) -> bool {
     let name = Path::new(&source.command[0]).file_name().unwrap_or_default().to_string_lossy().into_owned();
     name.starts_with("python") && source.command.get(1).is_some_and(|script| script.ends_with(".py"))
 }
+
+/// The way in which numbers are written, which changes what programs get: whole ones without a point.
+const NUMBERS: &[u8] = b"whole numbers as such";
 
 /// The files that a process of steps in Python has in its folder.
 const PYTHON_FILES: &[(&str, &str)] =

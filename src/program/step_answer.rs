@@ -405,6 +405,7 @@ mod tests {
     fn what_is_no_column_is_refused_as_a_whole() {
         let column = |head: &str, more: &str| format!(r#"{{"column": {{{head}}}{more}}}"#);
         let good = r#""type": "float64", "count": 1, "bytes": 8"#;
+        assert!(StepAnswer::read(column(&format!("{good}, \"mixed\": true"), "").as_bytes(), 1).is_ok());
         for (line, reason) in [
             (column(r#""type": "float64", "count": 1, "bytes": 9"#, ""), "cannot have 9 bytes"),
             (column(r#""type": "float64", "count": -1, "bytes": 8"#, ""), "invalid value"),

@@ -3,11 +3,14 @@
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
-use crate::step::{ArrayForm, Call, Item, Request, ResponseFiles, StepDeclaration, Value, WiredInput};
+use crate::step::{
+    ArrayForm, Call, Item, NumberValue, Request, ResponseFiles, StepDeclaration, Value, WiredInput,
+};
 
 use super::call_folder::CallFolders;
 use super::folder::ProgramFolderError;
 use super::message::{ProgramMessage, SentItems};
+use super::plain_item::json_number;
 
 /// The items of a call that brings several.
 #[derive(Clone, Copy)]
@@ -121,6 +124,9 @@ fn sent(value: &Value, name: &str, folders: &CallFolders) -> Result<Json, Progra
     if let Some(array) = ArrayForm::of(kind).and_then(|form| (form.view)(value)) {
         let path = folders.lay_array(&array, name)?;
         return Ok(json!({"type": kind, "path": path, "about": array.about}));
+    }
+    if let Some(NumberValue(number)) = value.get::<NumberValue>() {
+        return Ok(json!({"type": kind, "value": json_number(*number)}));
     }
     Ok(json!({"type": kind, "value": value.to_json().unwrap_or_default()}))
 }

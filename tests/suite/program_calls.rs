@@ -110,5 +110,5 @@ fn annotations_may_be_texts() {
          all: {step: write, needs: {counts: each.counts, size: each.size}}",
     );
     let said = text(&dataflow, &["a"]).split_whitespace().collect::<String>();
-    assert_eq!(said, "[[[\"a\"]],[2.0]]");
+    assert_eq!(said, "[[[\"a\"]],[2]]");
 }

@@ -103,20 +103,20 @@ fn a_program_gets_the_form_that_it_declares() {
     let lines = by_hand(
         "False",
         "number",
-        "assert 'column' not in call\nassert all(type(one) is float for one in call['batch'])\n\
+        "assert 'column' not in call\nassert all(type(one) is int for one in call['batch'])\n\
          answer({'values': [one + 1 for one in call['batch']]})",
     );
     let columns = by_hand(
         "True",
         "number",
-        "head = call['column']\nassert 'batch' not in call and head['type'] == 'float64'\n\
+        "head = call['column']\nassert 'batch' not in call and head['type'] == 'int64'\n\
          count, size = head['count'], head['bytes']\nassert size == 8 * count\n\
-         numbers = struct.unpack(f'<{count}d', calls.read(size))\n\
-         answer({'column': head}, struct.pack(f'<{count}d', *[one + 1 for one in numbers]))",
+         numbers = struct.unpack(f'<{count}q', calls.read(size))\n\
+         answer({'column': head}, struct.pack(f'<{count}q', *[one + 1 for one in numbers]))",
     );
     for steps in [lines, columns] {
         let (response, files) = stream(&steps, &hand(), NUMBERS);
-        let expected = serde_json::json!([[1.0, "float"], [2.0, "float"], [3.0, "float"], [4.0, "float"]]);
+        let expected = serde_json::json!([[1, "int"], [2, "int"], [3, "int"], [4, "int"]]);
         assert_eq!(json(&files), expected, "{:?}", response.streams);
     }
 }
@@ -206,7 +206,7 @@ fn faults_in_the_middle_of_a_column_are_those_of_their_items() {
     }
     let steps = Steps::python(
         "import os\n@step\ndef tried(items: 'number') -> 'number':\n    \
-         assert type(items) is float\n    \
+         assert type(items) is int\n    \
          if items == 1: raise Fault('one is no number')\n    \
          if items == 2: return float('nan')\n    \
          if items == 3: return float('inf')\n    \
@@ -266,13 +266,80 @@ fn texts_that_no_column_can_have_go_as_json() {
     assert_eq!((all[0].as_str(), all[2].as_str()), (Some("'a\\x00b'"), Some("4")), "{all}");
 }
 
+const KINDS: &str = "
+@step
+def two(request: 'request') -> 'number':
+    return 2.0
+
+@step
+def half(number: 'number') -> 'number':
+    return number / 2
+
+@step
+def same(number: 'number') -> 'number':
+    return number
+
+@step
+def kind(number: 'number') -> 'text':
+    return f'{number} {type(number).__name__}'
+
+@step(batch=True)
+def kinds(numbers: 'number') -> 'text':
+    return list(map(kind, numbers))
+
+@step
+def write_kinds(numbers: '*number') -> 'files':
+    return {'all.json': list(map(kind, numbers))}
+
+@step
+def write_single(kind: 'text') -> 'files':
+    return {'all.json': [kind]}
+";
+
+#[test]
+fn a_whole_number_is_an_int_however_it_travels() {
+    if !has_python() {
+        return;
+    }
+    let steps = Steps::python(KINDS);
+    let kinds = |texts: &[&str]| serde_json::json!(texts);
+    let (whole, mixed) = (["0 int", "1 int", "2 int", "3 int"], ["0 int", "0.5 float", "1 int", "1.5 float"]);
+    // Through several steps at once, and each step by itself.
+    for program in ["steps.py", "{file: steps.py, network: true}"] {
+        for (made, expected) in [
+            (
+                "same: {step: same, needs: {number: numbers}}\n  made: {step: same, needs: {number: same}}",
+                whole,
+            ),
+            ("made: {step: half, needs: {number: numbers}}", mixed),
+        ] {
+            for last in [
+                "kinds: {step: kind, needs: {number: made}}\n  all: {step: write-texts, needs: {all: kinds}}",
+                "kinds: {step: kinds, needs: {numbers: made}}\n  all: {step: write-texts, needs: {all: kinds}}",
+                "kinds: {step: kinds, needs: {numbers: made}, batch: {size: 1}}\n  all: {step: write-texts, needs: \
+                 {all: kinds}}",
+                "all: {step: write-kinds, needs: {numbers: made}}",
+            ] {
+                let text =
+                    format!("  numbers: {{step: numbers, needs: {{request: request}}}}\n  {made}\n  {last}");
+                let (response, files) = stream(&steps, program, &text);
+                assert_eq!(json(&files), kinds(&expected), "{program} {text}: {:?}", response.streams);
+            }
+        }
+    }
+    let text = "  two: {step: two, needs: {request: request}}
+  kind: {step: kind, needs: {number: two}}
+  all: {step: write-single, needs: {kind: kind}}";
+    assert_eq!(json(&stream(&steps, "steps.py", text).1), kinds(&["2 int"]));
+}
+
 const NUMPY: &str = "
 import numpy
 
 @step(batch='numpy')
 def tried(items: 'number', how: str = 'float') -> 'number':
     assert type(items) is numpy.ndarray and items.dtype == 'float64' and items.ndim == 1, items
-    assert not items.flags.owndata
+    assert not items.flags.writeable
     if how == 'float':
         return items + 0.5
     if how == 'whole':
