@@ -1,4 +1,4 @@
-//! The least volume of lungs, by the size of the body around them.
+//! The least volume of lungs by the size of the body around them, and the largest that anybody has.
 //!
 //! A newborn has less lung than an adult with one lung collapsed, so no volume tells lungs from other air in the body,
 //! but its share of the body does: as lengths grow, volumes grow with the power 3/2 of cross sections.
@@ -13,6 +13,20 @@ use super::{Lungs, Volume};
 const ADULT_CM2: f64 = 600.0;
 /// Less than this in a body as wide as an adult's, or wider, is not a pair of lungs.
 const ADULT_LUNGS_ML: f64 = 200.0;
+
+/// More than the lungs of anybody: the largest ones known have some 11 L at full inspiration.
+const LARGEST_LUNGS_ML: f64 = 12_000.0;
+
+/// A reservation if nobody has lungs as large as these: then a scale in the headers is wrong.
+pub fn impossible_size(volume: &Volume, lung_ml: f64) -> Option<StepReservation> {
+    let [across, along] = [0, 2].map(|axis| volume.size[axis] as f64 * volume.spacing[axis] / 10.0);
+    let text = format!(
+        "what was taken for lungs has {:.0} L, more than anybody's lungs have, in images {across:.0} cm wide over \
+         {along:.0} cm: Pixel Spacing or the positions of the slices are wrong, and with them all volumes",
+        lung_ml / 1_000.0
+    );
+    (lung_ml > LARGEST_LUNGS_ML).then(|| StepReservation { code: "impossible_size".to_owned(), text })
+}
 
 /// A reservation if lungs are smaller than those of a body of this size can be: what was found is a part of the lungs, or
 /// other air.
@@ -83,6 +97,21 @@ mod tests {
         let lung = VoxelSet::of(size, is_lung);
         let lung_ml = lung.count() as f64 * volume.voxel_ml();
         small_for_body(&volume, &Lungs::of(lung, VoxelSet::empty(size)), lung_ml)
+    }
+
+    #[test]
+    fn lungs_larger_than_anybodys_are_named() {
+        let volume = Volume {
+            voxels: vec![0; 1_000].into(),
+            size: [10; 3],
+            spacing: [40.0, 40.0, 30.0],
+            origin: [0.0; 3],
+            axes: [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+        };
+        assert_eq!(impossible_size(&volume, 11_000.0), None);
+        let said = impossible_size(&volume, 28_400.0).expect("nobody has 28 L");
+        assert!(said.text.contains("has 28 L") && said.text.contains("40 cm wide over 30 cm"), "{said:?}");
+        assert!(said.code.len() <= 16, "the code fits a coded concept");
     }
 
     #[test]

@@ -58,6 +58,7 @@ pub fn caveats(quality: &ScanQuality, manufacturer: &str) -> StepReservations {
     noise(quality, &mut caveats);
     calibration(quality, &mut caveats);
     scale_ends(quality, &mut caveats);
+    scale_steps(quality, &mut caveats);
     if !quality.contrast_agent.is_empty() {
         let text = format!(
             "a contrast agent was given ({}): blood in the lungs is denser, so mean and percentiles are higher and low attenuation areas smaller than without",
@@ -108,6 +109,16 @@ fn scale_ends(quality: &ScanQuality, caveats: &mut StepReservations) {
             "CT numbers end at {ceiling:.0} HU, below those of bone: dense tissue between lung and ribs is not looked for, so send the series with the scanner's whole scale"
         );
         caveats.say("clipped_scale", text);
+    }
+}
+
+/// Steps between CT numbers, whether by the slope or in values that were converted back to a slope of 1.
+fn scale_steps(quality: &ScanQuality, caveats: &mut StepReservations) {
+    if let Some(step) = quality.scale_step_hu {
+        let text = format!(
+            "CT numbers come in steps of {step:.1} HU, as in images converted to 256 greys: low attenuation areas and percentiles are off by up to a step, so send the series as the scanner made it"
+        );
+        caveats.say("coarse_scale", text);
     }
 }
 
@@ -226,6 +237,7 @@ pub fn sample() -> ScanQuality {
         soft_tissue_hu: Some(50.0),
         scale_floor_hu: None,
         scale_ceiling_hu: None,
+        scale_step_hu: None,
         trachea_solidity: Some(0.94),
         lung_ml: 5200.0,
         mean_hu: -840.0,
@@ -355,6 +367,7 @@ mod tests {
             "clipped_scale",
             "end at 150 HU, below",
         );
+        check(&ScanQuality { scale_step_hu: Some(16.1), ..good() }, "coarse_scale", "in steps of 16.1 HU");
     }
 
     #[test]

@@ -24,6 +24,15 @@ const FLOOR_HU: usize = 100;
 /// Bone has more than this in every scan of a chest: the cortex of ribs and vertebrae has 600 HU and more, and in
 /// voxels of 4 mm still 1000 HU somewhere.
 const CEILING_HU_MOST: i16 = 300;
+/// Between these every whole CT number occurs in a chest.
+const STEPS_HU: std::ops::Range<i16> = -950..50;
+/// The fewest CT numbers of a scale with steps: 256 greys over 4 096 HU have 62 there. What was drawn without noise has
+/// fewer.
+const STEPS_LEAST: usize = 30;
+/// A scanner's CT numbers are whole; wider steps hide low densities.
+const STEP_HU_MOST: f64 = 2.0;
+/// The share of the steps that are alike, by 1 HU.
+const ALIKE_SHARE_LEAST: f64 = 0.9;
 /// Air outside the patient is below this.
 const OUTSIDE_HU: i16 = -850;
 /// The share of the voxels that must lie outside the patient for a measure.
@@ -42,6 +51,8 @@ pub struct CtScale {
     pub floor_hu: Option<f64>,
     /// The highest CT number, if it is below that of bone.
     pub ceiling_hu: Option<f64>,
+    /// The steps in which CT numbers come, if they are wider than a scanner's.
+    pub step_hu: Option<f64>,
     /// The median of the air outside the patient.
     pub outside_air_hu: Option<f64>,
     /// The most frequent CT number of soft tissue.
@@ -65,6 +76,7 @@ impl CtScale {
         CtScale {
             floor_hu: counts.all.floor().map(f64::from),
             ceiling_hu: counts.all.ceiling().map(f64::from),
+            step_hu: counts.all.step(),
             outside_air_hu: counts.outside_air().map(f64::from),
             soft_tissue_hu: counts.all.tissue_peak().map(f64::from),
         }
@@ -163,6 +175,20 @@ impl CountsByHu {
     fn ceiling(&self) -> Option<i16> {
         let highest = self.0.iter().rposition(|count| *count > 0)?;
         Some(CountsByHu::hu(highest)).filter(|hu| *hu < CEILING_HU_MOST)
+    }
+
+    /// The step between the CT numbers that occur from air to soft tissue, if it is wide and always the same.
+    fn step(&self) -> Option<f64> {
+        let place = |hu: i16| usize::from(hu.abs_diff(LEAST_HU));
+        let counts = &self.0[place(STEPS_HU.start)..place(STEPS_HU.end)];
+        let occurring: Vec<usize> = (0..counts.len()).filter(|index| counts[*index] > 0).collect();
+        if occurring.len() < STEPS_LEAST {
+            return None;
+        }
+        let gaps: Vec<usize> = occurring.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let mean = gaps.iter().sum::<usize>() as f64 / gaps.len() as f64;
+        let alike = gaps.iter().filter(|gap| (**gap as f64 - mean).abs() <= 1.0).count();
+        (mean > STEP_HU_MOST && alike as f64 >= ALIKE_SHARE_LEAST * gaps.len() as f64).then_some(mean)
     }
 
     /// The middle of the bin with the most voxels, if fewer voxels lie on both sides of it.
@@ -275,6 +301,18 @@ mod tests {
         assert_eq!(scan(|hu| hu.max(-1024)).floor_hu, None);
         assert_eq!(scan(|hu| hu.min(150)).ceiling_hu, Some(150.0));
         assert_eq!(scan(|hu| hu.min(1000)).ceiling_hu, None);
+    }
+
+    #[test]
+    fn steps_of_ct_numbers_are_known_by_the_values() {
+        let step = |wide: usize| {
+            let mut counts = CountsByHu::default();
+            (LEAST_HU..200).step_by(wide).for_each(|hu| counts.add(hu));
+            counts.step()
+        };
+        assert_eq!([1, 2, 6, 16].map(step), [None, None, Some(6.0), Some(16.0)]);
+        assert_eq!(step(60), None, "a few materials without noise");
+        assert_eq!(scan(|hu| hu).step_hu, None);
     }
 
     #[test]

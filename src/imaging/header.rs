@@ -370,8 +370,16 @@ fn contrast_agent(elements: &HeaderElements) -> String {
         text if text.is_empty() => coded().map_or(text, |code| code.text(tags::CODE_MEANING)),
         text => text,
     };
-    let is_none = ["NONE", "NO", "N/A", "NA", "-", "0"].contains(&agent.to_ascii_uppercase().as_str());
-    if is_none { String::new() } else { agent }
+    if says_no_contrast(&agent) { String::new() } else { agent }
+}
+
+/// Whether people write this where nothing was given into a vein: an agent that was drunk makes no blood denser.
+fn says_no_contrast(agent: &str) -> bool {
+    const NOTHING: [&str; 12] =
+        ["NONE", "NO", "N", "N/A", "NA", "-", "0", "NATIV", "NATIVE", "PLAIN", "ORAL", "NON CONTRAST"];
+    const WITHOUT: [&str; 6] = ["WITHOUT", "NO ", "NON-", "OHNE", "SANS", "SIN "];
+    let agent = agent.to_uppercase();
+    NOTHING.contains(&agent.as_str()) || WITHOUT.iter().any(|word| agent.starts_with(word))
 }
 
 fn study(elements: &HeaderElements) -> StudyAttributes {

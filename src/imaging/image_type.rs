@@ -28,6 +28,44 @@ const PROJECTIONS: [&str; 9] =
 /// Projections in a description, which is written for people, and as Volume Based Calculation Technique.
 const NAMED_PROJECTIONS: [&str; 8] =
     ["MIP", "MINIP", "MAXIP", "MIN IP", "MAX IP", "INTENSITY PROJECTION", "VOLUME RENDER", "SURFACE RENDER"];
+/// Maps in a description.
+const NAMED_QUANTITIES: [&str; 12] = [
+    "IODINE MAP",
+    "IODINE OVERLAY",
+    "IOD OVERLAY",
+    "IODINE DENSITY",
+    "PBV",
+    "PERFUSION MAP",
+    "Z EFFECTIVE",
+    "Z EFF",
+    "ZEFF",
+    "RHO Z",
+    "ELECTRON DENSITY",
+    "SUBTRACTION",
+];
+/// CT numbers computed from others in a description: means over breathing or time, images without a contrast agent
+/// that was there, and those of a planning or cone beam.
+const NAMED_DERIVED: [&str; 18] = [
+    "AIP",
+    "AVEIP",
+    "AVE IP",
+    "AVE CT",
+    "AVG",
+    "AVERAGE CT",
+    "AVERAGE IP",
+    "AVERAGE INTENSITY",
+    "MEAN IP",
+    "VNC",
+    "VUE",
+    "VIRTUAL UNENHANCED",
+    "VIRTUAL NON CONTRAST",
+    "VIRTUAL NATIVE",
+    "SYNTHETIC CT",
+    "SCT",
+    "CBCT",
+    "XENON",
+];
+const NAMED_ENERGIES: [&str; 4] = ["KEV", "MONOENERGETIC", "MONOCHROMATIC", "MONO E"];
 const QUANTITIES: [&str; 15] = [
     "IODINE",
     "WATER",
@@ -58,13 +96,15 @@ impl ImageKind {
         };
         if has(&["LOCALIZER"]) {
             ImageKind::Localizer
-        } else if has(&PROJECTIONS) || named_projection(header).is_some() {
+        } else if has(&PROJECTIONS) || named(header, &NAMED_PROJECTIONS).is_some() {
             ImageKind::Projection
-        } else if has(&QUANTITIES) {
+        } else if has(&QUANTITIES) || named(header, &NAMED_QUANTITIES).is_some() {
             ImageKind::Quantity
-        } else if has(&ENERGIES) {
+        } else if has(&ENERGIES) || named(header, &NAMED_ENERGIES).is_some() {
             ImageKind::Monoenergetic
-        } else if header.image_type.first().is_some_and(|value| value == "DERIVED") && !has(&REFORMATIONS) {
+        } else if header.image_type.first().is_some_and(|value| value == "DERIVED") && !has(&REFORMATIONS)
+            || named(header, &NAMED_DERIVED).is_some()
+        {
             ImageKind::Derived
         } else {
             ImageKind::Plain
@@ -73,34 +113,38 @@ impl ImageKind {
 
     /// The reason why such images cannot be a volume of CT numbers, as a fragment; `None` if they can.
     pub fn obstacle(self, header: &InstanceHeader) -> Option<String> {
-        let written = image_type(header);
-        let named = || {
-            let (name, value) = named_projection(header)?;
-            Some(format!("a projection of the largest or least CT numbers ({name} {value})"))
-        };
         match self {
             ImageKind::Localizer => Some("a localizer".to_owned()),
-            ImageKind::Projection => named().or_else(|| {
-                Some(format!("a projection of the largest or least CT numbers (Image Type {written})"))
-            }),
+            ImageKind::Projection => Some(format!(
+                "a projection of the largest or least CT numbers ({})",
+                said_by(header, &NAMED_PROJECTIONS)
+            )),
             ImageKind::Quantity => Some(format!(
-                "a map of a material or another quantity, not of CT numbers (Image Type {written})"
+                "a map of a material or another quantity, not of CT numbers ({})",
+                said_by(header, &NAMED_QUANTITIES)
             )),
             ImageKind::Plain | ImageKind::Monoenergetic | ImageKind::Derived => None,
         }
     }
 }
 
-/// The attribute beside Image Type that names a projection, and its value.
-fn named_projection(header: &InstanceHeader) -> Option<(&'static str, &str)> {
+/// The attribute that says by one of these words what the images are, or Image Type, with its value.
+fn said_by(header: &InstanceHeader, words: &[&str]) -> String {
+    let (name, value) = named(header, words)
+        .map_or_else(|| ("Image Type", image_type(header)), |(name, value)| (name, value.to_owned()));
+    format!("{name} {value}")
+}
+
+/// The attribute beside Image Type that has one of these words, and its value.
+fn named<'a>(header: &'a InstanceHeader, words: &[&str]) -> Option<(&'static str, &'a str)> {
     let attributes = [
         ("Series Description", &header.series_description),
         ("Derivation Description", &header.derivation_description),
         ("Volume Based Calculation Technique", &header.calculation_technique),
     ];
     let names = |value: &str| {
-        let words = plain_words(value);
-        NAMED_PROJECTIONS.iter().any(|word| words.contains(&format!(" {word} ")))
+        let said = plain_words(value);
+        words.iter().any(|word| said.contains(&format!(" {word} ")))
     };
     attributes.into_iter().find(|(_, value)| names(value)).map(|(name, value)| (name, value.as_str()))
 }
@@ -114,17 +158,17 @@ pub fn computed_images(slices: &[InstanceHeader]) -> Vec<StepReservation> {
     };
     if let Some(slice) = of_kind(ImageKind::Monoenergetic) {
         let text = format!(
-            "the images are computed for one photon energy (Image Type {}): densities depend on that energy, so \
+            "the images are computed for one photon energy ({}): densities depend on that energy, so \
              compare them only with images of the same one, or send the series of the tube voltage",
-            image_type(slice)
+            said_by(slice, &NAMED_ENERGIES)
         );
         reserve("monoenergetic", text);
     }
     if let Some(slice) = of_kind(ImageKind::Derived) {
         let text = format!(
-            "the images are derived from others (Image Type {}): their densities may not be those that the scanner \
+            "the images are derived from others ({}): their densities may not be those that the scanner \
              measured, so send the original series if there is one",
-            image_type(slice)
+            said_by(slice, &NAMED_DERIVED)
         );
         reserve("derived_image", text);
     }
@@ -223,6 +267,21 @@ mod tests {
         assert_eq!(derived("slab of 5 slices, MIP"), Projection);
         assert_eq!(derived("Minimum intensity projection"), Projection);
         assert_eq!(derived("skipped, chimpanzee"), Plain);
+        let kind_of = |text: &str| kind(&|header| header.series_description = text.to_owned()).0;
+        use ImageKind::{Derived, Monoenergetic, Quantity};
+        for (description, expected) in [
+            ("AIP 0-90%", Derived),
+            ("Thorax AVG 4D", Derived),
+            ("VNC 1.0 Br40", Derived),
+            ("Iodine Map 1.5", Quantity),
+            ("DE_Lung PBV", Quantity),
+            ("Mono+ 40 keV", Monoenergetic),
+            ("Thorax 1.0 Br59 120 kV", Plain),
+            ("Thorax average dose", Plain),
+            ("Lung airspace", Plain),
+        ] {
+            assert_eq!(kind_of(description), expected, "{description}");
+        }
         let technique = |text: &str| kind(&|header| header.calculation_technique = text.to_owned()).0;
         assert_eq!(["MIN_IP", "MAX_IP", "NONE", ""].map(technique), [Projection, Projection, Plain, Plain]);
     }

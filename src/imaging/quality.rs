@@ -32,6 +32,8 @@ pub struct ScanQuality {
     pub scale_floor_hu: Option<f64>,
     /// The highest CT number, if it is below bone.
     pub scale_ceiling_hu: Option<f64>,
+    /// The steps in which CT numbers come, if they are wider than a scanner's.
+    pub scale_step_hu: Option<f64>,
     /// The share of its convex hull that the trachea fills in cross section: the median of its slices.
     pub trachea_solidity: Option<f64>,
     /// Volume of lung and mean density, of both lungs.

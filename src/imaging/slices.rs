@@ -135,8 +135,19 @@ pub fn impossible_spacing(header: &InstanceHeader) -> Option<String> {
 
 /// The reason why a header has no usable axial geometry, as a fragment.
 pub fn geometry_obstacle(header: &InstanceHeader) -> String {
-    let without = || "without position, orientation or pixel spacing".to_owned();
-    impossible_spacing(header).or_else(|| other_plane(header)).unwrap_or_else(without)
+    let unusable = || {
+        let names = [
+            ("Image Position (Patient)", header.position.is_none()),
+            ("Image Orientation (Patient)", header.orientation.is_none_or(|axes| unit_axes(axes).is_none())),
+            ("Pixel Spacing", header.spacing.is_none()),
+        ];
+        let names: Vec<&str> = names.into_iter().filter_map(|(name, lacks)| lacks.then_some(name)).collect();
+        format!(
+            "without a usable {}",
+            if names.is_empty() { "geometry".to_owned() } else { names.join(", ") }
+        )
+    };
+    impossible_spacing(header).or_else(|| other_plane(header)).unwrap_or_else(unusable)
 }
 
 /// The plane of a slice that is not axial, in words: "coronal slices". `None` if the slice is axial or has no

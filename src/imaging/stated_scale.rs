@@ -1,4 +1,4 @@
-//! Contradictions in what the headers say of the images' scale: widths, distances and steps of CT numbers.
+//! Contradictions in what the headers say of the images' scale: widths and distances.
 //!
 //! Volumes are computed from Pixel Spacing and positions. Where another attribute says otherwise by over a tenth, one of
 //! the two is wrong, and with it perhaps all volumes.
@@ -13,11 +13,9 @@ const DIFFERENCE_MOST: f64 = 0.1;
 const MATRICES: [u16; 5] = [256, 512, 768, 1024, 2048];
 /// The largest difference of a field of view from that of such an image, as a share.
 const MATRIX_SHARE: f64 = 0.01;
-/// A scanner's CT numbers are whole HU; wider steps hide low densities.
-const STEP_HU_MOST: f64 = 2.0;
 
-/// Reservations for a series whose headers contradict each other on its scale, or whose scale is coarse. `spacing` is
-/// the distance of the slices along their normal in mm.
+/// Reservations for a series whose headers contradict each other on its scale. `spacing` is the distance of the slices
+/// along their normal in mm.
 pub fn stated_scale(slices: &[AxialSlice], spacing: f64) -> Vec<StepReservation> {
     let mut reservations = StepReservations::default();
     let Some(first) = slices.first().map(|slice| slice.header) else { return Vec::new() };
@@ -49,14 +47,6 @@ pub fn stated_scale(slices: &[AxialSlice], spacing: f64) -> Vec<StepReservation>
              volumes are computed from the positions, so compare the length of the body in the pictures with the patient"
         );
         reservations.say("scale_differs", text);
-    }
-    let step = slices.iter().map(|slice| slice.header.slope.abs()).fold(0.0, f64::max);
-    if step > STEP_HU_MOST {
-        let text = format!(
-            "CT numbers come in steps of {step:.1} HU, more than {STEP_HU_MOST:.0} HU, as in images converted to 256 greys: \
-             low attenuation areas and percentiles are off by up to a step, so send the series as the scanner made it"
-        );
-        reservations.say("coarse_scale", text);
     }
     reservations.0
 }
@@ -118,7 +108,6 @@ mod tests {
                 header.reconstruction_diameter = Some(2.1);
                 header.slice_location = Some(200.0 - index as f64);
                 header.spacing_between_slices = Some(-1.05);
-                header.slope = 2.0;
             }),
             []
         );
@@ -169,10 +158,5 @@ mod tests {
             header.slice_location = Some(1.118 * index as f64);
         };
         assert_eq!(said(tilted), []);
-    }
-
-    #[test]
-    fn wide_steps_of_ct_numbers_are_named() {
-        check(|_, header| header.slope = 5.49, "coarse_scale", "steps of 5.5 HU, more than 2 HU");
     }
 }

@@ -52,7 +52,11 @@ fn a_contrast_agent_called_none_is_none() {
         let bytes = sample::file(&header.transfer_syntax_uid, &data.concat());
         read_instance("", &header.path, &bytes).unwrap().0.contrast_agent
     };
-    assert_eq!([agent(b"NONE"), agent(b"none"), agent(b"N/A "), agent(b"Iohexol ")], ["", "", "", "Iohexol"]);
+    let none: [&[u8]; 9] =
+        [b"NONE", b"none", b"N/A ", b"WITHOUT ", b"No contrast ", b"ohne KM ", b"NATIV ", b"N ", b"oral"];
+    none.iter().for_each(|value| assert_eq!(agent(value), "", "{value:?}"));
+    let given: [&[u8]; 3] = [b"Iohexol ", b"ORAL & IV ", b"Nonionic"];
+    given.iter().for_each(|value| assert_ne!(agent(value), "", "{value:?}"));
 }
 
 #[test]

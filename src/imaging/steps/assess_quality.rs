@@ -1,6 +1,6 @@
 //! `assess-quality`: measures a scan where lung densities depend on it, and says what limits their meaning.
 
-use crate::imaging::body_size::small_for_body;
+use crate::imaging::body_size::{impossible_size, small_for_body};
 use crate::imaging::caveats::caveats;
 use crate::imaging::ct_scale::CtScale;
 use crate::imaging::foreign_slices::foreign_slices;
@@ -50,6 +50,7 @@ pub fn measure_quality(
         soft_tissue_hu: scale.soft_tissue_hu,
         scale_floor_hu: scale.floor_hu,
         scale_ceiling_hu: scale.ceiling_hu,
+        scale_step_hu: scale.step_hu,
         trachea_solidity: trachea_solidity(volume, &lungs.airways),
         lung_ml: both.volume_ml,
         mean_hu: both.mean_hu,
@@ -131,6 +132,7 @@ fn step() -> Step {
             reservations.0.extend(front);
         }
         reservations.0.extend(perhaps_no_lung(call.input("volume"), lungs, &quality));
+        reservations.0.extend(impossible_size(call.input("volume"), quality.lung_ml));
         reservations.0.extend(small_for_body(call.input("volume"), lungs, quality.lung_ml));
         reservations.0.extend(foreign_slices(series, call.input("volume")));
         reservations.0.extend(series.reservations.iter().cloned());

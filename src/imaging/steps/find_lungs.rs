@@ -110,10 +110,25 @@ pub fn plain_lungs(volume: &Volume, threshold_hu: i16, second_share: f64) -> Vox
 /// If there is too little air in the body, if the air is no lung, if the lungs are cut, or if the token is
 /// set.
 pub fn find_lungs(volume: &Volume, settings: &LungSettings, token: &CancelToken) -> Result<Lungs, Fault> {
-    match volume.has_rows_sideways() {
+    let found = match volume.has_rows_sideways() {
         true => find_sideways(volume, settings, token),
         false => find_sideways(&volume.transposed(), settings, token).map(Lungs::transposed),
-    }
+    };
+    // Whatever is amiss with the lungs then follows from that.
+    found.map_err(|fault| impossible_numbers(volume).filter(|_| token.check().is_ok()).unwrap_or(fault))
+}
+
+/// A fault if a good part of the CT numbers are such as nothing has.
+fn impossible_numbers(volume: &Volume) -> Option<Fault> {
+    let beyond = volume.voxels.iter().filter(|hu| **hu > BEYOND_HU).count();
+    let percent = 100.0 * beyond as f64 / volume.voxels.len() as f64;
+    (percent >= BEYOND_PERCENT_LEAST).then(|| {
+        Fault::new(
+            format!("{percent:.0} % of the CT numbers are over {BEYOND_HU} HU, where nothing is"),
+            "See whether the pixels are signed and Pixel Representation says unsigned, and whether Rescale Slope and \
+             Rescale Intercept are those of the pixels.",
+        )
+    })
 }
 
 /// Finds the lungs in a volume whose rows run from side to side.
@@ -256,6 +271,11 @@ fn holes(lung: &VoxelSet) -> VoxelSet {
     });
     outside.select(&enclosed)
 }
+
+/// Metal has less, where a scale goes so far.
+const BEYOND_HU: i16 = 20_000;
+/// Less may be a damaged slice.
+const BEYOND_PERCENT_LEAST: f64 = 2.0;
 
 /// Too little air, or none that is lung.
 fn check_volume(pieces: &AirPieces, settings: &LungSettings) -> Result<(), Fault> {

@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::imaging::body_size::least_lungs_ml;
 use crate::imaging::candidates::{Candidate, Candidates, LeftOut, candidates};
-use crate::imaging::image_type::computed_images;
+use crate::imaging::image_type::{ImageKind, computed_images};
 use crate::imaging::mixed_slices::mixed_slices;
 use crate::imaging::patients::{PatientDifferences, check_patient};
 use crate::imaging::preview::{self, LungPreview};
@@ -41,7 +41,7 @@ const SPACING_MM_FINE: f64 = 5.0;
 const SPACING_TO_THICKNESS_MOST: f64 = 1.5;
 
 fn step() -> Step {
-    Step::new("sort-series", 9, "Chooses one series of axial CT slices, checks it and puts it in order.")
+    Step::new("sort-series", 10, "Chooses one series of axial CT slices, checks it and puts it in order.")
         .takes_each::<InstanceHeader>("headers")
         .gives::<SortedSeries>("series")
         .gives::<StepReservations>("reservations")
@@ -282,9 +282,9 @@ fn lung_ml(candidate: &Candidate) -> f64 {
 }
 
 fn originality(candidate: &Candidate) -> f64 {
-    let image_type = &candidate.slices[0].header.image_type;
-    let is = |index: usize, word| image_type.get(index).is_none_or(|value| value == word);
-    f64::from(is(0, "ORIGINAL") && is(1, "PRIMARY"))
+    let header = candidate.slices[0].header;
+    let is = |index: usize, word| header.image_type.get(index).is_none_or(|value| value == word);
+    f64::from(is(0, "ORIGINAL") && is(1, "PRIMARY") && ImageKind::of(header) == ImageKind::Plain)
 }
 
 fn fineness(candidate: &Candidate) -> f64 {

@@ -70,7 +70,7 @@ fn the_rule_chooses() {
     check_choice(|other| other.image_type[0] = "DERIVED".to_owned(), 3, "derived");
     check_choice(|other| other.kernel = "B70f".to_owned(), 3, "sharper");
     check_choice(|other| other.kernel = "B10f".to_owned(), 9, "sharper");
-    check_choice(|other| other.position = None, 3, "without position");
+    check_choice(|other| other.position = None, 3, "without a usable Image Position");
     check_choice(|other| other.orientation = Some(CORONAL), 3, "coronal slices");
     check_choice(|other| scale_z(other, 0.5), 3, "covers less");
     check_choice(|other| scale_z(other, 2.0), 9, "covers less");
@@ -119,7 +119,7 @@ fn what_is_no_regular_grid_is_refused() {
     check_fault(|headers| headers[5].spacing = Some([0.7, 0.7]), "another pixel spacing");
     check_fault(
         |headers| headers[5].position = None,
-        "between z = 4.0 mm and 6.0 mm (series 3 (Thorax): 1 instance left out, without position",
+        "between z = 4.0 mm and 6.0 mm (series 3 (Thorax): 1 instance left out, without a usable Image Position",
     );
     check_fault(
         |headers| headers[5].sop_instance_uid.clear(),
@@ -165,7 +165,10 @@ fn instances_that_cannot_be_slices_are_left_out() {
     check(|odd| odd.orientation = Some(CORONAL), "coronal slices");
     check(|odd| odd.orientation = Some([0.0, 1.0, 0.0, 0.0, 0.0, -1.0]), "sagittal slices");
     check(|odd| odd.orientation = Some([1.0, 0.0, 0.0, 0.0, 0.6, 0.8]), "slices that lie 53° from axial");
-    check(|odd| odd.orientation = Some([1.0, 0.0, 0.0, 1.0, 0.0, 0.0]), "without position, orientation");
+    check(
+        |odd| odd.orientation = Some([1.0, 0.0, 0.0, 1.0, 0.0, 0.0]),
+        "without a usable Image Orientation (Patient)",
+    );
     check(|odd| odd.rows = 99, "1 instance has another size than the others");
     check(|odd| odd.sop_instance_uid.clear(), "without a SOP Instance UID");
     check(|odd| odd.units = PixelUnits::Other("Z_EFF".to_owned()), "with Rescale Type \"Z_EFF\", not HU");
