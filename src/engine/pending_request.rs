@@ -37,6 +37,8 @@ pub struct PendingRequest {
     pub is_cancelled: bool,
     /// The place of the request, if another process runs it.
     pub place: Option<RemotePlace>,
+    /// The bytes of memory that it takes at its place.
+    pub memory: u64,
     /// Processes that were lost in a row while they ran it and before any of its steps had ended.
     pub losses: u32,
     /// The runs that had ended when the last process was lost.
@@ -69,15 +71,17 @@ pub fn remote_place(
     let has_labels = !work.dataflow.labels().is_empty();
     let number =
         pending.receipt.number().filter(|_| !pending.is_ended() && pending.gave_up.is_none() && !has_labels);
+    pending.memory = if pending.is_ended() { 0 } else { work.dataflow.memory.estimate(pending.request()) };
     let Some(number) = number else {
-        placement.place_here();
+        placement.place_here(pending.memory);
         return None;
     };
     // After the delivery of the interim response no deadline is left.
     let due = pending.due.filter(|_| pending.earlier.is_none());
     let deadline = due.map(|due| due.saturating_duration_since(Instant::now()));
     let (request, priority) = (pending.request(), pending.priority);
-    let place = placement.place(work, PlacedRequest { number, request, priority, deadline })?;
+    let place = placement
+        .place(work, PlacedRequest { number, request, priority, deadline, memory: pending.memory })?;
     if pending.is_cancelled {
         placement.cancel(&place);
     }

@@ -31,6 +31,8 @@ pub struct PlacedRequest<'a> {
     pub request: &'a Arc<Request>,
     pub priority: RequestPriority,
     pub deadline: Option<Duration>,
+    /// The bytes of memory that it takes.
+    pub memory: u64,
 }
 
 pub struct RequestPlacement {
@@ -38,8 +40,9 @@ pub struct RequestPlacement {
     workers: usize,
     /// The memory of this process.
     budget: MemoryBudget,
-    /// Requests that run in this process.
+    /// Requests that run in this process, and the memory that they take: one that was placed just now has none yet.
     here: usize,
+    memory_here: u64,
     /// Requests that run in the others.
     there: BTreeMap<usize, usize>,
     tickets: u64,
@@ -47,14 +50,22 @@ pub struct RequestPlacement {
 
 impl RequestPlacement {
     pub fn new(remote: Arc<dyn RemoteProcesses>, workers: usize, budget: MemoryBudget) -> RequestPlacement {
-        RequestPlacement { remote, workers, budget, here: 0, there: BTreeMap::new(), tickets: 0 }
+        RequestPlacement {
+            remote,
+            workers,
+            budget,
+            here: 0,
+            memory_here: 0,
+            there: BTreeMap::new(),
+            tickets: 0,
+        }
     }
 
     /// Gives a request to another process, if that is the place for it; otherwise it counts as run here.
     pub fn place(&mut self, work: &RunEnvironment, placed: PlacedRequest) -> Option<RemotePlace> {
-        let PlacedRequest { number, request, priority, deadline } = placed;
+        let PlacedRequest { number, request, priority, deadline, memory } = placed;
         let key = RemoteRequestKey { number, request: request.id, version: work.dataflow.digest() };
-        let place = self.choose(&key, work.dataflow.memory.estimate(request)).and_then(|process| {
+        let place = self.choose(&key, memory).and_then(|process| {
             self.tickets += 1;
             let (request, dataflow) = (Arc::clone(request), Arc::clone(&work.dataflow));
             let runs = work.memories.runs_of(work.memory_key(&request));
@@ -65,20 +76,24 @@ impl RequestPlacement {
         });
         match place {
             Some(RemotePlace { process, .. }) => *self.there.entry(process).or_default() += 1,
-            None => self.here += 1,
+            None => self.place_here(memory),
         }
         place
     }
 
     /// Counts a request that is run here in any case.
-    pub fn place_here(&mut self) {
+    pub fn place_here(&mut self, memory: u64) {
         self.here += 1;
+        self.memory_here += memory;
     }
 
-    /// Ends the count of a request.
-    pub fn end(&mut self, place: Option<RemotePlace>) {
+    /// Ends the count of a request that was placed with this memory.
+    pub fn end(&mut self, place: Option<RemotePlace>, memory: u64) {
         match place {
-            None => self.here -= 1,
+            None => {
+                self.here -= 1;
+                self.memory_here -= memory;
+            }
             Some(RemotePlace { process, ticket, .. }) => {
                 self.remote.ended(process, ticket);
                 self.there.entry(process).and_modify(|count| *count -= 1);
@@ -123,6 +138,7 @@ impl RequestPlacement {
         let (_, claims_waiting) = self.budget.claims();
         // What waits already comes first.
         let free = if claims_waiting == 0 { self.budget.free() } else { 0 };
+        let free = free.min(total.saturating_sub(self.memory_here));
         let here = ProcessCandidate {
             process: 0,
             workers: self.workers,

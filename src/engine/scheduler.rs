@@ -168,6 +168,7 @@ impl<'a> RequestScheduler<'a> {
             due,
             is_cancelled: false,
             place: None,
+            memory: 0,
             losses: 0,
             ended_before: 0,
             gave_up: None,
@@ -395,7 +396,7 @@ impl<'a> RequestScheduler<'a> {
         let pending = self.lanes[lane].current.take().expect("a lane answers what it was given");
         self.queues[pending.dataflow].idle.push_back(lane);
         self.in_work -= usize::from(!pending.is_ended());
-        self.placement.iter_mut().for_each(|placement| placement.end(pending.place));
+        self.placement.iter_mut().for_each(|placement| placement.end(pending.place, pending.memory));
         response.supersedes = pending.supersedes;
         let turn = AnswerTurn::Final { earlier: pending.earlier, again: self.channels.answers.clone() };
         let PendingRequest { dataflow, receipt, priority, .. } = pending;
@@ -431,8 +432,8 @@ impl RequestScheduler<'_> {
         let Some(placement) = &mut self.placement else { return };
         let Lane { input, current, .. } = &mut self.lanes[lane];
         let Some(pending) = current else { return };
-        placement.end(pending.place.take());
-        placement.place_here();
+        placement.end(pending.place.take(), pending.memory);
+        placement.place_here(pending.memory);
         begin_here(input, pending);
     }
 
@@ -443,7 +444,7 @@ impl RequestScheduler<'_> {
             let Lane { current, dataflow, .. } = &mut self.lanes[index];
             let (Some(placement), Some(pending)) = (&mut self.placement, current) else { continue };
             let Some(place) = pending.place.take_if(|place| !placement.is_there(place)) else { continue };
-            placement.end(Some(place));
+            placement.end(Some(place), pending.memory);
             let memories = &self.builder.shared[*dataflow].work.memories;
             let ended = memories.ended_elsewhere(place.key.memory());
             // Only its connection was lost, if the process still has the request.

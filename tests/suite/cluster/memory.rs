@@ -87,3 +87,20 @@ fn requests_go_to_the_process_that_has_the_memory_for_them() {
     scene.account();
     assert_eq!(places(&scene, "second"), [Some(2); 4]);
 }
+
+#[test]
+fn a_request_counts_where_it_was_placed_before_it_has_its_memory() {
+    let both = "touch $log/begun-$name; for turn in $(seq 200); do [ $(ls $log | grep -c begun) = 2 ] && break; sleep 0.05; done";
+    let scene = ClusterScene::new(2, 2, [both, "true"], "");
+    let text = fs::read_to_string(scene.place.path("two.yaml")).unwrap();
+    fs::write(scene.place.path("two.yaml"), text.replace("fixed: 1 B", "fixed: 64 MiB")).unwrap();
+    // By its threads, all would go to process 0.
+    let mut second = scene.start(1, &["-w", "1", "--memory", "100MiB"]);
+    let mut first = scene.start(0, &["-w", "8", "--memory", "100MiB"]);
+    assert_eq!(first.ended(), 0, "{}", scene.said(0));
+    assert_eq!(second.ended(), 0);
+    scene.account();
+    let mut places = places(&scene, "first");
+    places.sort();
+    assert_eq!(places, [Some(0), Some(1)]);
+}

@@ -39,7 +39,7 @@ impl ClusterScene {
         let step = |name: &str, script: &str| {
             let log = log.display();
             let script = format!(
-                "name=$(cat items/00001); {script}; echo {name} $name >> {log}/ended; echo {name} $name > out/{name}.txt"
+                "name=$(cat items/00001); log={log}; {script}; echo {name} $name >> $log/ended; echo {name} $name > out/{name}.txt"
             );
             format!("with: {{program: sh, arguments: [-c, {script:?}], grace_s: 0.2, writes: [{log}]}}")
         };
@@ -65,7 +65,10 @@ impl ClusterScene {
     }
 
     pub fn command(&self, index: usize, more: &[&str]) -> Command {
-        let mut arguments = vec!["run", "two.yaml", "-w", "2", "--lanes", "8"];
+        let mut arguments = vec!["run", "two.yaml", "--lanes", "8"];
+        if !more.contains(&"-w") {
+            arguments.extend(["-w", "2"]);
+        }
         let (count, index) = (self.processes.to_string(), index.to_string());
         arguments.extend(["-n", &count, "-p", &index]);
         let files: Vec<String> = (0..self.requests).map(|number| format!("r{number}")).collect();
