@@ -72,8 +72,7 @@ pub fn foreign_slices(series: &SortedSeries, volume: &Volume) -> Vec<StepReserva
     let is_copy = |z: &usize| {
         let first = alike[*z];
         first != *z
-            && !foreign.contains(&first)
-            && slice(first) == slice(*z)
+            && (slice(z - 1) == slice(*z) || !foreign.contains(&first) && slice(first) == slice(*z))
             && SliceContent::of(slice(*z)) == SliceContent::Body
     };
     let copies: Vec<usize> = (1..depth).into_par_iter().filter(is_copy).collect();
@@ -172,7 +171,10 @@ fn do_steps_alternate(changes: &[f64]) -> bool {
         every_other.get(every_other.len() / 2).copied().unwrap_or_default()
     };
     let [even, odd] = [median(0), median(1)];
-    changes.len() >= ALTERNATING_SLICES_LEAST && even.max(odd) > STEPS_ALTERNATE_LEAST * even.min(odd)
+    let is_usual = even.max(odd) > SHARE_LEAST;
+    changes.len() >= ALTERNATING_SLICES_LEAST
+        && is_usual
+        && even.max(odd) > STEPS_ALTERNATE_LEAST * even.min(odd)
 }
 
 /// A change from a slice to the next one that is much larger than those nearby.
@@ -347,6 +349,22 @@ mod tests {
             text.starts_with("4 slices of series 3 (Thorax), at z = 10.0 mm, 11.0 mm, 12.0 mm and"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_copy_is_named_where_all_slices_have_the_same_outline() {
+        let alike = |slices: &mut Vec<Vec<i16>>| {
+            let tissue = slices[7].iter().position(|hu| (0..100).contains(hu)).expect("there is tissue");
+            for (z, hu) in (0..slices.len()).zip(1..) {
+                slices[z] = slices[7].clone();
+                slices[z][tissue] = hu;
+            }
+            slices[12] = slices[11].clone();
+        };
+        let said = said(alike);
+        let (_, text) = said.iter().find(|(code, _)| code == "repeated_slices").expect("it is said");
+        assert!(text.starts_with("1 slice of series 3 (Thorax), at z = 12.0 mm,"), "{text}");
+        assert!(!said.iter().any(|(_, text)| text.contains("in turns")), "{said:?}");
     }
 
     #[test]

@@ -373,13 +373,31 @@ fn contrast_agent(elements: &HeaderElements) -> String {
     if says_no_contrast(&agent) { String::new() } else { agent }
 }
 
-/// Whether people write this where nothing was given into a vein: an agent that was drunk makes no blood denser.
+/// Whether people write this where nothing was given into a vein: an agent that was drunk makes no blood denser. Only whole
+/// phrases count: a text that goes on may name an agent.
 fn says_no_contrast(agent: &str) -> bool {
-    const NOTHING: [&str; 12] =
-        ["NONE", "NO", "N", "N/A", "NA", "-", "0", "NATIV", "NATIVE", "PLAIN", "ORAL", "NON CONTRAST"];
-    const WITHOUT: [&str; 6] = ["WITHOUT", "NO ", "NON-", "OHNE", "SANS", "SIN "];
+    const NOTHING: [&str; 11] =
+        ["NONE", "NO", "N", "N/A", "NA", "-", "0", "NATIV", "NATIVE", "PLAIN", "ORAL"];
+    const WITHOUT: [&str; 7] = ["WITHOUT", "W/O", "NO", "NON", "OHNE", "SANS", "SIN"];
+    const AGENT: [&str; 14] = [
+        "",
+        "CONTRAST",
+        "CONTRASTE",
+        "CONTRAST AGENT",
+        "CONTRAST MEDIUM",
+        "CONTRAST MEDIA",
+        "IV CONTRAST",
+        "I.V. CONTRAST",
+        "KM",
+        "KONTRAST",
+        "KONTRASTMITTEL",
+        "PRODUIT DE CONTRASTE",
+        "INJECTION",
+        "IV",
+    ];
     let agent = agent.to_uppercase();
-    NOTHING.contains(&agent.as_str()) || WITHOUT.iter().any(|word| agent.starts_with(word))
+    let (word, rest) = agent.split_once([' ', '-']).unwrap_or((&agent, ""));
+    NOTHING.contains(&agent.as_str()) || WITHOUT.contains(&word) && AGENT.contains(&rest.trim())
 }
 
 fn study(elements: &HeaderElements) -> StudyAttributes {

@@ -45,7 +45,7 @@ const NAMED_QUANTITIES: [&str; 12] = [
 ];
 /// CT numbers computed from others in a description: means over breathing or time, images without a contrast agent
 /// that was there, and those of a planning or cone beam.
-const NAMED_DERIVED: [&str; 18] = [
+const NAMED_DERIVED: [&str; 16] = [
     "AIP",
     "AVEIP",
     "AVE IP",
@@ -56,12 +56,10 @@ const NAMED_DERIVED: [&str; 18] = [
     "AVERAGE INTENSITY",
     "MEAN IP",
     "VNC",
-    "VUE",
     "VIRTUAL UNENHANCED",
     "VIRTUAL NON CONTRAST",
     "VIRTUAL NATIVE",
     "SYNTHETIC CT",
-    "SCT",
     "CBCT",
     "XENON",
 ];
