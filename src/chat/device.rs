@@ -1,7 +1,7 @@
 //! A connected device: how far it has seen each conversation, and what waits to be sent to it.
 //!
-//! The queue is bounded in number and in bytes, however slow the device is: of a conversation that it cannot follow, it reads the events
-//! in the log when it comes to them. So a device that was away, a slow one and a quick one all see the same.
+//! The queue is bounded in number and in bytes, however slow the device is: of a conversation that it cannot follow, it
+//! reads the events in the log when it comes to them. So a device that was away, a slow one and a quick one all see the same.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// A piece of work.
 pub(super) type TurnJob = Box<dyn FnOnce() + Send>;
@@ -32,12 +33,23 @@ impl TurnQueue {
 
     /// Does all that waits.
     pub fn run(&self) {
+        while !self.run_for(Duration::MAX) {}
+    }
+
+    /// Does what waits, and begins nothing more once this time is over. Gives whether nothing is left: otherwise the
+    /// caller has to call it again.
+    pub fn run_for(&self, time: Duration) -> bool {
+        let began = Instant::now();
         while let Some(job) = self.next() {
             // What waits behind it is done in any case.
             if catch_unwind(AssertUnwindSafe(job)).is_err() {
                 tracing::error!("the work on a message panicked");
             }
+            if began.elapsed() >= time {
+                return false;
+            }
         }
+        true
     }
 
     fn next(&self) -> Option<TurnJob> {
