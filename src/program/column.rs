@@ -134,11 +134,12 @@ pub fn whole(number: f64) -> Option<i64> {
     (number.abs() <= EXACT_MAX && number.trunc() == number).then_some(number as i64)
 }
 
-/// A column of numbers: of whole ones, if all of them are.
+/// A column of numbers: of whole ones, if all of them are, and none is a zero with a minus, which arrays of floats keep.
 pub fn of_numbers(numbers: impl ExactSizeIterator<Item = f64> + Clone) -> SentColumn {
     let (count, mut bytes) = (numbers.len(), Vec::with_capacity(NUMBER * numbers.len()));
     let wholes = numbers.clone().filter(|number| whole(*number).is_some()).count();
-    if wholes > 0 && wholes == count {
+    let has_minus_zero = numbers.clone().any(|number| number == 0.0 && number.is_sign_negative());
+    if wholes > 0 && wholes == count && !has_minus_zero {
         numbers.for_each(|number| bytes.extend_from_slice(&(number as i64).to_le_bytes()));
         return SentColumn { r#type: ColumnType::Int64, count, bytes, is_mixed: false };
     }
@@ -190,6 +191,7 @@ mod tests {
             assert_eq!(sent([1.0, other]), (ColumnType::Float64, true));
             assert_eq!(sent([other, other]), (ColumnType::Float64, false));
         }
+        assert_eq!(of_numbers([1.0, -0.0].into_iter()).r#type, ColumnType::Float64);
         assert_eq!(of_numbers(std::iter::empty()).r#type, ColumnType::Float64);
         let texts = ["", "ä b", "\n\"", ""];
         let SentColumn { bytes, .. } = of_texts(texts.into_iter()).unwrap();
