@@ -55,20 +55,33 @@ pub fn check(settings: &MailSettings) -> Result<(), MailError> {
 /// If the server does not take it within `time`.
 pub fn send_within(settings: &MailSettings, message: &AlarmMessage, time: Duration) -> Result<(), MailError> {
     let late = || MailError::Late(time);
-    if CLIENTS.fetch_add(1, Ordering::Relaxed) >= CLIENTS_MAX {
-        CLIENTS.fetch_sub(1, Ordering::Relaxed);
-        return Err(late());
-    }
+    let place = ClientPlace::take().ok_or_else(late)?;
     let (sent, outcome) = sync_channel(1);
     let (settings, message) = (settings.clone(), message.clone());
     let work = move || {
         // Nobody waits for an outcome that comes too late.
         let _ = sent.send(send(&settings, &message));
-        CLIENTS.fetch_sub(1, Ordering::Relaxed);
+        drop(place);
     };
     let started = std::thread::Builder::new().name("flow:mail-client".to_owned()).spawn(work);
     started.map_err(|error| MailError::Message(error.to_string()))?;
     outcome.recv_timeout(time).unwrap_or_else(|_| Err(late()))
+}
+
+/// One of the mail clients that may run at a time.
+struct ClientPlace;
+
+impl ClientPlace {
+    fn take() -> Option<ClientPlace> {
+        let place = (CLIENTS.fetch_add(1, Ordering::Relaxed), ClientPlace);
+        Some(place).filter(|(count, _)| *count < CLIENTS_MAX).map(|(_, place)| place)
+    }
+}
+
+impl Drop for ClientPlace {
+    fn drop(&mut self) {
+        CLIENTS.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 fn send(settings: &MailSettings, message: &AlarmMessage) -> Result<(), MailError> {

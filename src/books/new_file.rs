@@ -20,17 +20,17 @@ use super::place::BookPlace;
 /// # Errors
 /// If it cannot be written.
 pub fn copy_new(from: &Path, to: &Path) -> io::Result<()> {
-    if to.exists() {
-        return Ok(());
-    }
     let folder = to.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    match copy_without_name(from, to, folder) {
-        Err(error) if needs_draft(&error) => copy_by_draft(from, to)?,
-        // Another process was faster: it has stored the same book.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        copied => copied?,
+    if !to.exists() {
+        fs::create_dir_all(folder)?;
+        match copy_without_name(from, to, folder) {
+            Err(error) if needs_draft(&error) => copy_by_draft(from, to)?,
+            // Another process was faster: it has stored the same book.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            copied => copied?,
+        }
     }
+    // What gave a file its name before may have been killed before it synced that.
     File::open(folder)?.sync_all()
 }
 
