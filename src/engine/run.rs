@@ -83,7 +83,7 @@ struct RunAttempt {
     token: CancelToken,
     thread_handle: JobThread,
     began: Instant,
-    _alarm: Option<TimerAlarm>,
+    alarm: Option<TimerAlarm>,
     /// Dangling once the step has returned.
     alive: Weak<()>,
 }
@@ -223,8 +223,7 @@ impl NodeRun {
             return None;
         };
         let (number, token) = (turns + 1, CancelToken::default());
-        let run = Arc::clone(self);
-        let time_out = |timeout| self.shared.timer.after(timeout, move || run.time_out(number, timeout));
+        let began = Instant::now();
         *state = RunState::Running(RunAttempt {
             number,
             losses,
@@ -232,17 +231,28 @@ impl NodeRun {
             inputs: (self.node().retry.is_some() || self.node().label().is_some()).then(|| inputs.clone()),
             token: token.clone(),
             thread_handle: thread_handle.clone(),
-            began: Instant::now(),
-            _alarm: self.node().timeout.map(time_out),
+            began,
+            alarm: self.node().timeout.map(|timeout| self.alarm(number, timeout, timeout)),
             alive: Arc::downgrade(alive),
         });
         Some((number, inputs, token))
     }
 
+    fn alarm(self: &Arc<NodeRun>, number: u32, timeout: Duration, after: Duration) -> TimerAlarm {
+        let run = Arc::clone(self);
+        self.shared.timer.after(after, move || run.time_out(number, timeout))
+    }
+
     /// Ends an attempt whose time is over. Called on the timer's thread.
     fn time_out(self: &Arc<NodeRun>, number: u32, timeout: Duration) {
         let mut state = self.lock();
-        if matches!(&*state, RunState::Running(turn) if turn.number == number) {
+        if let RunState::Running(turn) = &mut *state
+            && turn.number == number
+        {
+            if let Some(left) = time_left(timeout, turn.began.elapsed(), turn.token.waited()) {
+                turn.alarm = Some(self.alarm(number, timeout, left));
+                return;
+            }
             let ended = self.failed(timed_out(timeout));
             let (turn, again) = self.stop(&mut state, &ended.outcome);
             drop(state);
@@ -358,8 +368,34 @@ impl RunState {
     }
 }
 
+/// The time that an attempt has left, of which the time that it waited for others does not count; `None` if it is over.
+fn time_left(timeout: Duration, elapsed: Duration, waited: Duration) -> Option<Duration> {
+    let left = timeout.checked_sub(elapsed.saturating_sub(waited))?;
+    // While it waits, nothing is used up: a short rest is not to be looked at all the time.
+    (!left.is_zero()).then(|| left.max(WAIT_INTERVAL))
+}
+
+/// The least time after which the time of an attempt that has waited is looked at again.
+const WAIT_INTERVAL: Duration = Duration::from_millis(20);
+
 /// How often it is looked whether a process with a label is there.
 const PLACE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The time after which a warning is logged about an abandoned step that still runs.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_for_which_an_attempt_waits_for_others_does_not_count() {
+        let seconds = Duration::from_secs;
+        assert_eq!(time_left(seconds(2), seconds(2), Duration::ZERO), None);
+        assert_eq!(time_left(seconds(2), seconds(3), seconds(2)), Some(seconds(1)));
+        assert_eq!(time_left(seconds(2), seconds(5), seconds(3)), None);
+        assert_eq!(time_left(seconds(2), seconds(4), seconds(4)), Some(seconds(2)));
+        let nearly = Duration::from_micros(1_999_999);
+        assert_eq!(time_left(seconds(2), nearly, Duration::ZERO), Some(WAIT_INTERVAL));
+    }
+}

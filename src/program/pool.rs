@@ -1,10 +1,10 @@
 //! The processes of one program of steps. A call takes an idle one, or starts one; one that failed is not used again.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::dataflow::ProgramSource;
-use crate::step::{Call, CancelToken, Digest, Fault, StepDeclaration, StepOutputs};
+use crate::step::{Call, CancelToken, Digest, Fault, PlaceWait, StepDeclaration, StepOutputs};
 
 use super::call_folder::CallFolders;
 use super::fault::{self, ProcessFailure, wrong};
@@ -41,9 +41,9 @@ pub struct ProgramPool {
 #[derive(Default)]
 struct PoolProcesses {
     idle: Vec<StepProcess>,
-    /// All processes, idle ones included, but for those of streams.
+    /// All processes, idle ones included, but for those of streams and of answers of deadlines.
     count: usize,
-    /// Idle processes beyond `processes`, for further streams.
+    /// Idle processes beyond `processes`, for further streams and such answers.
     for_streams: Vec<StepProcess>,
 }
 
@@ -141,11 +141,13 @@ impl ProgramPool {
         batch: Option<SentBatch>,
         read: impl FnOnce(StepAnswer, &StepProcess) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let place = self.take_place(call.token)?;
+        let place = self.take_place(call)?;
         let (mut process, answer) = self.asked(place.idle, step, call, batch)?;
         let result = read(answer, &process);
-        if process.folders.end().is_ok() {
-            place.slot.keep(process);
+        match place.slot {
+            Some(slot) if process.folders.end().is_ok() => slot.keep(process),
+            Some(_) => {}
+            None => self.take_back(process),
         }
         result
     }
@@ -233,20 +235,48 @@ impl ProgramPool {
         }
     }
 
-    fn take_place(&self, token: &CancelToken) -> Result<PoolPlace<'_>, Fault> {
+    /// Waits for a process. The answer of a deadline does not wait: what has all processes may be what hangs.
+    fn take_place(&self, call: &Call) -> Result<PoolPlace<'_>, Fault> {
+        let mut waits: Option<PlaceWait> = None;
         let mut state = self.lock();
         loop {
-            token.check()?;
+            call.token.check()?;
             if let Some(process) = state.idle.pop() {
-                return Ok(PoolPlace { idle: Some(process), slot: PoolSlot { pool: self, kept: false } });
+                return Ok(PoolPlace {
+                    idle: Some(process),
+                    slot: Some(PoolSlot { pool: self, kept: false }),
+                });
             }
             if state.count < self.source.processes {
                 state.count += 1;
                 let idle = state.for_streams.pop();
-                return Ok(PoolPlace { idle, slot: PoolSlot { pool: self, kept: false } });
+                return Ok(PoolPlace { idle, slot: Some(PoolSlot { pool: self, kept: false }) });
             }
+            if call.identity.is_of_deadline() {
+                return Ok(PoolPlace { idle: state.for_streams.pop(), slot: None });
+            }
+            waits.get_or_insert_with(|| {
+                let began = Instant::now();
+                call.token.wait_for_place(move || began.elapsed())
+            });
             let waited = self.freed.wait_timeout(state, LOOK_TIME);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Takes a process that is beside those of `processes` back for other calls, if there is room.
+    fn take_back(&self, mut process: StepProcess) {
+        if process.folders.end().is_err() {
+            return;
+        }
+        let mut state = self.lock();
+        if state.count < self.source.processes {
+            state.count += 1;
+            state.idle.push(process);
+            drop(state);
+            self.freed.notify_one();
+        } else if state.for_streams.len() < FOR_STREAMS_MAX {
+            state.for_streams.push(process);
         }
     }
 
@@ -311,26 +341,15 @@ impl StreamProcess {
 
     /// Gives the process back for other calls: its stream has ended.
     pub fn give_back(&mut self) {
-        let Some(mut process) = self.process.take() else { return };
-        if process.folders.end().is_err() {
-            return;
-        }
-        let mut state = self.pool.lock();
-        if state.count < self.pool.source.processes {
-            state.count += 1;
-            state.idle.push(process);
-            drop(state);
-            self.pool.freed.notify_one();
-        } else if state.for_streams.len() < FOR_STREAMS_MAX {
-            state.for_streams.push(process);
-        }
+        self.process.take().into_iter().for_each(|process| self.pool.take_back(process));
     }
 }
 
 /// The right to one process.
 struct PoolPlace<'a> {
     idle: Option<StepProcess>,
-    slot: PoolSlot<'a>,
+    /// Its place among those of `processes`; `None` for one beside them.
+    slot: Option<PoolSlot<'a>>,
 }
 
 struct PoolSlot<'a> {

@@ -25,6 +25,21 @@ pub struct ResultIdentity {
     pub edition: u32,
 }
 
+impl ResultIdentity {
+    /// Whether the answer is the preliminary one of a deadline: what its request still runs may never end.
+    ///
+    /// ```
+    /// use flow::step::{Digest, ResultIdentity};
+    ///
+    /// let digest = Digest::of(b"digest");
+    /// let of = |edition| ResultIdentity { request: digest, dataflow: digest, step: "page".into(), edition };
+    /// assert_eq!([0, 1, 2, 3].map(|edition| of(edition).is_of_deadline()), [false, true, false, true]);
+    /// ```
+    pub fn is_of_deadline(&self) -> bool {
+        self.edition % 2 == 1
+    }
+}
+
 /// One run of a step: its arguments.
 pub struct Call<'a> {
     /// The values at the inputs.

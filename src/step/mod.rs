@@ -92,5 +92,5 @@ pub use stream::{
     WaitingItems,
 };
 pub use table::{BuiltIn, BuiltInAttributes, StepTable};
-pub use token::CancelToken;
+pub use token::{CancelToken, PlaceWait};
 pub use value::{PathOf, Payload, Value};

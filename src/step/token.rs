@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::Fault;
 
@@ -23,7 +24,24 @@ pub struct CancelToken(Arc<TokenShared>);
 struct TokenShared {
     cancelled: AtomicBool,
     wake: Mutex<Option<TokenWake>>,
+    waits: Mutex<PlaceWaits>,
 }
+
+/// The time in which a run has waited for its place.
+#[derive(Default)]
+struct PlaceWaits {
+    /// The time of waits that are over.
+    over: Duration,
+    /// The waits under way, and the begin of the first of them.
+    open: usize,
+    since: Option<WaitClock>,
+}
+
+/// Says how long a wait has taken so far: this folder has no clock.
+type WaitClock = Box<dyn Fn() -> Duration + Send>;
+
+/// A run that waits for its place, until this is dropped.
+pub struct PlaceWait(CancelToken);
 
 type TokenWake = Box<dyn FnOnce() + Send>;
 
@@ -64,8 +82,39 @@ impl CancelToken {
         wake();
     }
 
+    /// Notes that the run waits for others until the result is dropped: for a process that they use, and not for its
+    /// own work. That time, which `elapsed` gives, does not count against its time-out.
+    #[must_use]
+    pub fn wait_for_place(&self, elapsed: impl Fn() -> Duration + Send + 'static) -> PlaceWait {
+        let mut waits = self.waits();
+        waits.open += 1;
+        waits.since.get_or_insert_with(|| Box::new(elapsed));
+        PlaceWait(self.clone())
+    }
+
+    /// The time in which the run has waited for others so far.
+    pub fn waited(&self) -> Duration {
+        let waits = self.waits();
+        waits.over + waits.since.as_ref().map_or(Duration::ZERO, |elapsed| elapsed())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<TokenWake>> {
         self.0.wake.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waits(&self) -> MutexGuard<'_, PlaceWaits> {
+        self.0.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for PlaceWait {
+    fn drop(&mut self) {
+        let mut waits = self.0.waits();
+        waits.open -= 1;
+        if waits.open == 0 {
+            let last = waits.since.take().map_or(Duration::ZERO, |elapsed| elapsed());
+            waits.over += last;
+        }
     }
 }
 
@@ -77,6 +126,7 @@ impl fmt::Debug for CancelToken {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU64;
     use std::sync::mpsc::channel;
 
     use super::*;
@@ -92,5 +142,30 @@ mod tests {
         token.on_cancel(move || woken.send("late").unwrap());
         assert!(token.is_cancelled());
         assert_eq!(wakes.iter().collect::<Vec<_>>(), ["early", "late"]);
+    }
+
+    #[test]
+    fn the_time_of_waits_grows_as_long_as_one_is_under_way() {
+        let (token, seconds) = (CancelToken::default(), Arc::new(AtomicU64::new(0)));
+        let wait = |token: &CancelToken| {
+            let (seconds, began) = (Arc::clone(&seconds), seconds.load(Ordering::Relaxed));
+            token.wait_for_place(move || Duration::from_secs(seconds.load(Ordering::Relaxed) - began))
+        };
+        let (first, second) = (wait(&token), wait(&token.clone()));
+        let mut waited = Vec::new();
+        let mut pass = || {
+            seconds.fetch_add(1, Ordering::Relaxed);
+            waited.push(token.waited().as_secs());
+        };
+        pass();
+        drop(first);
+        pass();
+        drop(second);
+        pass();
+        let third = wait(&token);
+        pass();
+        drop(third);
+        pass();
+        assert_eq!(waited, [1, 2, 2, 3, 3]);
     }
 }

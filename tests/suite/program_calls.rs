@@ -1,8 +1,13 @@
 //! Calls of programs that answer late, or end between two calls.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
-use flow::dataflow::ResponseVerdict;
+use flow::dataflow::{Dataflow, ResponseVerdict};
+use flow::step::{
+    Call, CancelToken, Digest, Fault, Item, ResultIdentity, StepInputs, StepOutputs, StepParameters,
+    UnrecordedCalls, Value, WiredInput,
+};
 
 use crate::program_steps::{PYTHON, Steps, fault, has_python, run, text};
 
@@ -111,4 +116,86 @@ fn annotations_may_be_texts() {
     );
     let said = text(&dataflow, &["a"]).split_whitespace().collect::<String>();
     assert_eq!(said, "[[[\"a\"]],[2]]");
+}
+
+/// A step that has the only process until a file is there, and one that needs none for long.
+const HOLDING: &str = r#"
+import os, time
+
+@step
+def hold(item: "item") -> "files":
+    name = item.text()
+    open(name + ".begun", "w").close()
+    while not os.path.exists(name + ".end"):
+        time.sleep(0.01)
+    return {}
+
+@step
+def quick(item: "item") -> "files":
+    return {"pid": str(os.getpid())}
+"#;
+
+/// Calls a step for the final answer to a request, or for that of its deadline.
+fn call(
+    dataflow: &Dataflow,
+    step: &str,
+    text: &str,
+    edition: u32,
+    token: &CancelToken,
+) -> Result<StepOutputs, Fault> {
+    let item = Item::inline("a", text.as_bytes().to_vec());
+    let inputs = StepInputs::default().with("item", WiredInput::One(Value::new(item)));
+    let digest = Digest::of(b"d");
+    let (parameters, environment) = (StepParameters::default(), UnrecordedCalls::shared());
+    let identity = ResultIdentity { request: digest, dataflow: digest, step: step.into(), edition };
+    let step = dataflow.step(step).unwrap();
+    step.call(&Call {
+        inputs: &inputs,
+        parameters: &parameters,
+        identity: &identity,
+        token,
+        environment: &environment,
+    })
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn the_answer_of_a_deadline_does_not_wait_for_a_process_and_other_waits_do_not_count() {
+    if !has_python() {
+        return;
+    }
+    let (steps, place) = (Steps::python(HOLDING), tempfile::tempdir().unwrap());
+    let dataflow = steps
+        .load_with(
+            &format!("{{file: steps.py, writes: [{}]}}", place.path().display()),
+            "  hold: {step: hold, needs: {item: request.items}}\n  quick: {step: quick, needs: {item: request.items}}",
+        )
+        .unwrap_or_else(|error| panic!("{error}"));
+    let path = place.path().join("held");
+    let (name, beside) = (path.to_str().unwrap(), |end: &str| path.with_extension(end));
+    let token = CancelToken::default;
+    let (waits, unwanted) = (token(), token());
+    std::thread::scope(|scope| {
+        let held = scope.spawn(|| call(&dataflow, "hold", name, 0, &token()));
+        wait_until("the process is held", || beside("begun").exists());
+        let waiting = scope.spawn(|| call(&dataflow, "quick", "", 0, &waits));
+        let cancelled = scope.spawn(|| call(&dataflow, "quick", "", 0, &unwanted));
+        let before = || !waits.waited().is_zero() && !unwanted.waited().is_zero();
+        wait_until("both wait", before);
+        let interim = token();
+        call(&dataflow, "quick", "", 1, &interim).unwrap_or_else(|fault| panic!("{fault}"));
+        assert!(interim.waited().is_zero());
+        unwanted.cancel();
+        assert!(cancelled.join().unwrap().is_err(), "a cancellation ends the wait");
+        assert!(!held.is_finished() && !waiting.is_finished());
+        fs::write(beside("end"), "").unwrap();
+        assert!(held.join().unwrap().is_ok() && waiting.join().unwrap().is_ok());
+    });
 }
