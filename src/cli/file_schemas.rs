@@ -54,6 +54,9 @@ fn schema_of(parameter: &Parameter) -> Value {
     let mut schema = match &parameter.kind {
         ParameterKind::Flag => json!({ "type": "boolean" }),
         ParameterKind::Number { least, most } => number(*least, *most),
+        ParameterKind::Whole { least, most } => {
+            json!({ "type": "integer", "minimum": least, "maximum": most })
+        }
         ParameterKind::Numbers { least, most } => {
             json!({ "anyOf": [number(*least, *most), { "type": "array", "items": number(*least, *most) }] })
         }

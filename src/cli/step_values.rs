@@ -164,7 +164,9 @@ pub fn setting(parameter: &Parameter, written: &str) -> Result<ParameterValue, S
     let parts = || written.split(',').filter(|part| !part.is_empty());
     let setting = match &parameter.kind {
         ParameterKind::Flag => written.parse().ok().map(ParameterValue::Flag),
-        ParameterKind::Number { .. } => number(written).map(ParameterValue::Number),
+        ParameterKind::Number { .. } | ParameterKind::Whole { .. } => {
+            number(written).map(ParameterValue::Number)
+        }
         ParameterKind::Text { .. } => Some(ParameterValue::Text(written.to_owned())),
         ParameterKind::Numbers { .. } => {
             parts().map(number).collect::<Option<_>>().map(ParameterValue::Numbers)

@@ -165,9 +165,9 @@ impl<'a> StepJson<'a> {
 impl<'a> ParameterJson<'a> {
     fn of(parameter: &'a Parameter) -> ParameterJson<'a> {
         let (least, most, choices) = match &parameter.kind {
-            ParameterKind::Number { least, most } | ParameterKind::Numbers { least, most } => {
-                (Some(*least), Some(*most), &[][..])
-            }
+            ParameterKind::Number { least, most }
+            | ParameterKind::Whole { least, most }
+            | ParameterKind::Numbers { least, most } => (Some(*least), Some(*most), &[][..]),
             ParameterKind::Text { choices } => (None, None, choices.as_slice()),
             ParameterKind::Flag | ParameterKind::Texts | ParameterKind::Json { .. } => (None, None, &[][..]),
         };

@@ -100,7 +100,7 @@ fn json_setting(
 fn written(kind: &ParameterKind, shape: &YamlShape) -> Option<ParameterValue> {
     match (kind, shape) {
         (ParameterKind::Flag, YamlShape::Scalar(text, _)) => flag(text).map(ParameterValue::Flag),
-        (ParameterKind::Number { .. }, YamlShape::Scalar(text, _)) => {
+        (ParameterKind::Number { .. } | ParameterKind::Whole { .. }, YamlShape::Scalar(text, _)) => {
             number(text).map(ParameterValue::Number)
         }
         (ParameterKind::Text { .. }, YamlShape::Scalar(text, _)) => Some(ParameterValue::Text(text.clone())),

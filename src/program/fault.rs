@@ -61,11 +61,12 @@ pub fn fault(program: &str, failure: ProcessFailure, log: Vec<u8>) -> Fault {
             let reason = format!("the program {program} ended with {how} within its answer ({reason}){said}");
             (FaultKind::Broken, reason, explain)
         }
-        ProcessFailure::Garbage { line, reason } => {
+        ProcessFailure::Garbage { line, reason: reason_of_line } => {
             let line = last_words(&line[..line.len().min(QUOTED_MOST)]);
-            let reason =
-                format!("the program {program} answered with what is no answer ({reason}): {line}{said}");
-            (FaultKind::Broken, reason, "Print messages to standard error; standard output is for answers.")
+            let reason = format!(
+                "the program {program} answered with what is no answer ({reason_of_line}): {line}{said}"
+            );
+            (FaultKind::Broken, reason, garbage_remedy(&reason_of_line))
         }
         ProcessFailure::TooLong { bytes_max } => {
             let most = bytes_max >> 20;
@@ -93,6 +94,18 @@ pub fn fault(program: &str, failure: ProcessFailure, log: Vec<u8>) -> Fault {
         ProcessFailure::Folder(error) => return of_folder(&error).with_log(log),
     };
     Fault::of(kind, reason, remedy).with_log(log)
+}
+
+/// What to do about a line that is no answer.
+fn garbage_remedy(reason: &str) -> &'static str {
+    match reason {
+        // JSON, but more than flow reads.
+        deep if deep.contains("recursion limit") => "Give JSON that is nested at most 120 deep.",
+        large if large.contains("number out of range") => {
+            "Give numbers of more than 308 digits as texts: JSON has no greater ones here."
+        }
+        _ => "Print messages to standard error; standard output is for answers.",
+    }
 }
 
 /// How a process ended.
@@ -126,4 +139,24 @@ pub fn of_folder(error: &ProgramFolderError) -> Fault {
 pub fn wrong(reason: String) -> Fault {
     let remedy = "Correct the step: the book's page about the protocol says what an answer is.";
     Fault::of(FaultKind::Broken, reason, remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::program::step_answer::StepAnswer;
+
+    use super::*;
+
+    #[test]
+    fn json_that_is_more_than_flow_reads_has_a_remedy_of_its_own() {
+        let remedy = |value: &str| {
+            let line = format!("{{\"values\": [{value}]}}");
+            StepAnswer::read(line.as_bytes(), 1).err().map(|reason| garbage_remedy(&reason))
+        };
+        let deep = |count: usize| "[".repeat(count) + &"]".repeat(count);
+        assert_eq!(remedy(&deep(120)), None);
+        assert!(remedy(&deep(130)).is_some_and(|remedy| remedy.contains("120 deep")));
+        assert!(remedy(&"9".repeat(400)).is_some_and(|remedy| remedy.contains("308 digits")));
+        assert!(remedy("hello").is_some_and(|remedy| remedy.contains("standard error")));
+    }
 }

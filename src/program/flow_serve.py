@@ -15,11 +15,18 @@ import time
 import traceback
 
 import flow_column
+import flow_fault
+import flow_output
 import flow_step
 from flow_column import column, is_numpy, passed_on, values_of
+from flow_fault import fault_of
+from flow_output import answer, as_json, checked, item
 from flow_step import Array, Fault, File, Item, Request, _steps
 
 PROTOCOL = 1
+
+# Whether a step has forked this process from the one that answers.
+_is_forked = False
 
 
 def _value(sent):
@@ -43,100 +50,27 @@ def _value(sent):
 def _arguments(function, declared, call):
     given = {key: _value(sent) for key, sent in call["inputs"].items()}
     for parameter in declared["parameters"]:
-        setting, default = call["parameters"][parameter["name"]], parameter["default"]
-        if isinstance(default, int) and isinstance(setting, float) and setting.is_integer():
-            setting = int(setting)
-        given[parameter["name"]] = setting
+        given[parameter["name"]] = _setting(call["parameters"][parameter["name"]], parameter["default"])
     return given
 
 
-def _is_array(value):
-    return isinstance(value, Array) or hasattr(value, "__array_interface__")
+def _setting(setting, default):
+    """A parameter as flow sends it, with whole numbers as such. The default is left as it is: flow keeps it as a float."""
+    is_list = isinstance(default, (list, tuple))
+    # A function may change its list.
+    if setting == ([_kept_as(one) for one in default] if is_list else _kept_as(default)):
+        return copy.copy(default)
+    if is_list and default and all(type(one) is int for one in default):
+        return [_whole_number(one) for one in setting]
+    return _whole_number(setting) if type(default) is int else setting
 
 
-def _save_array(value, path):
-    about = value.about if isinstance(value, Array) else {}
-    numbers = value._numbers if isinstance(value, Array) else value
-    if isinstance(numbers, str):
-        pathlib.Path(path).write_bytes(pathlib.Path(numbers).read_bytes())
-        return about
-    import numpy
-
-    numpy.save(path, numpy.ascontiguousarray(numbers), allow_pickle=False)
-    return about
+def _kept_as(value):
+    return float(value) if type(value) is int else value
 
 
-def _save_files(files, folder):
-    os.makedirs(folder, exist_ok=True)
-    if isinstance(files, list):
-        files = {file.name: file for file in files}
-    for name, content in files.items():
-        path = os.path.join(folder, name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        if isinstance(content, (os.PathLike, pathlib.Path)):
-            content = pathlib.Path(content).read_bytes()
-        elif isinstance(content, str):
-            content = content.encode()
-        elif not isinstance(content, (bytes, bytearray, memoryview)):
-            content = (json.dumps(content, indent=2, default=_number) + "\n").encode()
-        with open(path, "wb") as file:
-            file.write(content)
-
-
-def _number(value):
-    """A NumPy number as a plain one."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} cannot be sent as JSON")
-
-
-def _answer(value, declared):
-    """What a step gives: values as JSON, arrays and files below out/."""
-    outputs = declared["outputs"]
-    given = value if len(outputs) != 1 else {outputs[0]["name"]: value}
-    if not isinstance(given, dict):
-        raise TypeError(f"a step with several outputs gives a dict of them, not {type(given).__name__}")
-    said = {}
-    for output in outputs:
-        name, kind = output["name"], output["type"]
-        if name not in given:
-            raise ValueError(f"the step did not give its output {name!r}")
-        if kind == "files":
-            _save_files(given[name], os.path.join("out", name))
-            said[name] = None
-        elif _is_array(given[name]):
-            said[name] = _save_array(given[name], os.path.join("out", name + ".npy"))
-        else:
-            said[name] = given[name]
-    return {"outputs": said}
-
-
-def _failed(error):
-    log = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    if isinstance(error, Fault):
-        kind = "transient" if error.transient else "data"
-        said = {"reason": error.reason, "remedy": error.remedy, "kind": kind, "log": log}
-    else:
-        last = traceback.extract_tb(error.__traceback__)[-1:]
-        where = "".join(f" ({os.path.basename(frame.filename)}, line {frame.lineno})" for frame in last)
-        said = {"reason": f"{type(error).__name__}: {error}{where}", "kind": "broken", "log": log}
-    # Half a surrogate pair is no UTF-8.
-    return {key: text.encode("utf-8", "backslashreplace").decode() for key, text in said.items()}
-
-
-_encode = json.JSONEncoder(default=_number, allow_nan=False, ensure_ascii=False).encode
-
-
-def _json(value):
-    return _encode(value).encode()
-
-
-def _item(one):
-    """An item, or its fault, as JSON. What cannot be sent is a fault of the item."""
-    try:
-        return _json({"fault": _failed(one)} if isinstance(one, Exception) else {"value": one})
-    except (TypeError, ValueError) as error:
-        return _json({"fault": _failed(error)})
+def _whole_number(number):
+    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 def _results(kind, results, more=None):
@@ -148,13 +82,13 @@ def _results(kind, results, more=None):
     if sent is None and kind == "number":
         results = [_kept(one) for one in results]
     if sent is None:
-        return _results_line(results) if more is None else _items_line(map(_item, results), more), b""
+        return _results_line(results) if more is None else _items_line(map(item, results), more), b""
     said = '"type": "%s", "count": %d, "bytes": %d' % (sent[0], len(results) - len(failed), len(sent[1]))
     line = b'{"column": {' + said.encode() + b"}"
     if more is not None:
-        line += b', "more": ' + _json(more)
+        line += b', "more": ' + as_json(more)
     if failed:
-        line += b', "faults": ' + _json([{"at": at, "fault": _failed(error)} for at, error in failed])
+        line += b', "faults": ' + as_json([{"at": at, "fault": fault_of(error)} for at, error in failed])
     return line + b"}", sent[1]
 
 
@@ -171,13 +105,23 @@ def _kept(number):
 
 def _results_line(results):
     try:
-        return b'{"values": ' + _json(results) + b"}"
-    except (TypeError, ValueError):
-        return b'{"results": [' + b", ".join(map(_item, results)) + b"]}"
+        return checked({"values": results})
+    except (TypeError, ValueError, RecursionError):
+        return b'{"results": [' + b", ".join(map(item, results)) + b"]}"
 
 
 def _items_line(items, more):
-    return b'{"items": [' + b", ".join(items) + b'], "more": ' + _json(more) + b"}"
+    return b'{"items": [' + b", ".join(items) + b'], "more": ' + as_json(more) + b"}"
+
+
+def _note_fork():
+    global _is_forked
+    _is_forked = True
+
+
+def _end_forked():
+    """Ends a process that a step has forked and that has come back from it: the answer is that of the first one."""
+    os._exit(0)
 
 
 # A slow step gives what it has after this time, in seconds.
@@ -210,9 +154,9 @@ def _next_items(items, asked, kind):
                 made.extend(itertools.islice(items, most))
             else:
                 for one in itertools.islice(items, most):
-                    made.append(_item(one) if kind == "json" else one)
+                    made.append(item(one) if kind == "json" else one)
                     length += len(made[-1]) if isinstance(made[-1], (bytes, str)) else 1
-                    if length >= _LENGTH:
+                    if length >= _LENGTH or _is_forked:
                         break
             if len(made) < had + most and length < _LENGTH:
                 return made, False, None
@@ -262,14 +206,14 @@ def _make(step, call, lines, send):
     while True:
         made, more, error = _next_batch(items) if is_cut else _next_items(items, asked, kind)
         if error and not len(made):
-            return {"fault": _failed(error)}
+            return {"fault": fault_of(error)}
         said = (_items_line(made, more), b"") if kind == "json" else _results(kind, made, more)
         if not more:
             return said
         send(said)
         line = next(lines, None)
         if line is None or error:
-            return {"fault": _failed(error)} if error else None
+            return {"fault": fault_of(error)} if error else None
         asked = line.get("next", 1024)
 
 
@@ -310,11 +254,13 @@ def _each(function, declared, call):
     run, items = _one_by_one(function, declared, call), call["batch"]
     results, unwatched, began = [], 1, time.monotonic()
     while unwatched and len(results) < len(items):
-        for item in items[len(results):len(results) + unwatched]:
+        for one in items[len(results):len(results) + unwatched]:
             try:
-                results.append(run(item))
+                results.append(run(one))
             except Exception as error:
                 results.append(error)
+            if _is_forked:
+                _end_forked()
         unwatched = _unwatched(unwatched, _UNWATCHED_GROUPED, began)
     return results
 
@@ -373,11 +319,11 @@ def _chain(call):
 
 def _reached(part, results, after, lost):
     """The answer of a chain that ends here. Each item that was lost comes with its place and the number of its step."""
-    line, data = _said(part, results) if part else (_json({"fault": _failed(results)}), b"")
+    line, data = _said(part, results) if part else (as_json({"fault": fault_of(results)}), b"")
     if after:
         lost = sorted(lost, key=lambda one: one[0])
-        lost = [{"at": at, "step": step, "fault": _failed(error)} for at, step, error in lost]
-        line = line[:-1] + b', "after": %d, "before": %b}' % (after, _json(lost))
+        lost = [{"at": at, "step": step, "fault": fault_of(error)} for at, step, error in lost]
+        line = line[:-1] + b', "after": %d, "before": %b}' % (after, as_json(lost))
     return line, data
 
 
@@ -403,19 +349,20 @@ def _run(call, lines, send):
         if declared["inputs"] and declared["inputs"][0]["takes"] == "stream":
             arguments = _arguments(function, declared, call)
             arguments[declared["inputs"][0]["name"]] = _taken(lines, send, batch)
-            return _answer(function(**arguments), declared)
+            return answer(function(**arguments), declared)
         if "column" in call:
             call["batch"] = values_of(call["column"], batch)
         if "batch" not in call:
-            return _answer(function(**_arguments(function, declared, call)), declared)
+            return answer(function(**_arguments(function, declared, call)), declared)
         return _chain(call) if "then" in call else _said(call, _several(call))
     except Exception as error:
-        return {"fault": _failed(error)}
+        return {"fault": fault_of(error)}
 
 
 def _sources(folder):
     """The modules that lie beside the steps: their content is a part of the steps' version."""
-    own = {os.path.abspath(path) for path in (__file__, flow_column.__file__, flow_step.__file__)}
+    modules = (flow_column, flow_fault, flow_output, flow_step)
+    own = {os.path.abspath(path) for path in (__file__, *(module.__file__ for module in modules))}
     found = set()
     for module in list(sys.modules.values()):
         path = getattr(module, "__file__", None)
@@ -441,8 +388,8 @@ def serve(path):
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    folder = os.path.dirname(os.path.abspath(path))
-    sys.path[0] = folder
+    os.register_at_fork(after_in_child=_note_fork)
+    sys.path[0] = flow_fault.folder = folder = os.path.dirname(os.path.abspath(path))
     import importlib.util
 
     name = os.path.splitext(os.path.basename(path))[0]
@@ -472,7 +419,9 @@ def serve(path):
             yield call
 
     def send(message):
-        line, data = message if isinstance(message, tuple) else (_json(message), b"")
+        if _is_forked:
+            _end_forked()
+        line, data = message if isinstance(message, tuple) else (checked(message), b"")
         if number is not None:
             line = b'{"call": %d, ' % number + line[1:]
         left = memoryview(b"".join((line, b"\n", data)))
@@ -480,16 +429,18 @@ def serve(path):
             left = left[answers.write(left):]
 
     declared = [declared for _, declared, _ in _steps.values()]
-    send({"flow": PROTOCOL, "version": _version(), "files": _sources(folder), "columns": True, "chains": True,
-          "steps": declared})
+    hello = {"flow": PROTOCOL, "version": _version(), "files": _sources(folder), "columns": True, "chains": True,
+             "steps": declared}
+    # A default may be any number: it is not sent back.
+    send((as_json(hello), b""))
     lines = read()
     for call in lines:
         answer = _run(call, lines, send)
         try:
             if answer is not None:
                 send(answer)
-        except (TypeError, ValueError) as error:
-            send({"fault": _failed(error)})
+        except (TypeError, ValueError, RecursionError) as error:
+            send({"fault": fault_of(error)})
 
 
 if __name__ == "__main__":

@@ -189,6 +189,9 @@ def _parameter(argument):
     given = argument.default if isinstance(argument.default, Parameter) else Parameter(argument.default)
     said = {"name": argument.name, "default": given.default, "unit": given.unit, "about": given.about}
     said.update({key: value for key in ("least", "most") if (value := getattr(given, key)) is not None})
+    # Without the annotation, a whole default is also that of a parameter which may be a fraction.
+    if argument.annotation in (int, "int") and type(given.default) is int:
+        said["whole"] = True
     if given.choices:
         said["choices"] = given.choices
     return said

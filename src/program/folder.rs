@@ -159,10 +159,27 @@ impl Drop for ProgramFolder {
     }
 }
 
-/// The end of a text, on one line.
+/// The end of a text, on one line. It begins with a whole letter.
 pub fn last_words(text: &[u8]) -> String {
-    let end = &text[text.len().saturating_sub(QUOTED_MAX)..];
-    let text = String::from_utf8_lossy(end);
+    let mut end = &text[text.len().saturating_sub(QUOTED_MAX)..];
+    while end.len() < text.len() && end.first().is_some_and(|byte| byte & 0xC0 == 0x80) {
+        end = &end[1..];
+    }
+    on_one_line(&String::from_utf8_lossy(end))
+}
+
+/// A text on one line. Of a long one, the begin and the end.
+pub fn both_ends(text: &str) -> String {
+    let half = QUOTED_MAX / 2;
+    if text.len() <= QUOTED_MAX {
+        return on_one_line(text);
+    }
+    let begin = on_one_line(&text[..text.floor_char_boundary(half)]);
+    let end = on_one_line(&text[text.ceil_char_boundary(text.len() - half)..]);
+    format!("{begin} … {end}")
+}
+
+fn on_one_line(text: &str) -> String {
     let words = text.split(|letter: char| letter.is_whitespace() || letter.is_control());
     words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
@@ -317,6 +334,19 @@ mod tests {
         let names: Vec<String> = folder.results(10).unwrap().0.into_iter().map(|file| file.name).collect();
         assert_eq!(names, ["a/b/c.txt", "z.txt"]);
         assert!(matches!(folder.results(1), Err(ProgramFolderError::TooLarge(1))));
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_letters() {
+        let long = format!("ValueError: {}ß\n(steps.py, line 3)", "ü".repeat(1 << 20));
+        let both = both_ends(&long);
+        assert!(both.starts_with("ValueError: üü") && both.ends_with("üß (steps.py, line 3)"), "{both}");
+        assert!(both.len() < QUOTED_MAX + 10 && both.contains("ü … ü"), "{both}");
+        for odd in ["", "x"] {
+            let last = last_words(format!("{long}{odd}").as_bytes());
+            assert!(last.starts_with("üü") && last.len() <= QUOTED_MAX, "{last}");
+        }
+        assert_eq!(both_ends("a\n b"), "a b");
     }
 
     #[test]

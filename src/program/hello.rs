@@ -94,6 +94,9 @@ struct DeclaredParameter {
     unit: String,
     #[serde(default)]
     about: String,
+    /// Whether a number has to be whole.
+    #[serde(default)]
+    whole: bool,
     least: Option<f64>,
     most: Option<f64>,
     #[serde(default)]
@@ -262,7 +265,11 @@ impl DeclaredParameter {
             Json::Bool(flag) => (ParameterKind::Flag, ParameterValue::Flag(*flag)),
             Json::Number(number) => {
                 let number = number.as_f64().ok_or("its default is too large")?;
-                (ParameterKind::Number { least, most }, ParameterValue::Number(number))
+                let kind = match self.whole {
+                    true => ParameterKind::Whole { least, most },
+                    false => ParameterKind::Number { least, most },
+                };
+                (kind, ParameterValue::Number(number))
             }
             Json::String(text) => {
                 let choices = self.choices.iter().map(|choice| interned(choice)).collect();

@@ -65,5 +65,11 @@ pub const PYTHON_HELPER: &str = include_str!("flow_step.py");
 /// The module of that program for columns.
 const PYTHON_COLUMN: &str = include_str!("flow_column.py");
 
+/// The module of that program for faults.
+const PYTHON_FAULT: &str = include_str!("flow_fault.py");
+
+/// The module of that program for what steps give.
+const PYTHON_OUTPUT: &str = include_str!("flow_output.py");
+
 /// The program that runs steps in Python.
 const PYTHON_SERVER: &str = include_str!("flow_serve.py");

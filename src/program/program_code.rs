@@ -10,7 +10,7 @@ use crate::step::{Digest, Digester};
 use super::child::ProgramLimits;
 use super::process::ProcessOrder;
 use super::sandbox_grants::{NetworkAccess, ProgramGrants};
-use super::{PYTHON_COLUMN, PYTHON_HELPER, PYTHON_SERVER};
+use super::{PYTHON_COLUMN, PYTHON_FAULT, PYTHON_HELPER, PYTHON_OUTPUT, PYTHON_SERVER};
 
 /// The code of a program, as its files lay when its dataflow was read.
 pub struct ProgramCode {
@@ -193,8 +193,13 @@ fn is_python(source: &ProgramSource) -> bool {
 const NUMBERS: &[u8] = b"whole numbers as such";
 
 /// The files that a process of steps in Python has in its folder.
-const PYTHON_FILES: &[(&str, &str)] =
-    &[("flow_step.py", PYTHON_HELPER), ("flow_column.py", PYTHON_COLUMN), ("flow_serve.py", PYTHON_SERVER)];
+const PYTHON_FILES: &[(&str, &str)] = &[
+    ("flow_step.py", PYTHON_HELPER),
+    ("flow_column.py", PYTHON_COLUMN),
+    ("flow_fault.py", PYTHON_FAULT),
+    ("flow_output.py", PYTHON_OUTPUT),
+    ("flow_serve.py", PYTHON_SERVER),
+];
 
 /// What a script may read beside itself: files with its ending, packages of Python and Node, and the list of the
 /// folder. Results and journals that lie beside it are not among them.

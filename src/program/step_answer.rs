@@ -11,7 +11,7 @@ use crate::step::{
 use super::call_folder::CallFolders;
 use super::column::{ColumnHead, GivenColumn};
 use super::fault::{of_folder, wrong};
-use super::folder::last_words;
+use super::folder::{both_ends, last_words};
 use super::item_results::ItemResults;
 use super::plain_item::{PlainItem, exact_number};
 use super::{npy, reservations};
@@ -308,14 +308,14 @@ impl AnswerFault {
             AnswerFaultKind::Broken => FaultKind::Broken,
         };
         let remedy = match (self.remedy.is_empty(), kind) {
-            (false, _) => last_words(self.remedy.as_bytes()),
+            (false, _) => both_ends(&self.remedy),
             (true, FaultKind::Broken) => {
                 "Correct the step; `flow explain` shows the whole message.".to_owned()
             }
             (true, _) => "Follow the message of the step.".to_owned(),
         };
         let log = [self.log.into_bytes(), errors].concat();
-        Fault::of(kind, last_words(self.reason.as_bytes()), remedy).of_program().with_log(log)
+        Fault::of(kind, both_ends(&self.reason), remedy).of_program().with_log(log)
     }
 }
 

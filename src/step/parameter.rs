@@ -53,6 +53,13 @@ pub enum ParameterKind {
         /// The upper bound.
         most: f64,
     },
+    /// A whole number in a range, bounds included, up to 2^53.
+    Whole {
+        /// The lower bound.
+        least: f64,
+        /// The upper bound.
+        most: f64,
+    },
     /// A text out of a list.
     Text {
         /// The list; empty for any text.
@@ -219,6 +226,11 @@ impl Parameter {
             (ParameterKind::Number { least, most }, ParameterValue::Number(number)) => {
                 within(*least, *most, *number)
             }
+            (ParameterKind::Whole { least, most }, ParameterValue::Number(number)) => {
+                // A step's default may be greater: the step knows it, and it is not sent there.
+                let is_whole = number.fract() == 0.0 && number.abs() <= WHOLE_MAX;
+                within(*least, *most, *number) && (is_whole || *setting == self.default)
+            }
             (ParameterKind::Text { choices }, ParameterValue::Text(text)) => {
                 choices.is_empty() || choices.contains(&text.as_str())
             }
@@ -236,15 +248,29 @@ impl Parameter {
         let unit = if self.unit.is_empty() { String::new() } else { format!(" {}", self.unit) };
         match &self.kind {
             ParameterKind::Flag => "true or false".to_owned(),
-            ParameterKind::Number { least, most } => format!("a number from {least} to {most}{unit}"),
+            ParameterKind::Number { least, most } => format!("a number{}{unit}", bounds(*least, *most)),
+            ParameterKind::Whole { least, most } => format!("a whole number{}{unit}", bounds(*least, *most)),
             ParameterKind::Numbers { least, most } => {
-                format!("a list of numbers from {least} to {most}{unit}")
+                format!("a list of numbers{}{unit}", bounds(*least, *most))
             }
             ParameterKind::Texts => "a list of texts".to_owned(),
             ParameterKind::Json { .. } => "a map or a list".to_owned(),
             ParameterKind::Text { choices } if choices.is_empty() => "a text".to_owned(),
             ParameterKind::Text { choices } => format!("one of {}", choices.join(", ")),
         }
+    }
+}
+
+/// The largest whole number up to which a setting has every one.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
+/// The bounds of a range in words, as far as there are any.
+fn bounds(least: f64, most: f64) -> String {
+    match (least == f64::MIN, most == f64::MAX) {
+        (true, true) => String::new(),
+        (true, false) => format!(" up to {most}"),
+        (false, true) => format!(" from {least} on"),
+        (false, false) => format!(" from {least} to {most}"),
     }
 }
 

@@ -82,7 +82,7 @@ fn a_step_runs_alone_on_files() {
         ("counts --dataflow dataflow.yaml --input item=none", "is no item"),
         (
             "counts --dataflow dataflow.yaml --input item=letters/first.txt --with least=many",
-            "takes a number",
+            "takes a whole number",
         ),
         ("total --dataflow dataflow.yaml --input counts=no", "it is no JSON"),
     ] {

@@ -34,6 +34,7 @@ mod program_calls;
 mod program_chains;
 mod program_columns;
 mod program_confinement;
+mod program_faults;
 mod program_kept;
 mod program_modules;
 mod program_root;

@@ -171,7 +171,7 @@ fn declarations_are_checked_before_anything_runs() {
         ("  all: {step: write-counts, needs: {counts: request.items, request: request}}", "takes json, but"),
         (
             "  all: {step: count-words, needs: {item: request.items}, with: {least: many}}",
-            "takes a number from 0 to 100 letters",
+            "takes a whole number from 0 to 100 letters",
         ),
         ("  all: {step: count-wrods, needs: {item: request.items}}", "did you mean \"count-words\"?"),
         ("  all: {step: count-words, needs: {}}", "lacks the need \"item\""),

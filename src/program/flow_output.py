@@ -1,0 +1,141 @@
+"""What steps in Python give: JSON that flow can read, and arrays and files below out/."""
+
+import json
+import os
+import pathlib
+
+from flow_fault import fault_of
+from flow_step import Array
+
+
+def _is_array(value):
+    return isinstance(value, Array) or hasattr(value, "__array_interface__")
+
+
+def _save_array(value, path):
+    about = value.about if isinstance(value, Array) else {}
+    numbers = value._numbers if isinstance(value, Array) else value
+    if isinstance(numbers, str):
+        pathlib.Path(path).write_bytes(pathlib.Path(numbers).read_bytes())
+        return about
+    import numpy
+
+    numpy.save(path, numpy.ascontiguousarray(numbers), allow_pickle=False)
+    return about
+
+
+def _check_name(name):
+    """The name of a file stands for a place below its output, and for none outside of it."""
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a file is a text, not {name!r}")
+    for part in name.split("/"):
+        if part in ("", ".", "..") or "\\" in part or "\0" in part or len(os.fsencode(part)) > 200:
+            raise ValueError(f"{name!r} cannot be the name of a file: it is a path below the output, of parts of 1 to "
+                             "200 bytes without a backslash or NUL, none of them . or ..")
+
+
+def _save_files(files, folder):
+    os.makedirs(folder, exist_ok=True)
+    if isinstance(files, list):
+        files = {file.name: file for file in files}
+    for name, content in files.items():
+        _check_name(name)
+        path = os.path.join(folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if isinstance(content, (os.PathLike, pathlib.Path)):
+            content = pathlib.Path(content).read_bytes()
+        elif isinstance(content, str):
+            content = content.encode()
+        elif not isinstance(content, (bytes, bytearray, memoryview)):
+            content = (json.dumps(content, indent=2, default=_number) + "\n").encode()
+        with open(path, "wb") as file:
+            file.write(content)
+
+
+def _number(value):
+    """A NumPy number as a plain one."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be sent as JSON")
+
+
+def answer(value, declared):
+    """What a step gives: values as JSON, arrays and files below out/."""
+    outputs = declared["outputs"]
+    given = value if len(outputs) != 1 else {outputs[0]["name"]: value}
+    if not isinstance(given, dict):
+        raise TypeError(f"a step with several outputs gives a dict of them, not {type(given).__name__}")
+    said = {}
+    for output in outputs:
+        name, kind = output["name"], output["type"]
+        if name not in given:
+            raise ValueError(f"the step did not give its output {name!r}")
+        if kind == "files":
+            _save_files(given[name], os.path.join("out", name))
+            said[name] = None
+        elif _is_array(given[name]):
+            said[name] = _save_array(given[name], os.path.join("out", name + ".npy"))
+        else:
+            said[name] = given[name]
+    return {"outputs": said}
+
+
+_encode = json.JSONEncoder(default=_number, allow_nan=False, ensure_ascii=False).encode
+
+
+def as_json(value):
+    return _encode(value).encode()
+
+
+def item(one):
+    """An item, or its fault, as JSON. What cannot be sent, or flow could not read, is a fault of the item."""
+    try:
+        return checked({"fault": fault_of(one)} if isinstance(one, Exception) else {"value": one})
+    except (TypeError, ValueError, RecursionError) as error:
+        return as_json({"fault": fault_of(error)})
+
+
+def checked(value):
+    """A value as JSON that flow can read."""
+    line = as_json(value)
+    if not (_is_shallow(line) and _has_short_numbers(line)):
+        _check_json(value)
+    return line
+
+
+# What flow reads: JSON that is nested so deep, and whole numbers of as many digits as any float has.
+_DEPTH = 120
+_DIGITS = 308
+
+_ZEROS = b"0" * (_DIGITS + 1)
+_AS_ZEROS = bytes(48 if 48 <= byte <= 57 else byte for byte in range(256))
+_OPENS, _CLOSES = b"[{", b"]}"
+_AS_BRACKETS = bytes(91 if byte in _OPENS else 93 if byte in _CLOSES else byte for byte in range(256))
+_OTHERS = bytes(byte for byte in range(256) if byte not in _OPENS + _CLOSES)
+
+
+def _is_shallow(line):
+    """Whether JSON is certainly not too deep. To look at each value would take far longer."""
+    if line.count(b"[") + line.count(b"{") <= _DEPTH:
+        return True
+    left = line.translate(_AS_BRACKETS, _OTHERS)
+    for _ in range(_DEPTH):
+        before, left = len(left), left.replace(b"[]", b"")
+        if len(left) == before:
+            break
+    return not left
+
+
+def _has_short_numbers(line):
+    return len(line) <= _DIGITS or _ZEROS not in line.translate(_AS_ZEROS)
+
+
+def _check_json(value, depth=1):
+    if type(value) is int and abs(value) >= 10 ** _DIGITS:
+        raise ValueError("a whole number has more than 308 digits; give it as a text")
+    if isinstance(value, (dict, list, tuple)):
+        # A value stands in a map, and in a list or another map.
+        if depth > _DEPTH + 2:
+            raise ValueError(f"JSON is nested more than {_DEPTH} deep; give it in fewer levels, or as a text")
+        for one in value.values() if isinstance(value, dict) else value:
+            _check_json(one, depth + 1)
