@@ -1,6 +1,7 @@
 """What steps in Python give: JSON that flow can read, and arrays and files below out/."""
 
 import json
+import math
 import os
 import pathlib
 
@@ -47,9 +48,29 @@ def _save_files(files, folder):
         elif isinstance(content, str):
             content = content.encode()
         elif not isinstance(content, (bytes, bytearray, memoryview)):
-            content = (json.dumps(content, indent=2, default=_number) + "\n").encode()
+            content = _json_file(name, content)
         with open(path, "wb") as file:
             file.write(content)
+
+
+def _json_file(name, content):
+    try:
+        return (json.dumps(content, indent=2, default=_number, allow_nan=False) + "\n").encode()
+    except ValueError as error:
+        if "float" not in str(error):
+            raise
+        where = _not_finite(content)
+        raise ValueError(f"the file {name!r} would be no JSON: {where}; give null (None), or a text") from error
+
+
+def _not_finite(value, place=""):
+    """The place of a number that JSON does not have; None if all are finite."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{place or 'it'} is {value}"
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+    return next(filter(None, (_not_finite(one, f"{place}[{key!r}]") for key, one in inner)), None)
 
 
 def _number(value):
@@ -103,12 +124,14 @@ def checked(value):
     return line
 
 
-# What flow reads: JSON that is nested so deep, and whole numbers of as many digits as any float has.
+# What flow reads: JSON that is nested so deep, and whole numbers of 64 bits, with a sign or without. Greater ones would
+# become floats: numbers that differ, and keys, would be the same.
 _DEPTH = 120
-_DIGITS = 308
+_LEAST, _MOST = -(1 << 63), (1 << 64) - 1
 
-_ZEROS = b"0" * (_DIGITS + 1)
-_AS_ZEROS = bytes(48 if 48 <= byte <= 57 else byte for byte in range(256))
+# A whole number that may be too long. A float has fewer digits before its point, and no space, bracket or sign behind it.
+_LONG = b" " + b"0" * 19
+_AS_ZEROS = bytes(48 if byte in b"0123456789" else 32 if byte in b"[-" else byte for byte in range(256))
 _OPENS, _CLOSES = b"[{", b"]}"
 _AS_BRACKETS = bytes(91 if byte in _OPENS else 93 if byte in _CLOSES else byte for byte in range(256))
 _OTHERS = bytes(byte for byte in range(256) if byte not in _OPENS + _CLOSES)
@@ -127,12 +150,13 @@ def _is_shallow(line):
 
 
 def _has_short_numbers(line):
-    return len(line) <= _DIGITS or _ZEROS not in line.translate(_AS_ZEROS)
+    return _LONG not in line.translate(_AS_ZEROS)
 
 
 def _check_json(value, depth=1):
-    if type(value) is int and abs(value) >= 10 ** _DIGITS:
-        raise ValueError("a whole number has more than 308 digits; give it as a text")
+    if type(value) is int and not _LEAST <= value <= _MOST:
+        said = str(value) if abs(value) < 1 << 128 else f"of {value.bit_length()} bits"
+        raise ValueError(f"a whole number does not fit into 64 bits ({said}); give it as a text")
     if isinstance(value, (dict, list, tuple)):
         # A value stands in a map, and in a list or another map.
         if depth > _DEPTH + 2:

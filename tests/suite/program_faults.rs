@@ -79,7 +79,7 @@ fn an_item_that_is_no_json_for_flow_is_a_fault_of_its_own() {
     }
     let code = "def deep(count):\n    value = 1\n    for _ in range(count):\n        value = [value]\n    return value\n\
                 @step\ndef made(request: 'request') -> '*json':\n    for number in range(100):\n        \
-                yield [deep(130), 10 ** 400, deep(100000), deep(110), 10 ** 307][number] if number < 5 else number\n\
+                yield [deep(130), {'id': 2 ** 64}, deep(100000), -2 ** 63 - 1, deep(110), 2 ** 64 - 1][number] if number < 6 else number\n\
                 @step\ndef count(items: '*json') -> 'files':\n    return {'n': str(sum(1 for _ in items))}\n\
                 @step\ndef numbers(request: 'request') -> '*number':\n    yield from range(1000)\n\
                 @step(batch=True)\ndef deepen(numbers: 'number') -> 'json':\n    \
@@ -102,8 +102,10 @@ fn an_item_that_is_no_json_for_flow_is_a_fault_of_its_own() {
         (String::from_utf8(files[0].bytes.to_vec()).unwrap(), reasons)
     };
     let (count, reasons) = counted("  made: {step: made, needs: {request: request}}", "made");
-    assert_eq!(count, "97");
-    let expected = ["nested more than 120 deep", "more than 308 digits", "RecursionError"];
+    assert_eq!(count, "96");
+    let bits = "does not fit into 64 bits (18446744073709551616)";
+    let expected = ["nested more than 120 deep", bits, "RecursionError", "64 bits (-9223372036854775809)"];
+    assert_eq!(reasons.len(), expected.len(), "{reasons:?}");
     assert!(reasons.iter().zip(expected).all(|(reason, expected)| reason.contains(expected)), "{reasons:?}");
     let batches = "  numbers: {step: numbers, needs: {request: request}}\n  \
                    deepen: {step: deepen, needs: {numbers: numbers}}";
@@ -113,6 +115,18 @@ fn an_item_that_is_no_json_for_flow_is_a_fault_of_its_own() {
     let all = "  each: {step: give, needs: {item: request.items}}\n  all: {step: write, needs: {all: each}}";
     let (_, said) = fault(&steps.load(all));
     assert!(said.reason.contains("nested more than 120 deep"), "{said}");
+}
+
+#[test]
+fn a_file_that_would_be_no_json_is_a_fault_that_names_the_place() {
+    if !has_python() {
+        return;
+    }
+    let (_, said) = fault(&giving("{'a.json': {'x': [1, {'y': float('nan')}]}}", "'files'").load(GIVE));
+    let expected = "ValueError: the file 'a.json' would be no JSON: ['x'][1]['y'] is nan; give null (None)";
+    assert!(said.reason.starts_with(expected), "{said}");
+    let (_, said) = fault(&giving("{'a.json': float('-inf')}", "'files'").load(GIVE));
+    assert!(said.reason.contains("it is -inf"), "{said}");
 }
 
 #[test]
