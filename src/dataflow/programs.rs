@@ -102,7 +102,8 @@ fn load(source: &ProgramSource, place: SourcePlace, collector: &mut ProblemColle
         None => Err(Fault::new("this program cannot run programs", "Use the program `flow`.")),
     };
     loaded.unwrap_or_else(|fault| {
-        collector.add(place, fault.reason).hint(fault.remedy);
+        let said = String::from_utf8_lossy(fault.log.0.as_deref().unwrap_or_default()).into_owned();
+        collector.add(place, fault.reason).details(&said).hint(fault.remedy);
         Vec::new()
     })
 }

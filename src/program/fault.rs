@@ -39,11 +39,23 @@ impl From<ProgramFolderError> for ProcessFailure {
     }
 }
 
+/// The fault of a program that does not come to declare its steps. Its reason has the last line of standard error: all of
+/// them are shown below it.
+pub fn undeclared(program: &str, failure: ProcessFailure, log: Vec<u8>) -> Fault {
+    let last = log.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default().to_vec();
+    let fault = fault(program, failure, last).with_log(log);
+    match fault.remedy == EXPLAIN {
+        true => Fault { remedy: "Follow the message of the program.".to_owned(), ..fault },
+        false => fault,
+    }
+}
+
+const EXPLAIN: &str = "Follow the message of the program; `flow explain` shows all of it.";
+
 /// The fault for a failure of a program, with all that it wrote to standard error.
 pub fn fault(program: &str, failure: ProcessFailure, log: Vec<u8>) -> Fault {
     let said = last_words(&log);
     let said = if said.is_empty() { String::new() } else { format!("; standard error: {said}") };
-    let explain = "Follow the message of the program; `flow explain` shows all of it.";
     let (kind, reason, remedy) = match failure {
         ProcessFailure::NotStarted(error) => {
             let kind = match error.kind() {
@@ -54,12 +66,12 @@ pub fn fault(program: &str, failure: ProcessFailure, log: Vec<u8>) -> Fault {
             (kind, reason, "Install it where flow runs, or give its absolute path in the dataflow file.")
         }
         ProcessFailure::Ended(status) => {
-            (FaultKind::Broken, format!("the program {program} ended with {}{said}", how(status)), explain)
+            (FaultKind::Broken, format!("the program {program} ended with {}{said}", how(status)), EXPLAIN)
         }
         ProcessFailure::Cut { status, reason } => {
             let how = how(status);
             let reason = format!("the program {program} ended with {how} within its answer ({reason}){said}");
-            (FaultKind::Broken, reason, explain)
+            (FaultKind::Broken, reason, EXPLAIN)
         }
         ProcessFailure::Garbage { line, reason: reason_of_line } => {
             let line = last_words(&line[..line.len().min(QUOTED_MOST)]);
@@ -89,7 +101,7 @@ pub fn fault(program: &str, failure: ProcessFailure, log: Vec<u8>) -> Fault {
         }
         ProcessFailure::Cancelled => return Fault::cancelled(),
         ProcessFailure::Lost(error) => {
-            (FaultKind::Transient, format!("the program {program} cannot be reached: {error}{said}"), explain)
+            (FaultKind::Transient, format!("the program {program} cannot be reached: {error}{said}"), EXPLAIN)
         }
         ProcessFailure::Folder(error) => return of_folder(&error).with_log(log),
     };

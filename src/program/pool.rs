@@ -68,7 +68,7 @@ impl ProgramPool {
         let started = || StepProcess::start(&order, CallFolders::new()?);
         let mut process = started().map_err(|failure| failed(failure, Vec::new()))?;
         let greeting = greet(source, &files, None, &mut process, &CancelToken::default())
-            .map_err(|failure| failed(failure, process.folders.errors()))?;
+            .map_err(|failure| fault::undeclared(&name, failure, process.folders.errors()))?;
         let after = files.own(source, &[], None).map_err(unreadable)?;
         let kept = KeptCode::read(files.folder(), &greeting.files).map_err(unreadable)?;
         if before != after || kept.as_ref().is_some_and(|kept| kept.differs(&greeting.files)) {

@@ -81,6 +81,7 @@ impl<'a> ProblemCollector<'a> {
             hint: None,
             source: source.to_owned(),
             width: place.width.min(rest).max(1),
+            details: Vec::new(),
         });
         self.problems.last_mut().expect("one was pushed")
     }

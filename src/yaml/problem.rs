@@ -17,6 +17,7 @@ use serde::Serialize;
 ///     hint: Some("did you mean \"find\"?".to_owned()),
 ///     source: "  step: fnd".to_owned(),
 ///     width: 3,
+///     details: Vec::new(),
 /// };
 /// assert_eq!(
 ///     problem.to_string(),
@@ -40,13 +41,29 @@ pub struct Problem {
     pub source: String,
     /// The number of characters that the problem is about, from the column on.
     pub width: usize,
+    /// What a program said about it, line by line.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
 }
 
 impl Problem {
     pub(crate) fn hint(&mut self, hint: impl Into<Option<String>>) {
         self.hint = hint.into().filter(|hint| !hint.is_empty()).map(shortened);
     }
+
+    /// Adds the last lines of what a program said, if they are more than one: that one is in the message.
+    pub(crate) fn details(&mut self, said: &str) -> &mut Problem {
+        let lines: Vec<&str> = said.trim_end().lines().collect();
+        let last = &lines[lines.len().saturating_sub(DETAILS_MAX)..];
+        if lines.len() > 1 {
+            self.details = last.iter().map(|line| shortened((*line).to_owned())).collect();
+        }
+        self
+    }
 }
+
+/// The lines of what a program said that are shown, at most.
+const DETAILS_MAX: usize = 20;
 
 /// The longest message and hint, in bytes: names in them may be as long as the file.
 const TEXT_BYTES_MAX: usize = 4000;
@@ -63,13 +80,14 @@ pub(super) fn shortened(mut text: String) -> String {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Problem { file, line, column, message, hint, source, width } = self;
+        let Problem { file, line, column, message, hint, source, width, details } = self;
         writeln!(f, "{file}:{line}:{column}: {message}")?;
         // The indentation is repeated, not counted: a tab stays as wide as it is above.
         let indent: String =
             source.chars().take(column - 1).map(|c| if c == '\t' { c } else { ' ' }).collect();
         writeln!(f, "{line:>5} | {source}")?;
         write!(f, "      | {indent}{}", "^".repeat(*width))?;
+        details.iter().try_for_each(|said| write!(f, "\n  | {said}"))?;
         hint.iter().try_for_each(|hint| write!(f, "\n  hint: {hint}"))
     }
 }

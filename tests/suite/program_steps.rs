@@ -187,7 +187,12 @@ fn declarations_are_checked_before_anything_runs() {
     assert!(said.contains("did you mean \"processes\"?"), "{said}");
     fs::write(steps.path("steps.py"), "from flow_step import step\nthis is no python\n").unwrap();
     let said = steps.problems("steps.py", WORD_STEPS);
-    assert!(said.contains("exit code 1") && said.contains("SyntaxError"), "{said}");
+    assert!(said.contains("exit code 1; standard error: SyntaxError: invalid syntax\n"), "{said}");
+    assert!(said.contains("steps.py\", line 2\n  |     this is no python\n  |   "), "{said}");
+    assert!(
+        said.contains("  | SyntaxError: invalid syntax\n  hint: Follow the message of the program.\n"),
+        "{said}"
+    );
     let undeclared = "from flow_step import step\n@step\ndef a(b): pass\n";
     fs::write(steps.path("steps.py"), undeclared).unwrap();
     assert!(steps.problems("steps.py", WORD_STEPS).contains("say the type of b"));
