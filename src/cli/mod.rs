@@ -73,6 +73,7 @@ mod state_arguments;
 mod status;
 mod step;
 mod step_folders;
+mod step_stream;
 mod step_values;
 pub mod steps;
 mod subject;

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use crate::dataflow::Dataflow;
 use crate::step::{
-    Call, CancelToken, Digest, Fault, InputTake, ResultIdentity, Step, StepInputs, StepOutputs,
-    StepParameters, StepTable, UnrecordedCalls, Value, WiredInput,
+    Call, CancelToken, Digest, Fault, InputTake, MakerFunction, ResultIdentity, Step, StepInputs,
+    StepOutputs, StepParameters, StepTable, StreamFunction, UnrecordedCalls, Value, WiredInput,
 };
 use crate::yaml;
 
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::output;
+use super::step_stream;
 use super::step_values;
 
 /// Run one step alone, on files
@@ -18,7 +19,7 @@ use super::step_values;
 /// NAME is a step of `flow steps`, or, with --dataflow, a step of that dataflow with its parameters: this
 /// way steps of programs are run, too. An item or request is the path of a file or folder, json, text and
 /// number are the value itself or a file, an array is a .npy file, and any other type is a file that
-/// `flow step` wrote.
+/// `flow step` wrote. The items of a stream that the step makes are the lines of NAME.jsonl.
 ///
 /// Nothing is recorded. The exit code is 1 if the step fails.
 #[derive(Debug, clap::Args)]
@@ -61,13 +62,16 @@ impl StepArguments {
         let mut chosen = self.chosen(table)?;
         self.set_parameters(&mut chosen)?;
         let inputs = self.inputs(&chosen.step, table)?;
-        match perform(&chosen, &inputs) {
-            Ok(outputs) => self.write(&outputs),
-            Err(fault) => {
-                tell(&fault);
-                Ok(CommandExit::WithErrors)
-            }
-        }
+        with_call(&chosen, &inputs, |call| match chosen.step.stream() {
+            StreamFunction::Makes(make) => self.make_stream(make, call, &chosen.step),
+            _ => match chosen.step.call(call) {
+                Ok(outputs) => self.write(&outputs),
+                Err(fault) => {
+                    tell("the step", &fault);
+                    Ok(CommandExit::WithErrors)
+                }
+            },
+        })
     }
 
     fn chosen(&self, table: &StepTable) -> Result<ChosenStep, CommandError> {
@@ -132,11 +136,34 @@ impl StepArguments {
                         format!("{} needs the input {:?} of type {}", self.name, input.name, input.kind);
                     return Err(wrong(text).hint(&hint));
                 }
-                (_, _) => return Err(wrong(format!("the input {:?} takes one value", input.name))),
+                (_, _) => {
+                    let text = format!("the input {:?} takes one value at a time", input.name);
+                    return Err(wrong(text).hint(&format!("give it once: --input {}=…", input.name)));
+                }
             };
             inputs.push(input.name, wired);
         }
         Ok(inputs)
+    }
+
+    /// Makes the stream that the step makes.
+    fn make_stream(
+        &self,
+        make: &MakerFunction,
+        call: &Call,
+        step: &Step,
+    ) -> Result<CommandExit, CommandError> {
+        let made = step_stream::write(make, call, &step.declaration.outputs[0], &self.output)?;
+        output::print_line(&made.line)?;
+        for (place, fault) in &made.faults {
+            tell(&format!("item {place}"), fault);
+        }
+        if let Some(more @ 1..) = made.failed.checked_sub(made.faults.len() as u64) {
+            output::tell_line(format_args!("{more} more items failed"));
+        }
+        made.end.iter().for_each(|fault| tell("the step", fault));
+        let is_whole = made.failed == 0 && made.end.is_none();
+        Ok(if is_whole { CommandExit::Done } else { CommandExit::WithErrors })
     }
 
     fn write(&self, outputs: &StepOutputs) -> Result<CommandExit, CommandError> {
@@ -149,7 +176,7 @@ impl StepArguments {
     }
 }
 
-fn perform(chosen: &ChosenStep, inputs: &StepInputs) -> Result<StepOutputs, Fault> {
+fn with_call<R>(chosen: &ChosenStep, inputs: &StepInputs, run: impl FnOnce(&Call) -> R) -> R {
     let nothing = Digest::of(b"");
     let identity = ResultIdentity {
         request: nothing,
@@ -159,11 +186,11 @@ fn perform(chosen: &ChosenStep, inputs: &StepInputs) -> Result<StepOutputs, Faul
     };
     let (parameters, token) = (&chosen.parameters, &CancelToken::default());
     let environment = &UnrecordedCalls::shared();
-    chosen.step.call(&Call { inputs, parameters, identity: &identity, token, environment })
+    run(&Call { inputs, parameters, identity: &identity, token, environment })
 }
 
-fn tell(fault: &Fault) {
-    output::tell_line(format_args!("the step failed: {}", fault.reason));
+fn tell(what: &str, fault: &Fault) {
+    output::tell_line(format_args!("{what} failed: {}", fault.reason));
     output::tell_line(format_args!("  hint: {}", fault.remedy));
     if let Some(log) = &fault.log.0 {
         let text = String::from_utf8_lossy(log);

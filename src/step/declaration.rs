@@ -253,7 +253,7 @@ impl fmt::Debug for Step {
 
 /// The fault of a step that is called with a single value, and has a function for streams alone, or none yet.
 fn no_function() -> Fault {
-    let remedy = "It works on the items of a stream: run it in a dataflow. Whoever writes a step for single values gives it \
-                  their function with `Step::runs`.";
-    Fault::new("the step has no function for a single value", remedy)
+    let remedy = "Run it in a dataflow, behind a step that makes a stream. Whoever writes a step in Rust for single values, \
+                  too, gives it a function with `Step::runs`.";
+    Fault::new("the step works on the items of a stream, and not on a single value", remedy)
 }

@@ -14,6 +14,7 @@ mod messages;
 pub mod nodes;
 mod orthanc_page;
 mod own_results;
+mod own_steps;
 mod page;
 mod page_load;
 mod page_texts;
