@@ -88,7 +88,7 @@ pub use programs::{ProgramLoader, ProgramSource, names_programs};
 pub use response::{Response, ResponseReservation, ResponseVerdict};
 pub use response_streams::StreamReport;
 pub use retry::RetryRule;
-pub use section_account::failed_kind;
+pub use section_account::{MemberLog, failed_kind, member_logs};
 
 use crate::step::StepTable;
 use crate::yaml::{ProblemCollector, Problems, rendered};

@@ -40,6 +40,16 @@ pub struct MemberAccount {
     pub reservations: Vec<StepReservation>,
 }
 
+/// What was said about a fault of a step in a section.
+pub struct MemberLog<'a> {
+    /// The name of the step in the dataflow.
+    pub step: &'a str,
+    /// The place of the item in its stream; `None` for the fault of the step as a whole.
+    pub item: Option<&'a str>,
+    /// What was said.
+    pub log: &'a [u8],
+}
+
 /// Counts of items.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemCounts {
@@ -61,6 +71,23 @@ fn is_zero(count: &u64) -> bool {
 
 impl Payload for SectionAccount {
     const TYPE: &'static str = "section-account";
+}
+
+/// The logs that are kept of each step, at most.
+const LOGS_MAX: usize = 5;
+
+impl MemberAccount {
+    fn logs(&self) -> impl Iterator<Item = MemberLog<'_>> {
+        let whole = match &self.outcome {
+            Outcome::Failed(fault) => Some((None, fault)),
+            Outcome::Done | Outcome::Skipped { .. } => None,
+        };
+        let items = self.faults.iter().map(|lost| (Some(lost.item.as_str()), &lost.fault));
+        let said = whole.into_iter().chain(items).filter_map(|(item, fault)| {
+            Some(MemberLog { step: &self.step, item, log: fault.log.0.as_deref()? })
+        });
+        said.take(LOGS_MAX)
+    }
 }
 
 impl SectionAccount {
@@ -111,6 +138,12 @@ impl SectionAccount {
             faults: faults.clone(),
         })
     }
+}
+
+/// What was said about the first faults of each step that a stream connects, from the outputs of their run.
+pub fn member_logs(outputs: &StepOutputs) -> Vec<MemberLog<'_>> {
+    let members = SectionAccount::among(outputs).into_iter().flat_map(|account| &account.0);
+    members.flat_map(MemberAccount::logs).collect()
 }
 
 /// The kind of the first fault among steps that a stream connects, from the outputs of their run; of one that is not of the

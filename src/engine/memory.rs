@@ -19,6 +19,7 @@ use crate::step::{
 };
 use crate::store::{Store, StoreError};
 
+use super::fault_logs;
 use super::remote_request::{RemoteRequestKey, RunNotRecorded, RunRecorder};
 
 /// The requests in work whose runs this process records. Those that another process accepted are not among
@@ -71,9 +72,6 @@ pub struct RecordedRun<'a> {
 
 /// The largest value that is kept in the journal itself, in bytes; larger ones are in the store.
 pub const BYTES_HERE_MAX: usize = 8 << 10;
-
-/// The name of the output that holds the log of a failed run, for example a program's error output.
-const LOG: &str = "stderr";
 
 /// The largest answers that are kept in the journal itself, in bytes: a file for each would take longer.
 const ANSWERS_HERE_MAX: usize = 256 << 10;
@@ -269,8 +267,13 @@ impl RequestMemories {
         let mut content = Vec::new();
         let (outcome, outputs) = match result {
             Ok(outputs) => (Outcome::Done, self.keep(run, outputs, recomputed, &mut content)?),
-            Err(fault) => (Outcome::Failed(fault.clone()), self.keep_log(run.request, fault)?),
+            Err(fault) => {
+                (Outcome::Failed(fault.clone()), fault_logs::keep(&self.store, run.request, fault)?)
+            }
         };
+        let logs = result.map_or(Ok(Vec::new()), |outputs| {
+            fault_logs::keep_of_members(&self.store, run.request, outputs)
+        })?;
         let record = RunRecord {
             step: run.node.name.to_string(),
             item: run.item,
@@ -283,6 +286,7 @@ impl RequestMemories {
             took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             place: self.place(),
             batches: Vec::new(),
+            logs,
         };
         Ok((record, content))
     }
@@ -334,6 +338,7 @@ impl RequestMemories {
             took_us: 0,
             place: None,
             batches: Vec::new(),
+            logs: Vec::new(),
         };
         if let Some(recorder) = &self.elsewhere {
             return Ok(recorder.note_durably(&memory.at(remembered.number), record, content)?);
@@ -369,14 +374,6 @@ impl RequestMemories {
             Ok(OutputRecord { name: name.to_owned(), digest: value.digest(), kept })
         };
         outputs.iter().map(record).collect()
-    }
-
-    /// Keeps the whole log of a fault, as long as the request is remembered.
-    fn keep_log(&self, request: &Request, fault: &Fault) -> Result<Vec<OutputRecord>, StoreError> {
-        let Some(log) = &fault.log.0 else { return Ok(Vec::new()) };
-        let digest = Digest::of(log);
-        self.store.put(request.id, digest, log)?;
-        Ok(vec![OutputRecord { name: LOG.to_owned(), digest, kept: ValuePlace::Stored { form: digest } }])
     }
 
     fn keep_form(

@@ -46,6 +46,7 @@ mod disk_wait;
 mod elsewhere;
 mod epoch;
 mod event;
+mod fault_logs;
 mod held_values;
 mod job;
 mod lane;

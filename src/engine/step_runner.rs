@@ -284,6 +284,7 @@ fn record_of(step: &RemoteStep, outcome: Outcome) -> RunRecord {
         took_us: 0,
         place: None,
         batches: Vec::new(),
+        logs: Vec::new(),
     }
 }
 

@@ -68,7 +68,7 @@ pub use arrival::RequestArrival;
 pub use checkpointer::{WRITER_PAGES, WalCheckpointer};
 pub use collector::{CollectedTotals, Release, RetentionLimits, hold_back_collector};
 pub use cut::{CommitObserver, JournalCommit, JournalCut};
-pub use entry::{BatchPlace, JournalEntry, OutputRecord, RunPlace, RunRecord, ValuePlace};
+pub use entry::{BatchPlace, ItemLogRecord, JournalEntry, OutputRecord, RunPlace, RunRecord, ValuePlace};
 pub use error::{DatabaseError, JournalError};
 pub use general_reason::{general, general_fault};
 pub use health::{DestinationHealth, DownDestinations};

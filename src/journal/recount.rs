@@ -98,6 +98,7 @@ mod tests {
             took_us: 1500,
             place: None,
             batches: Vec::new(),
+            logs: Vec::new(),
         })
     }
 

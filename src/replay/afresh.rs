@@ -44,6 +44,7 @@ fn run(ran: &ReplayedRun, keep: &mut impl FnMut(&[u8]) -> Digest) -> RecordingRu
         took_us: u64::try_from(ran.took.as_micros()).unwrap_or(u64::MAX),
         place: None,
         batches: Vec::new(),
+        logs: Vec::new(),
         outputs,
     }
 }

@@ -10,6 +10,7 @@ use crate::dataflow::{self, Dataflow, DataflowNode, InputWire, NodePhase, Output
 use crate::printable::PrintableLines;
 use crate::step::{Digest, Fault, FaultKind, Outcome, OutcomeReason, StepReport};
 
+use super::explain_streams::{ENDINGS_MAX, StreamExplanation, streams};
 use super::{PastRequest, RecordingForm, RecordingRun};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -47,6 +48,9 @@ pub struct StepExplanation {
     /// All that failed runs said, as far as it is kept: the last ones.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<StepLog>,
+    /// The steps that its stream connects, if there is one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<StreamExplanation>,
     /// The changes that would give another result, in words.
     pub otherwise: String,
 }
@@ -134,6 +138,7 @@ fn explanation(past: &PastRequest, dataflow: &Dataflow, node: &DataflowNode) -> 
         inputs: inputs(dataflow, node, last),
         outputs: last.map(outputs).unwrap_or_default(),
         logs: logs(past, &runs),
+        streams: streams(past, node, &runs),
     }
 }
 
@@ -297,9 +302,6 @@ impl RequestExplanation {
     }
 }
 
-/// The number of items with the same ending that are named; further ones are counted.
-const ENDINGS_MAX: usize = 5;
-
 impl StepExplanation {
     fn lines(&self, mut lines: PrintableLines) -> PrintableLines {
         let took = DurationText(self.took_us);
@@ -327,6 +329,7 @@ impl StepExplanation {
             lines.push(format_args!("    standard error{item}:"));
             text.lines().for_each(|line| lines.push(format_args!("      {line}")));
         }
+        lines = self.streams.iter().fold(lines, |lines, step| step.lines(lines));
         lines.line(format_args!("    {}", self.otherwise))
     }
 }

@@ -8,7 +8,7 @@
 //! | `comparison` | the results of a run compared with the recorded ones |
 //! | `afresh`, `anonymous` | a recording made from a replay, also of an anonymized request |
 //! | `digester` | the digest of recorded bytes |
-//! | `explain` | the outcome of each step, and what would change it |
+//! | `explain`, `explain_streams` | the outcome of each step and its items, and what would change it |
 //! | `archive` | recordings written to one file and read from it |
 //! | `difference`, `number` | comparison of two values part by part |
 //! | `picture` | comparison of two pictures pixel by pixel |
@@ -23,6 +23,7 @@ mod comparison;
 mod difference;
 mod digester;
 mod explain;
+mod explain_streams;
 mod file;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -39,11 +40,13 @@ pub use archive::{PackError, UnpackError, UnpackedArchive, pack, unpack};
 pub use comparison::{OutputDifference, RunVerdict};
 pub use difference::{ChangeKind, ValueChange, ValueDifference};
 pub use explain::{RequestExplanation, StepEnding, StepExplanation, StepLog};
+pub use explain_streams::{StreamExplanation, StreamLog};
 pub use file::FileDifference;
 pub use number::{ComparedNumber, NumberDistance};
 pub use past::{PastError, PastRequest};
 pub use picture::{PictureDifference, PictureError, PixelDifference};
 pub use recording::{
-    DataflowText, RecordingContent, RecordingForm, RecordingOutput, RecordingRun, RequestRecording,
+    DataflowText, RecordingContent, RecordingForm, RecordingLog, RecordingOutput, RecordingRun,
+    RequestRecording,
 };
 pub use scope::{NoSuchStep, ReplayScope};

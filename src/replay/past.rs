@@ -14,7 +14,10 @@ use crate::store::Store;
 use crate::yaml::Problems;
 
 use super::digester::RecordedDigester;
-use super::{DataflowText, RecordingForm, RecordingOutput, RecordingRun, RequestRecording, UnpackedArchive};
+use super::{
+    DataflowText, RecordingForm, RecordingLog, RecordingOutput, RecordingRun, RequestRecording,
+    UnpackedArchive,
+};
 
 pub struct PastRequest {
     pub recording: RequestRecording,
@@ -209,9 +212,15 @@ impl RecordedBytes {
             kept: self.kept(&record.kept, &mut content),
         };
         let outputs = run.outputs.iter().map(output).collect();
+        let logs = run.logs.iter().filter_map(|log| self.log(log)).collect();
         let RunRecord { step, item, key, version, inputs, outcome, took_us, place, batches, .. } =
             run.clone();
-        RecordingRun { step, item, key, version, inputs, outcome, took_us, place, batches, outputs }
+        RecordingRun { step, item, key, version, inputs, outcome, took_us, place, batches, outputs, logs }
+    }
+
+    fn log(&self, log: &journal::ItemLogRecord) -> Option<RecordingLog> {
+        let size = self.get(log.digest)?.len() as u64;
+        Some(RecordingLog { step: log.step.clone(), item: log.item.clone(), digest: log.digest, size })
     }
 
     /// Values that are only needed while a request is in work have been removed.

@@ -56,6 +56,21 @@ pub struct RecordingRun {
     pub batches: Vec<BatchPlace>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub outputs: Vec<RecordingOutput>,
+    /// What was said about faults in it, if it is the run of steps that a stream connects.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub logs: Vec<RecordingLog>,
+}
+
+/// What was said about a fault of a step in a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingLog {
+    /// The step's name in the dataflow.
+    pub step: String,
+    /// The place of the item in its stream; absent for the fault of the step as a whole.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub item: Option<String>,
+    pub digest: Digest,
+    pub size: u64,
 }
 
 /// The result at one output of a run.
@@ -118,6 +133,9 @@ impl RequestRecording {
                     add(file(artifact), artifact.digest, artifact.size);
                 }),
             }
+        }
+        for RecordingLog { digest, size, .. } in self.runs.iter().flat_map(|run| &run.logs) {
+            add(format!("values/{digest}"), *digest, *size);
         }
         contents
     }

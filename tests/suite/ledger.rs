@@ -80,6 +80,7 @@ fn run(step: &str, failed: bool, took_us: u64) -> JournalEntry {
         took_us,
         place: None,
         batches: Vec::new(),
+        logs: Vec::new(),
     })
 }
 

@@ -53,6 +53,7 @@ fn recording() -> RequestRecording {
             took_us: 7,
             place,
             batches: Vec::new(),
+            logs: Vec::new(),
             outputs,
         }
     };

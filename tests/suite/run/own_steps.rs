@@ -1,4 +1,4 @@
-//! `flow step` on steps in Python that make, take and work on streams.
+//! `flow step` and `flow explain` on steps in Python that make, take and work on streams.
 
 use std::fs;
 
@@ -79,4 +79,39 @@ fn a_step_alone_makes_its_stream_and_takes_one() {
     assert_eq!(step(&["double", "--input", "values=2"]).out, "number  number  4\n");
     let twice = step(&["double", "--input", "values=2", "values=3"]);
     assert!(twice.err.contains("takes one value at a time\n  hint: give it once"), "{}", twice.err);
+}
+
+#[test]
+fn faults_of_items_are_explained_with_all_that_was_said() {
+    if !has_python() {
+        return;
+    }
+    let place = place();
+    let ended = place.run(&["run", "mine.yaml", "--files", "a.txt"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    let explained = place.run(&["explain", "1"]).out;
+    for said in [
+        "    numbers: 3 items done, 1 failed, 0 skipped\n      item 2 FAILED: there is no second\n      hint: Do without.\n",
+        "    halves: 2 items done, 1 failed, 1 skipped\n      item 3 FAILED: ZeroDivisionError: integer division or modulo \
+         by zero (steps.py, line 22)\n",
+        "      standard error of item 3:\n        Traceback (most recent call last):\n",
+        "        ZeroDivisionError: integer division or modulo by zero\n",
+    ] {
+        assert!(explained.contains(said), "{said}\n in \n{explained}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&place.run(&["explain", "1", "--json"]).out).unwrap();
+    let steps = json["steps"].as_array().unwrap().iter().flat_map(|step| step["streams"].as_array());
+    let halves = steps.flatten().find(|stream| stream["step"] == "halves").unwrap();
+    assert_eq!((&halves["items"]["failed"], &halves["logs"][0]["item"]), (&1.into(), &"3".into()));
+
+    let failing = DATAFLOW.replace("count: 4", "count: 6").replace("dataflow: mine", "dataflow: failing");
+    fs::write(place.path("failing.yaml"), failing).unwrap();
+    fs::write(place.path("b.txt"), "b").unwrap();
+    place.run(&["run", "failing.yaml", "--files", "b.txt", "--state", "other"]);
+    let explained = place.run(&["explain", "1", "--state", "other"]).out;
+    assert!(explained.contains("FAILED: ValueError: no more (steps.py, line 9)"), "{explained}");
+    assert!(
+        explained.contains("      standard error:\n        Traceback (most recent call last):"),
+        "{explained}"
+    );
 }
