@@ -44,8 +44,10 @@ impl ServicePost<'_> {
                 let reason = format!("it answered with status {status}");
                 CIRCUITS.failed(service, pass, &reason, Instant::now());
             }
-            Err(error) => CIRCUITS.failed(service, pass, &error.to_string(), Instant::now()),
-            Ok(_) => CIRCUITS.succeeded(service, Instant::now()),
+            Err(error) if !has_answered(error) => {
+                CIRCUITS.failed(service, pass, &error.to_string(), Instant::now())
+            }
+            _ => CIRCUITS.succeeded(service, Instant::now()),
         }
         taken(service, answered)
     }
@@ -174,7 +176,16 @@ fn is_on_this_machine(url: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
+/// Whether a service has answered, though its answer cannot be taken.
+pub fn has_answered(error: &ureq::Error) -> bool {
+    matches!(error, ureq::Error::BodyExceedsLimit(_))
+}
+
 pub fn unanswered(service: &str, error: &ureq::Error) -> CallFault {
+    if has_answered(error) {
+        let reason = format!("the answer of {service} is larger than {} MiB", ANSWER_BYTES_MAX / (1 << 20));
+        return Fault::new(reason, "Have the service answer with less.").into();
+    }
     let remedy = "See to the service and the network, and send the request again.";
     let kind = match error {
         ureq::Error::Timeout(_) => FaultKind::TimedOut,
@@ -223,6 +234,32 @@ mod tests {
         {
             assert_eq!(reason(500, body), "model answered with status 500");
         }
+    }
+
+    #[test]
+    fn a_service_with_too_large_an_answer_has_answered_and_is_called_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let too_large = usize::try_from(ANSWER_BYTES_MAX).unwrap() + 1;
+            for length in [too_large; 6].into_iter().chain([2]) {
+                let (mut stream, _) = listener.accept().unwrap();
+                let _ = stream.read(&mut [0; 4096]);
+                write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")
+                    .unwrap();
+                // The client does not read all of it.
+                let _ = stream.write_all(&vec![b'1'; length]);
+            }
+        });
+        let post = ServicePost { url: &url, headers: &[], body: b"" };
+        let attempt = CallAttempt { key: Digest::of(b""), timeout: Duration::from_secs(60) };
+        for _ in 0..6 {
+            let fault = post.send(&attempt).unwrap_err().fault;
+            assert_eq!(fault.kind, FaultKind::Data, "{fault}");
+            assert!(fault.reason.ends_with(" is larger than 64 MiB"), "{fault}");
+        }
+        assert_eq!(post.send(&attempt).unwrap(), b"11");
+        server.join().unwrap();
     }
 
     #[test]

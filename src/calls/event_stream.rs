@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::step::{CallAttempt, CallFault, CancelToken, Fault, FaultKind};
 
-use super::client::{ANSWER_BYTES_MAX, CIRCUITS, PostAnswer, ServicePost, service, unanswered};
+use super::client::{ANSWER_BYTES_MAX, CIRCUITS, PostAnswer, ServicePost, has_answered, service, unanswered};
 
 /// The longest line of an answer, in bytes.
 const LINE_BYTES_MAX: u64 = 1 << 20;
@@ -69,7 +69,10 @@ impl ServicePost<'_> {
         token: &CancelToken,
         take: &mut TakeEvent,
     ) -> Result<StreamedAnswer, EventFailure> {
-        let unanswered = |error: ureq::Error| EventFailure::OfService(unanswered(service, &error));
+        let unanswered = |error: ureq::Error| match has_answered(&error) {
+            true => EventFailure::OfRequest(unanswered(service, &error)),
+            false => EventFailure::OfService(unanswered(service, &error)),
+        };
         let answer = self.open(attempt, "text/event-stream, application/json").map_err(unanswered)?;
         let kind = answer.headers().get("Content-Type").and_then(|kind| kind.to_str().ok());
         let has_events = kind.is_some_and(|kind| kind.starts_with("text/event-stream"));

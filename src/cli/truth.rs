@@ -57,7 +57,7 @@ pub fn compare(truth: &StudyTruth, place: &Path) {
 /// Prints the total of sample jobs beside the true one; nothing where there is no total.
 pub fn compare_totals(truth: &TallyTruth, place: &Path) {
     let Ok(total) = TotalGroup::read(&place.join("total.json")) else { return };
-    let truth = truth.all();
+    let Ok(truth) = truth.all() else { return };
     let head = format!("{:8}{:>16}{:>16}{:>16}", "", "total", "true", "difference");
     let row =
         |name: &str, total: i64, truth: i64| format!("{name:8}{total:>16}{truth:>16}{:>+16}", total - truth);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::step::Payload;
+use crate::step::{Fault, Payload};
 
 /// A number that counts for a group.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,18 +42,58 @@ impl Payload for JsonTotal {
 
 impl JsonTotal {
     /// Adds a number to a group.
-    pub fn add(&mut self, group: String, number: i64) {
-        let group = self.0.entry(group).or_default();
-        group.count += 1;
-        group.sum = group.sum.checked_add(number).expect("the sum is below 2^63");
+    ///
+    /// # Errors
+    /// If the sum of the group would not be within ±2^63. The group stays as it was.
+    pub fn add(&mut self, name: String, number: i64) -> Result<(), Fault> {
+        let group = self.0.entry(name.clone()).or_default();
+        let (count, sum) = (group.count + 1, group.sum.checked_add(number));
+        let sum = sum.ok_or_else(|| {
+            too_large(format!("the sum of group {name:?}, {} and {number} with its item {count},", group.sum))
+        })?;
+        *group = TotalGroup { count, sum };
+        Ok(())
     }
 
     /// All groups together.
-    pub fn all(&self) -> TotalGroup {
-        let add = |all: TotalGroup, group: &TotalGroup| TotalGroup {
-            count: all.count + group.count,
-            sum: all.sum.checked_add(group.sum).expect("the sum is below 2^63"),
-        };
-        self.0.values().fold(TotalGroup::default(), add)
+    ///
+    /// # Errors
+    /// If their sum is not within ±2^63.
+    pub fn all(&self) -> Result<TotalGroup, Fault> {
+        let count = self.0.values().map(|group| group.count).sum();
+        // So many groups that this overflows have no room in a memory.
+        let sum: i128 = self.0.values().map(|group| i128::from(group.sum)).sum();
+        let sum = i64::try_from(sum).map_err(|_| too_large(format!("the sum of all groups, {sum},")))?;
+        Ok(TotalGroup { count, sum })
+    }
+}
+
+fn too_large(sum: String) -> Fault {
+    Fault::new(
+        format!("{sum} is not within ±2^63"),
+        "Correct the numbers, or give them in a larger unit, so that their sum is smaller.",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::step::FaultKind;
+
+    #[test]
+    fn a_sum_that_is_too_large_is_a_fault_of_the_data_and_names_its_group() {
+        let mut total = JsonTotal::default();
+        total.add("a".to_owned(), i64::MAX).unwrap();
+        total.add("b".to_owned(), -5).unwrap();
+        assert_eq!(total.all().unwrap(), TotalGroup { count: 2, sum: i64::MAX - 5 });
+        let fault = total.add("a".to_owned(), 7).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Data);
+        assert_eq!(
+            fault.reason,
+            "the sum of group \"a\", 9223372036854775807 and 7 with its item 2, is not within ±2^63"
+        );
+        assert_eq!(total.0["a"], TotalGroup { count: 1, sum: i64::MAX });
+        total.add("b".to_owned(), 6).unwrap();
+        assert!(total.all().unwrap_err().reason.contains("all groups, 9223372036854775808,"));
     }
 }

@@ -63,7 +63,8 @@ impl SampleJobs {
             let amount = price * job["count"].as_u64().unwrap_or_default();
             if amount >= AMOUNT_MIN {
                 let kind = job["kind"].as_str().unwrap_or_default().to_owned();
-                total.add(kind, i64::try_from(amount).map_err(io::Error::other)?);
+                let amount = i64::try_from(amount).map_err(io::Error::other)?;
+                total.add(kind, amount).map_err(|fault| io::Error::other(fault.reason))?;
             }
         }
         Ok(total)

@@ -8,6 +8,7 @@ mod agreement;
 mod audit;
 mod book_bucket;
 mod books;
+mod call_http;
 mod calls;
 mod chat;
 mod check;

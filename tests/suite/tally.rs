@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use flow::dataflow::{Dataflow, ResponseVerdict};
 use flow::journal::{JournalEntry, JournalReader};
 use flow::json::TotalGroup;
+use flow::step::FaultKind;
 use flow::tally::{SampleJobs, SampleServices, ServiceTroubles, TallyTruth};
 
 use crate::crash::life::Life;
@@ -46,7 +47,7 @@ impl Scene {
     }
 
     fn assert_total(&self, folder: &Path) {
-        assert_eq!(TotalGroup::read(&folder.join("total.json")).unwrap(), self.truth.all());
+        assert_eq!(TotalGroup::read(&folder.join("total.json")).unwrap(), self.truth.all().unwrap());
     }
 
     /// How often the first attempt at each recorded batch was answered by the services.
@@ -142,4 +143,29 @@ fn killed_at_random_instants_no_recorded_call_is_made_again_and_the_total_is_tru
     let (folder, response) = scene.place.response("flow-output");
     assert_eq!(response.verdict, ResponseVerdict::Complete);
     scene.assert_total(&folder);
+}
+
+#[test]
+fn a_total_that_no_number_holds_is_a_fault_of_its_data() {
+    let place = Place::new();
+    let text = "dataflow: amounts
+steps:
+  orders: {step: read-json-lines, needs: {request: request}}
+  numbers: {step: pick-number, needs: {item: orders}, with: {field: /amount, group: /kind}}
+  total: {step: total-json, needs: {numbers: numbers}}
+  report: {step: write-total, needs: {total: total}}
+response: [report]
+";
+    fs::write(place.path("amounts.yaml"), text).unwrap();
+    let line = |kind: &str, amount: i64| format!("{{\"kind\": \"{kind}\", \"amount\": {amount}}}\n");
+    for (second, step, sum) in [("a", "total", "group \"a\""), ("b", "report", "all groups")] {
+        let lines = line("a", i64::MAX) + &line(second, 1);
+        fs::write(place.path("orders.jsonl"), lines).unwrap();
+        let ended = place.run(&["run", "./amounts.yaml", "--files", "orders.jsonl", "--output", second]);
+        assert_eq!(ended.code, 1, "{}", ended.err);
+        let response = place.response(second).1;
+        let (report, fault) = response.faults().next().unwrap();
+        assert_eq!((&*report.step, fault.kind), (step, FaultKind::Data), "{fault}");
+        assert!(fault.reason.starts_with(&format!("the sum of {sum}")), "{fault}");
+    }
 }

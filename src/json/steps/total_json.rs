@@ -7,7 +7,7 @@ fn step() -> Step {
     Step::new("total-json", 1, "Adds up whole numbers, exactly, by groups.")
         .takes_each::<NumberOfGroup>("numbers")
         .gives::<JsonTotal>("total")
-        .folds(
+        .folds_checked(
             |_| JsonTotal::default(),
             |total: &mut JsonTotal, NumberOfGroup { group, number }| total.add(group, number),
         )

@@ -15,7 +15,7 @@ fn step() -> Step {
                 Fault::of(FaultKind::Broken, reason, "Please report this to the authors of flow.")
             })?;
             let files = vec![
-                ResponseFile::new("total.json", "application/json", json(total)),
+                ResponseFile::new("total.json", "application/json", json(total)?),
                 ResponseFile::new("total.csv", "text/csv", csv(total)),
                 ResponseFile::shared("total.png", "image/png", png),
             ];
@@ -25,12 +25,12 @@ fn step() -> Step {
 
 inventory::submit! { BuiltIn(step) }
 
-fn json(total: &JsonTotal) -> Vec<u8> {
-    let TotalGroup { count, sum } = total.all();
+fn json(total: &JsonTotal) -> Result<Vec<u8>, Fault> {
+    let TotalGroup { count, sum } = total.all()?;
     let whole = serde_json::json!({ "count": count, "sum": sum, "groups": total.0 });
     let mut text = serde_json::to_vec_pretty(&whole).expect("texts and numbers can be written as JSON");
     text.push(b'\n');
-    text
+    Ok(text)
 }
 
 /// The groups as lines of RFC 4180.

@@ -312,12 +312,29 @@ impl Step {
         begin: impl Fn(&Call) -> S + Send + Sync + 'static,
         add: impl Fn(&mut S, A) + Send + Sync + 'static,
     ) -> Step {
+        self.folds_checked(begin, move |sum: &mut S, item: A| {
+            add(sum, item);
+            Ok(())
+        })
+    }
+
+    /// Sets a function as [`Step::folds`] does, to which an item may be a fault. It is a fault of the step: a sum
+    /// without an item is no sum.
+    ///
+    /// # Panics
+    /// If the step does not take each `A` first, or does not give an `S` and nothing else.
+    #[must_use]
+    pub fn folds_checked<A: StreamItem, S: Payload>(
+        self,
+        begin: impl Fn(&Call) -> S + Send + Sync + 'static,
+        add: impl Fn(&mut S, A) -> Result<(), Fault> + Send + Sync + 'static,
+    ) -> Step {
         let (input, output) = self.declared::<A, S>(InputTake::Each);
         let (begin, add) = (Arc::new(begin), Arc::new(add));
         let (begin_single, add_single) = (Arc::clone(&begin), Arc::clone(&add));
         let step = self.runs(move |call| {
             let mut sum = begin_single(call);
-            call.each::<A>(input).into_iter().for_each(|item| add_single(&mut sum, item.clone()));
+            call.each::<A>(input).into_iter().try_for_each(|item| add_single(&mut sum, item.clone()))?;
             let mut outputs = StepOutputs::default();
             outputs.push(output, Value::new(sum));
             Ok(outputs)

@@ -202,7 +202,7 @@ where
     A: StreamItem,
     S: Payload,
     G: Fn(&Call) -> S + Send + Sync,
-    F: Fn(&mut S, A) + Send + Sync,
+    F: Fn(&mut S, A) -> Result<(), Fault> + Send + Sync,
 {
     fn take(&mut self, batch: ItemBatch, run: &mut KernelRun) {
         if run.tally.whole.is_some() {
@@ -210,13 +210,14 @@ where
         }
         let (_, items) = batch.take::<A>();
         let (len, mut items) = (items.len(), items.into_iter());
+        let mut added = Ok(());
         let ended = (run.guard)(&mut || {
             let sum = self.sum.get_or_insert_with(|| (self.begin)(run.call));
-            items.by_ref().for_each(|item| (self.add)(sum, item));
+            added = items.by_ref().try_for_each(|item| (self.add)(sum, item));
         });
         run.tally.done += len as u64;
         // A sum to which an item was added by half is no sum.
-        ended.err().into_iter().for_each(|fault| run.tally.fail_whole(fault));
+        ended.and(added).err().into_iter().for_each(|fault| run.tally.fail_whole(fault));
     }
 
     fn end(&mut self, run: &mut KernelRun) -> Option<Value> {
