@@ -7,7 +7,7 @@ use crate::printable::counted;
 use crate::step::{BuiltIn, Call, CallAttempt, CallFault, Fault, FaultKind, Parameter, Step};
 use crate::tally::SampleServices;
 
-use super::client::ServicePost;
+use super::client::{ServicePost, check_address, header_field};
 
 /// What an address begins with that means the sample services in this process.
 const SAMPLE: &str = "sample:";
@@ -23,10 +23,15 @@ fn step() -> Step {
     .parameter(
         Parameter::text("url", "", &[])
             .required()
-            .about("The address, to which a JSON array of items is sent with POST."),
+            .about("The address, to which a JSON array of items is sent with POST.")
+            .checked(is_address),
     )
     .parameter(Parameter::text("into", "answer", &[]).about("The field of the item that takes the answer."))
-    .parameter(Parameter::texts("headers").about("Further header fields, each as NAME: VALUE."))
+    .parameter(
+        Parameter::texts("headers")
+            .about("Further header fields, each as NAME: VALUE.")
+            .checked(|field| header_field(field).map(|_| ())),
+    )
     .calls(ask)
 }
 
@@ -42,8 +47,9 @@ fn ask(
         Some(path) => format!("{}{path}", SampleServices::of_process().map_err(not_started)?),
         None => url.to_owned(),
     };
-    let headers: Vec<(&str, &str)> =
-        call.texts("headers").iter().map(|field| header(field)).collect::<Result<_, Fault>>()?;
+    let headers: Result<Vec<(&str, &str)>, String> =
+        call.texts("headers").iter().map(|field| header_field(field)).collect();
+    let headers = headers.map_err(|reason| Fault::new(reason, "Correct `headers` of the step."))?;
     let body = serde_json::to_vec(&items).expect("JSON can be written as JSON");
     let answer = ServicePost { url: &url, headers: &headers, body: &body }.send(attempt)?;
     let answers: Vec<JsonValue> = serde_json::from_slice(&answer)
@@ -82,9 +88,12 @@ fn answered(item: JsonItem, into: &str, answer: JsonValue) -> Result<JsonItem, F
     ))
 }
 
-fn header(field: &str) -> Result<(&str, &str), Fault> {
-    let parts = field.split_once(':').map(|(name, value)| (name.trim(), value.trim()));
-    parts.ok_or_else(|| Fault::new(format!("the header field {field:?} has no colon"), "Write NAME: VALUE."))
+fn is_address(url: &str) -> Result<(), String> {
+    match url.strip_prefix(SAMPLE) {
+        Some(path) if path.starts_with('/') => Ok(()),
+        Some(_) => Err(format!("the address of a sample service has a path: {SAMPLE}/PATH")),
+        None => check_address(url),
+    }
 }
 
 fn not_started(error: std::io::Error) -> Fault {

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use ureq::http::{HeaderName, HeaderValue, Uri, header};
+
 use crate::step::{CallAttempt, CallFault, Fault, FaultKind};
 
 use super::circuit::ServiceCircuits;
@@ -168,6 +170,47 @@ pub fn service(url: &str) -> &str {
     authority.rsplit_once('@').map_or(authority, |(_, service)| service)
 }
 
+/// Says what is wrong with an address, without its words: a password may be among them.
+pub fn check_address(url: &str) -> Result<(), String> {
+    let uri: Uri = url.parse().map_err(|error| format!("it is no address: {error}"))?;
+    let is_http = |scheme: &str| ["http", "https"].iter().any(|http| scheme.eq_ignore_ascii_case(http));
+    let authority = uri.authority().filter(|_| uri.scheme_str().is_some_and(is_http));
+    let Some(authority) = authority.filter(|authority| !authority.host().is_empty()) else {
+        return Err("it is no address: write http://HOST/PATH or https://HOST/PATH".to_owned());
+    };
+    let has_port = !service(url).ends_with(authority.host());
+    match has_port && authority.port_u16().is_none_or(|port| port == 0) {
+        true => Err("the port of the address is no number from 1 to 65535".to_owned()),
+        false => Ok(()),
+    }
+}
+
+/// Header fields that are set here.
+const OWN_FIELDS: [HeaderName; 4] = [
+    header::CONTENT_TYPE,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    HeaderName::from_static("idempotency-key"),
+];
+
+/// Name and value of a header field, which is written as `NAME: VALUE`.
+///
+/// # Errors
+/// What is wrong with it, without its value, which may be a secret.
+pub fn header_field(field: &str) -> Result<(&str, &str), String> {
+    let parts = field.split_once(':').map(|(name, value)| (name.trim(), value.trim()));
+    let (name, value) = parts.ok_or("a header field has no colon: write NAME: VALUE")?;
+    let known = HeaderName::from_bytes(name.as_bytes());
+    let known = known.map_err(|_| format!("{name:?} is no name of a header field"))?;
+    if OWN_FIELDS.contains(&known) {
+        return Err(format!("flow sets the header field {name} itself"));
+    }
+    match HeaderValue::from_str(value) {
+        Ok(_) => Ok((name, value)),
+        Err(_) => Err(format!("the value of the header field {name} has characters that none can have")),
+    }
+}
+
 fn is_on_this_machine(url: &str) -> bool {
     let service = service(url);
     let has_port = !service.ends_with(']');
@@ -217,6 +260,30 @@ mod tests {
         for url in ["http://localhost.example:80/", "http://10.0.0.1/127.0.0.1", "https://[fe80::1]/"] {
             assert!(!is_on_this_machine(url), "{url}");
         }
+    }
+
+    #[test]
+    fn addresses_and_header_fields_that_cannot_be_sent_are_known_before() {
+        for url in
+            ["http://a", "HTTPS://a.b:443/c?d=e", "http://u:p@[::1]:80/", "http://[::1]", "http://1.2.3.4/x"]
+        {
+            assert_eq!(check_address(url), Ok(()), "{url}");
+        }
+        for url in
+            ["", "a.b/c", "/c", "a:80", "htp://a", "http://", "http:///c", "http://a b", "http://a:80:80/"]
+        {
+            assert!(check_address(url).unwrap_err().starts_with("it is no address"), "{url}");
+        }
+        for url in ["http://a:x/", "http://a:99999/", "http://a:/", "http://u:p@[::1]:0"] {
+            assert!(check_address(url).is_err(), "{url}");
+        }
+        assert_eq!(header_field("X-A: b: c"), Ok(("X-A", "b: c")));
+        for field in
+            ["", "Authorization", ": a", "X A: b", "Content-type: text/plain", "X-A: \u{1}", "X-A: a\nb"]
+        {
+            assert!(header_field(field).is_err(), "{field}");
+        }
+        assert!(!header_field("Authorization: secret\u{1}").unwrap_err().contains("secret"));
     }
 
     #[test]

@@ -68,6 +68,9 @@ fn setting(
         return json_setting(parameter, tree, collector);
     }
     let setting = written(&parameter.kind, &tree.value);
+    if setting.is_some() && !has_sound_texts(parameter, tree, collector) {
+        return None;
+    }
     let accepted = match &setting {
         Some(setting) => parameter.accepts(setting),
         None => Err(parameter.range()),
@@ -75,8 +78,7 @@ fn setting(
     if let Err(range) = &accepted {
         let message =
             format!("the parameter \"{}\" takes {range}, not {}", parameter.name, shown(&tree.value));
-        let hint = (!parameter.about.is_empty()).then(|| format!("{}: {}", parameter.name, parameter.about));
-        collector.add(tree.place, message).hint(hint);
+        collector.add(tree.place, message).hint(about(parameter));
     }
     setting.filter(|_| accepted.is_ok())
 }
@@ -90,10 +92,31 @@ fn json_setting(
     let what = format!("the parameter \"{}\"", parameter.name);
     let setting = ParameterValue::Json(yaml::json(tree, &what, collector)?);
     let accepted = parameter.accepts(&setting).map_err(|reason| {
-        let hint = (!parameter.about.is_empty()).then(|| format!("{}: {}", parameter.name, parameter.about));
-        collector.add(tree.place, format!("{what}: {reason}")).hint(hint);
+        collector.add(tree.place, format!("{what}: {reason}")).hint(about(parameter));
     });
     accepted.ok().map(|()| setting)
+}
+
+/// Whether the parameter can have each of the texts. What is wrong with one stands at its place; the text itself may be
+/// a secret.
+fn has_sound_texts(parameter: &Parameter, tree: &YamlTree, collector: &mut ProblemCollector) -> bool {
+    let texts = match &tree.value {
+        YamlShape::List(list) => list.as_slice(),
+        _ => std::slice::from_ref(tree),
+    };
+    let mut is_sound = true;
+    for text in texts {
+        if let Some(Err(reason)) = scalar(text).map(|written| parameter.check_text(written)) {
+            let message = format!("the parameter \"{}\": {reason}", parameter.name);
+            collector.add(text.place, message).hint(about(parameter));
+            is_sound = false;
+        }
+    }
+    is_sound
+}
+
+fn about(parameter: &Parameter) -> Option<String> {
+    (!parameter.about.is_empty()).then(|| format!("{}: {}", parameter.name, parameter.about))
 }
 
 /// The value, read as this kind. A number in the file can be a text, but a text cannot be a number.

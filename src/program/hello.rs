@@ -296,6 +296,7 @@ impl DeclaredParameter {
             kind,
             default,
             required: self.required,
+            text_check: None,
         };
         match parameter.accepts(&parameter.default) {
             Ok(()) => Ok(parameter),

@@ -98,6 +98,23 @@ impl fmt::Debug for JsonCheck {
     }
 }
 
+/// The check of each text of a parameter.
+#[derive(Clone, Copy)]
+pub struct TextCheck(pub fn(&str) -> Result<(), String>);
+
+/// A check is a part of the step's code, of which its version tells.
+impl PartialEq for TextCheck {
+    fn eq(&self, _: &TextCheck) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for TextCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TextCheck")
+    }
+}
+
 /// A declared parameter.
 ///
 /// ```
@@ -125,6 +142,8 @@ pub struct Parameter {
     pub default: ParameterValue,
     /// Whether the dataflow file must set the parameter.
     pub required: bool,
+    /// The function that says what is wrong with one of its texts.
+    pub text_check: Option<TextCheck>,
 }
 
 impl Parameter {
@@ -196,6 +215,22 @@ impl Parameter {
         self
     }
 
+    /// Has each text checked; `check` says what is wrong with one, in words that fit after "the parameter …: ".
+    ///
+    /// ```
+    /// use flow::step::{Parameter, ParameterValue};
+    ///
+    /// let not_empty = |text: &str| if text.is_empty() { Err("it is empty".to_owned()) } else { Ok(()) };
+    /// let names = Parameter::texts("names").checked(not_empty);
+    /// let empty = ParameterValue::Texts(vec!["a".to_owned(), String::new()]);
+    /// assert_eq!(names.accepts(&empty), Err("it is empty".to_owned()));
+    /// ```
+    #[must_use]
+    pub fn checked(mut self, check: fn(&str) -> Result<(), String>) -> Parameter {
+        self.text_check = Some(TextCheck(check));
+        self
+    }
+
     /// Sets the description.
     #[must_use]
     pub fn about(mut self, about: &'static str) -> Parameter {
@@ -209,13 +244,13 @@ impl Parameter {
         default: ParameterValue,
         unit: &'static str,
     ) -> Parameter {
-        Parameter { name, about: "", unit, kind, default, required: false }
+        Parameter { name, about: "", unit, kind, default, required: false, text_check: None }
     }
 
     /// Checks a value.
     ///
     /// # Errors
-    /// [`Parameter::range`], or what the check of a [`Parameter::json`] says, if the parameter cannot have this value.
+    /// [`Parameter::range`], or what the check of the parameter says, if it cannot have this value.
     pub fn accepts(&self, setting: &ParameterValue) -> Result<(), String> {
         if let (ParameterKind::Json { check }, ParameterValue::Json(json)) = (&self.kind, setting) {
             return check.0(json);
@@ -240,7 +275,22 @@ impl Parameter {
             (ParameterKind::Texts, ParameterValue::Texts(_)) => true,
             _ => false,
         };
-        if fits { Ok(()) } else { Err(self.range()) }
+        if !fits {
+            return Err(self.range());
+        }
+        match setting {
+            ParameterValue::Text(text) => self.check_text(text),
+            ParameterValue::Texts(texts) => texts.iter().try_for_each(|text| self.check_text(text)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks one text.
+    ///
+    /// # Errors
+    /// What its check says, if it has one.
+    pub fn check_text(&self, text: &str) -> Result<(), String> {
+        self.text_check.map_or(Ok(()), |check| check.0(text))
     }
 
     /// The values that the parameter can have, in words that fit after "takes".

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use flow::dataflow::Dataflow;
-use flow::step::{Digest, ResponseFiles, Step};
+use flow::step::{Digest, ResponseFiles, Step, StepTable};
 use flow::yaml::Problems;
 
 fn check(input: &Path, expected: &Path) {
@@ -40,6 +40,44 @@ fn files_and_what_is_said_of_them() {
     inputs.sort();
     assert!(inputs.len() > 20, "the fixtures are missing");
     inputs.iter().for_each(|input| check(input, &input.with_extension("expected")));
+}
+
+#[test]
+fn an_address_or_header_field_that_cannot_be_sent_is_a_problem_at_its_line() {
+    let text = "dataflow: x
+steps:
+  orders: {step: read-json-lines, needs: {request: request}}
+  asked:
+    step: call-http
+    needs: {item: orders}
+    with:
+      url: htp://prices.example.org
+      headers:
+        - 'X-Trace: on'
+        - 'X Trace: on'
+        - \"Authorization: Bearer a\\nb\"
+  numbers: {step: pick-number, needs: {item: asked}, with: {field: /answer, group: /kind}}
+  total: {step: total-json, needs: {numbers: numbers}}
+  report: {step: write-total, needs: {total: total}}
+response: [report]
+";
+    let said = |text: &str| Dataflow::parse("x.yaml", text, &StepTable::built_in()).map(|_| ());
+    let problems = said(text).unwrap_err();
+    let lines: Vec<(usize, &str)> = problems.iter().map(|one| (one.line, one.message.as_str())).collect();
+    assert_eq!(
+        lines,
+        [
+            (8, "the parameter \"url\": it is no address: write http://HOST/PATH or https://HOST/PATH"),
+            (11, "the parameter \"headers\": \"X Trace\" is no name of a header field"),
+            (
+                12,
+                "the parameter \"headers\": the value of the header field Authorization has characters that none can have"
+            ),
+        ]
+    );
+    assert!(problems.iter().all(|one| one.hint.is_some()));
+    let sound = text.replace("htp:", "http:").replace("X Trace", "X-Span").replace("\\n", "-");
+    assert_eq!(said(&sound).map_err(|problems| problems.to_string()), Ok(()));
 }
 
 #[test]
