@@ -66,6 +66,7 @@ mod section_member;
 mod section_parts;
 mod section_pool;
 mod section_run;
+mod section_ways;
 mod settings;
 mod stream_loops;
 mod stream_roles;

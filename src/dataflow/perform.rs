@@ -16,7 +16,7 @@ use crate::step::{CallEnvironment, CancelToken, InputTake, Value, WiredInput};
 
 use super::node::{MemberSource, SectionMember, StreamSection};
 use super::response::{ADMISSION, files_at};
-use super::section_account::{SectionAccount, SectionPlan};
+use super::section_account::{SectionAccount, SectionPlan, missing_streams};
 use super::{Dataflow, DataflowNode, InputWire, NodePhase, RunFrequency};
 use crate::yaml::duration::shown;
 
@@ -129,7 +129,7 @@ impl DataflowNode {
                         let because = skips[*member].as_ref()?;
                         Some(because.for_users_of(&section.members[*member].node.name))
                     };
-                    members.iter().filter_map(skip).collect()
+                    missing_streams(members.iter().map(skip)).into_iter().collect()
                 }
             });
             let causes: Vec<OutcomeReason> = causes.collect();

@@ -146,6 +146,16 @@ pub fn member_logs(outputs: &StepOutputs) -> Vec<MemberLog<'_>> {
     members.flat_map(MemberAccount::logs).collect()
 }
 
+/// Why a step has no stream at an input: a step that gives one of those which meet there has failed, or none of them
+/// runs. `reasons` has an entry for each; `None` if the stream is there.
+pub(super) fn missing_streams(reasons: impl Iterator<Item = Option<OutcomeReason>>) -> Option<OutcomeReason> {
+    let reasons: Vec<Option<OutcomeReason>> = reasons.collect();
+    let is_failed = |reason: &&OutcomeReason| matches!(reason, OutcomeReason::NeedFailed { .. });
+    let none_runs = reasons.iter().all(Option::is_some);
+    let failed = reasons.iter().flatten().find(is_failed);
+    failed.or_else(|| reasons.iter().flatten().next().filter(|_| none_runs)).cloned()
+}
+
 /// The kind of the first fault among steps that a stream connects, from the outputs of their run; of one that is not of the
 /// data, if there is one. `None` if none has failed, or it is not such a run.
 pub fn failed_kind(outputs: &StepOutputs) -> Option<FaultKind> {

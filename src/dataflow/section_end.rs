@@ -7,8 +7,9 @@ use crate::step::{
 
 use super::node::{MemberSource, StreamRole, StreamSection};
 use super::policy::ItemFailurePolicy;
-use super::section_account::{ItemCounts, MemberAccount, SectionAccount};
+use super::section_account::{ItemCounts, MemberAccount, SectionAccount, missing_streams};
 use super::section_member::MemberRun;
+use super::section_ways::OffWay;
 
 /// The outputs of the section, from what became of the items of each step.
 pub(super) fn close(section: &StreamSection, runs: Vec<MemberRun>, call: &Call) -> StepOutputs {
@@ -103,12 +104,12 @@ fn settled(
     let mut tally = ItemTally::default();
     rounds.iter().for_each(|run| tally.add(&run.tally));
     let tally = &tally;
-    let streams = member.sources.iter().flat_map(|source| match source {
-        MemberSource::Streams(members) => members.as_slice(),
-        MemberSource::Absent | MemberSource::Border(_) => &[],
+    let cause = member.sources.iter().find_map(|source| match source {
+        MemberSource::Streams(members) => {
+            missing_streams(members.iter().map(|index| lacking(&before[section.members[*index].written])))
+        }
+        MemberSource::Absent | MemberSource::Border(_) => None,
     });
-    let cause =
-        streams.map(|index| section.members[*index].written).find_map(|written| lacking(&before[written]));
     let mut account = MemberAccount {
         step: member.node.name.to_string(),
         outcome: Outcome::Done,
@@ -132,6 +133,10 @@ fn settled(
         ItemJudgement::Sound => {}
         ItemJudgement::Reserved => account.reservations.extend(missing(tally)),
         ItemJudgement::Failed => account.outcome = Outcome::Failed(summary(section.policy, shared, tally)),
+    }
+    for way in 0..first.ways_off.len() {
+        let rounds: Vec<&OffWay> = rounds.iter().filter_map(|run| run.ways_off.get(way)).collect();
+        account.reservations.extend(OffWay::reservation(&rounds));
     }
     account
 }

@@ -15,6 +15,7 @@ use super::section_expansion::{ExpansionOrigin, ItemExpansion};
 use super::section_lane::CallLane;
 use super::section_parts::{CallParts, guard};
 use super::section_pool::CallPool;
+use super::section_ways::OffWay;
 
 /// A batch, with the name of the output that gives it.
 pub(super) type GivenBatch = (&'static str, ItemBatch);
@@ -37,6 +38,8 @@ pub(super) struct MemberRun<'a> {
     /// Whether the left items of a join wait until all of them are there: a part of them is made before the right stream
     /// has ended.
     pub holds_left: bool,
+    /// The ways behind the step, if it is a route, that are off.
+    pub ways_off: Vec<OffWay>,
     /// The ordinal above all that the step makes of single values.
     root: ItemOrdinal,
     work: MemberWork,
@@ -92,9 +95,15 @@ impl<'a> MemberRun<'a> {
             gathered: vec![Vec::new(); of_inputs],
             held: vec![None; of_inputs],
             holds_left: false,
+            ways_off: Vec::new(),
             root: origin.map_or(ItemOrdinal::default(), |number| ItemOrdinal::default().child(number)),
             work,
         }
+    }
+
+    /// Counts what the step gives at an output whose way is off.
+    pub fn count_off(&mut self, output: &str, batch: &ItemBatch) {
+        self.ways_off.iter_mut().for_each(|way| way.count(output, batch.len()));
     }
 
     /// Whether the step has its items worked on by a kernel, on this thread.

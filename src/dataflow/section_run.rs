@@ -21,6 +21,7 @@ use super::section_chain::SectionChains;
 use super::section_end::close;
 use super::section_member::{GivenBatch, MemberRun};
 use super::section_pool::CallPool;
+use super::section_ways::OffWay;
 
 /// The items that are made of single values before those which are held where streams meet go on: 64 full batches.
 const WAVE: BatchSize =
@@ -88,6 +89,7 @@ pub(super) fn evaluate(section: &StreamSection, call: &Call) -> Result<StepOutpu
         given.extend(member.flush(call));
         given.extend(std::iter::from_fn(|| member.next(whole, call)));
         member.end(call);
+        given.iter().for_each(|(output, batch)| member.count_off(output, batch));
         streams.push(given);
     }
     call.token.check()?;
@@ -226,6 +228,7 @@ impl SectionRun<'_, '_> {
     /// Brings a batch to all that take it. The last of them gets it as it is.
     fn spread(&mut self, index: usize, output: &'static str, batch: ItemBatch) -> Result<(), Fault> {
         let section = self.section;
+        self.members[index].count_off(output, &batch);
         let is_taker = |consumer: &&StreamConsumer| consumer.output == output;
         let mut takers = section.members[index].consumers.iter().filter(is_taker).peekable();
         let mut batch = Some(batch).filter(|batch| !batch.is_empty());
@@ -252,17 +255,18 @@ fn members<'a>(section: &'a StreamSection, call: &Call) -> Vec<MemberRun<'a>> {
         WiredInput::One(value) => value.get::<SectionPlan>(),
         WiredInput::Absent | WiredInput::Each(_) => None,
     };
-    let skips = plan.map(|plan| plan.skips.clone()).expect("a section runs with its plan");
+    let plan = plan.expect("a section runs with its plan");
     let makers = makers(section);
     let several = makers.len() > 1 && has_meeting(section);
     let origin = |written: usize| {
         let number = makers.iter().position(|maker| section.members[*maker].written == written)?;
         several.then_some(number as u64)
     };
-    let members = section.members.iter().zip(skips).enumerate();
+    let members = section.members.iter().zip(plan.skips.clone()).enumerate();
     let run = |(index, (member, skip)): (usize, (&'a SectionMember, _))| {
         let mut run = MemberRun::new(index, member, skip, call, &section.border, origin(member.written));
         run.holds_left = holds_left(section, member, &makers);
+        run.ways_off = OffWay::behind(section, index, &plan.skips);
         run
     };
     members.map(run).collect()

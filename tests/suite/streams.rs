@@ -284,6 +284,59 @@ fn items_go_round_until_they_leave_and_ways_meet_again() {
     assert_eq!(response.verdict, ResponseVerdict::Failed, "an eighth of all go round more than once");
 }
 
+/// Ways that meet, and the sum of what comes on them.
+const MEETING: &str = "
+  amounts: {step: list, needs: {request: request}, with: {count: 1000}}
+  checked: {step: check, needs: {amount: FIRST}CHECKED}
+  half: {step: halve, needs: {amount: SECOND}HALF}
+  sum: {step: total, needs: {amounts: [checked, half]}}
+  file: {step: write, needs: {amount: sum}}
+";
+const OFF: &str = ", enabled: false";
+
+fn meeting(first: &str, second: &str, checked: &str, half: &str) -> (Response, String) {
+    let steps = MEETING.replace("FIRST", first).replace("SECOND", second);
+    answer(dataflow(&steps.replace("CHECKED", checked).replace("HALF", half), ""))
+}
+
+#[test]
+fn where_a_way_is_off_the_items_of_the_others_go_on() {
+    let both = meeting("amounts", "amounts", "", "");
+    assert_eq!(both.1, (499_500 + 249_500).to_string());
+    for (checked, half, sum) in [("", OFF, 499_500), (OFF, "", 249_500)] {
+        let (response, text) = meeting("amounts", "amounts", checked, half);
+        assert_eq!((response.verdict, text), (ResponseVerdict::Complete, sum.to_string()));
+        assert_eq!(response.reservations, [], "no item went another way");
+    }
+}
+
+#[test]
+fn items_that_a_route_sends_to_a_step_that_is_off_are_counted_in_the_response() {
+    let route = "\n  parted: {step: way, needs: {amount: amounts}}\n  checked:";
+    let steps = MEETING.replace("\n  checked:", route).replace("FIRST", "parted.odd");
+    let steps = steps.replace("SECOND", "parted.even").replace("CHECKED", "").replace("HALF", OFF);
+    let (response, text) = answer(dataflow(&steps, ""));
+    assert_eq!((response.verdict, text.as_str()), (ResponseVerdict::CompleteWithReservations, "250000"));
+    let said: Vec<(&str, &str, &str)> = response
+        .reservations
+        .iter()
+        .map(|one| (one.step.as_str(), one.code.as_str(), one.text.as_str()))
+        .collect();
+    let text = "items that went to \"even\" and no further, as \"half\" does not run: 500; the results are without them";
+    assert_eq!(said, [("parted", "way_off", text)]);
+}
+
+#[test]
+fn a_step_at_which_ways_meet_is_skipped_if_all_are_off_or_one_has_failed() {
+    let (response, _) = meeting("amounts", "amounts", OFF, OFF);
+    let skipped = |because| Outcome::Skipped { because };
+    let sum = |response: &Response| response.steps[3].outcome.clone();
+    assert_eq!(sum(&response), skipped(OutcomeReason::NeedSkipped { step: "checked".to_owned() }));
+    let (response, _) = meeting("amounts", "amounts", ", with: {refused: 400}", OFF);
+    assert_eq!(response.verdict, ResponseVerdict::Failed);
+    assert_eq!(sum(&response), skipped(OutcomeReason::NeedFailed { step: "checked".to_owned() }));
+}
+
 /// The problems of a dataflow with these steps.
 fn problems(steps: &str, rest: &str) -> Vec<String> {
     let text = format!("dataflow: amounts\nsteps:\n{steps}response: [file]\n{rest}");
