@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::dataflow::Response;
-use crate::step::{Artifact, Digest, FaultKind, Outcome, Request};
+use crate::step::{Artifact, CallAnswers, Digest, FaultKind, Outcome, Request};
 
 use super::arrival::RequestArrival;
 use super::operator_request::OperatorRequest;
@@ -158,6 +158,18 @@ pub struct ItemLogRecord {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub item: Option<String>,
     pub digest: Digest,
+}
+
+impl RunRecord {
+    /// Whether nothing of it failed.
+    pub fn is_whole(&self) -> bool {
+        self.outcome == Outcome::Done && self.lacking.is_none()
+    }
+
+    /// Whether these are the answers to a call about a batch.
+    pub fn has_answers(&self) -> bool {
+        self.outputs.iter().any(|output| output.name == CallAnswers::OUTPUT)
+    }
 }
 
 /// Batches of a step in a stream that another process of a cluster worked on.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use crate::dataflow::{Response, ResponseVerdict};
-use crate::step::{Artifact, Digest, Outcome, Request};
+use crate::step::{Artifact, Digest, Request};
 use crate::store::{Store, StoreError};
 
 use super::entry::{JournalEntry, RunRecord};
@@ -218,13 +218,22 @@ impl RequestHistory {
     /// Runs of the request's steps by their keys, each with its content; of several with one key, the last.
     /// Runs that failed before an operator asked for a retry do not count.
     pub fn runs(&self) -> BTreeMap<Digest, (&RunRecord, &[u8])> {
+        self.runs_with(RunRecord::is_whole)
+    }
+
+    /// Runs as [`RequestHistory::runs`] gives them, with the answers to calls of which some failed before a retry: what
+    /// was not asked again is in the response.
+    pub fn runs_of_response(&self) -> BTreeMap<Digest, (&RunRecord, &[u8])> {
+        self.runs_with(|run| run.is_whole() || run.has_answers())
+    }
+
+    /// The last run of each key; of those before a retry, the ones that are `kept`.
+    fn runs_with(&self, kept: impl Fn(&RunRecord) -> bool) -> BTreeMap<Digest, (&RunRecord, &[u8])> {
         let mut runs: BTreeMap<Digest, (&RunRecord, &[u8])> = BTreeMap::new();
         for dated in &self.entries {
             match &dated.entry {
                 JournalEntry::Run(run) => _ = runs.insert(run.key, (run, &dated.content)),
-                entry if entry.is_retry() => {
-                    runs.retain(|_, (run, _)| run.outcome == Outcome::Done && run.lacking.is_none());
-                }
+                entry if entry.is_retry() => runs.retain(|_, (run, _)| kept(run)),
                 _ => {}
             }
         }

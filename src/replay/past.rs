@@ -192,7 +192,7 @@ impl RecordedBytes {
         self.requests.push(history.row.id);
         let response = history.small_files().into_iter();
         self.here.extend(response.map(|(file, bytes)| (file.digest, bytes.to_vec())));
-        let counts = history.runs();
+        let counts = history.runs_of_response();
         let runs = history.entries.iter().filter_map(|dated| match &dated.entry {
             JournalEntry::Run(run)
                 if counts.get(&run.key).is_some_and(|(last, _)| std::ptr::eq(*last, run)) =>

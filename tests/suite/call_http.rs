@@ -50,6 +50,12 @@ fn a_batch_whose_answer_is_too_large_is_asked_in_halves() {
     assert_eq!((asked.done, asked.failed), (3, 1));
     assert_eq!(asked.faults[0].item, "3");
     assert!(asked.faults[0].fault.reason.ends_with("is larger than 64 MiB"), "{:?}", asked.faults);
+
+    // A retry delivers again; the answers that are in the response stay, also those with a fault among them.
+    assert_eq!(place.run(&["retry", "1"]).code, 0);
+    assert_eq!(place.run(&RUN).code, 0);
+    let replayed = place.run(&["replay", "1"]);
+    assert_eq!(replayed.code, 0, "{}{}", replayed.out, replayed.err);
 }
 
 /// A service that answers each item with its number of MiB, and its array with so much space.
