@@ -122,7 +122,10 @@ impl PostAnswer {
         let reason = format!("{service} answered with status {}{said}", self.status);
         match self.status {
             408 | 425 | 429 | 500.. => {
-                let fault = Fault::transient(reason, "See to the service, and send the request again.");
+                let fault = Fault::transient(
+                    reason,
+                    "See to the service, and run the request again with `flow retry`.",
+                );
                 CallFault::busy(fault, self.retry_after)
             }
             _ => Fault::new(reason, "Correct what is sent to the service, or its address.").into(),
@@ -229,7 +232,7 @@ pub fn unanswered(service: &str, error: &ureq::Error) -> CallFault {
         let reason = format!("the answer of {service} is larger than {} MiB", ANSWER_BYTES_MAX / (1 << 20));
         return Fault::new(reason, "Have the service answer with less.").into();
     }
-    let remedy = "See to the service and the network, and send the request again.";
+    let remedy = "See to the service and the network, and run the request again with `flow retry`.";
     let kind = match error {
         ureq::Error::Timeout(_) => FaultKind::TimedOut,
         ureq::Error::BadUri(_) => FaultKind::Data,

@@ -114,7 +114,11 @@ fn broken_off(service: &str, error: &io::Error) -> Fault {
         _ => FaultKind::Transient,
     };
     let reason = format!("the answer of {service} broke off: {error}");
-    Fault::of(kind, reason, "See to the service and the network, and send the request again.")
+    Fault::of(
+        kind,
+        reason,
+        "See to the service and the network, and run the request again with `flow retry`.",
+    )
 }
 
 /// The events of a body.

@@ -342,8 +342,8 @@ pub fn timed_out(timeout: Duration) -> Fault {
     Fault::of(
         FaultKind::TimedOut,
         format!("not finished after {}", shown(timeout)),
-        "Send the request again. If it happens again, give the step a longer `timeout` in the dataflow \
-         file, or report it to the authors of the step, with the request's name.",
+        "Run the request again with `flow retry`. If it happens again, give the step a longer `timeout` in the \
+         dataflow file, or report it to the authors of the step, with the request's name.",
     )
 }
 

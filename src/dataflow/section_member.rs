@@ -223,7 +223,7 @@ impl<'a> MemberRun<'a> {
                 let fault = Fault::of(
                     FaultKind::Transient,
                     format!("it has come back {max} times and would come back once more"),
-                    "Send the request again later, or raise \"max\" under \"again\" of the step in the dataflow file.",
+                    "Raise \"max\" under \"again\" of the step in the dataflow file, and send the request again.",
                 );
                 (0..batch.len()).for_each(|index| self.tally.fail(batch.places().get(index), fault.clone()));
                 Vec::new()

@@ -32,7 +32,7 @@ impl CallEnvironment for RecordedCalls {
             Fault::of(
                 FaultKind::Storage,
                 format!("the answers to a call could not be recorded: {error}"),
-                "Make room on the disk of --state or give another folder, and send the request again.",
+                "Make room on the disk of --state or give another folder, and run the request again with `flow retry`.",
             )
         })
     }

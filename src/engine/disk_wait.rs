@@ -48,7 +48,7 @@ pub fn not_kept(error: StoreError) -> Fault {
     Fault::of(
         FaultKind::Storage,
         format!("its result could not be kept: {error}{cause}"),
-        "Make room on the disk of --state or give another folder, and send the request again.",
+        "Make room on the disk of --state or give another folder, and run the request again with `flow retry`.",
     )
 }
 

@@ -169,13 +169,13 @@ impl RunEnvironment {
         let outcome = record.outcome.clone();
         self.memories.note_of_other(key, record, content).map_err(|error| {
             let reason = format!("its end could not be recorded: {error}");
-            Fault::of(FaultKind::Storage, reason, "Send the request again.")
+            Fault::of(FaultKind::Storage, reason, "Run the request again with `flow retry`.")
         })?;
         match outcome {
             Outcome::Failed(fault) => Err(again.on(fault)),
             Outcome::Done | Outcome::Skipped { .. } => self.memories.recall(run).unwrap_or_else(|| {
                 let reason = "what it gave in another process is not in the store";
-                let remedy = "Give all processes the same --state folder, and send the request again.";
+                let remedy = "Give all processes the same --state folder, and run the request again with `flow retry`.";
                 Err(Fault::of(FaultKind::Storage, reason, remedy))
             }),
         }

@@ -143,7 +143,7 @@ pub fn claim(
     if let Some(lack) = lack_of_memory(work, budget, request) {
         return Err(Fault::new(
             lack,
-            "Start flow with a larger --memory, on a machine that has it, and send the request again.",
+            "Start flow with a larger --memory, on a machine that has it, and run the request again with `flow retry`.",
         ));
     }
     // What needs most may run where there is more: then the request has all that there is here.

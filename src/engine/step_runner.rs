@@ -297,12 +297,12 @@ fn too_large(bytes: usize) -> Fault {
 }
 
 fn not_brought(reason: &str) -> Fault {
-    let remedy = "See whether the disk of the process that joined is full, then send the request again.";
+    let remedy = "See whether the disk of the process that joined is full, then run the request again with `flow retry`.";
     Fault::of(FaultKind::Storage, reason, remedy)
 }
 
 fn not_read(reason: &str) -> Fault {
-    let remedy = "Give all processes the same --state folder, and send the request again.";
+    let remedy = "Give all processes the same --state folder, and run the request again with `flow retry`.";
     Fault::of(FaultKind::Storage, format!("{reason} of another process"), remedy)
 }
 

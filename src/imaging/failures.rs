@@ -53,8 +53,7 @@ fn plain_reason(fault: &Fault) -> String {
 fn plain_remedy(fault: &Fault) -> &str {
     match fault.kind {
         FaultKind::Data | FaultKind::Transient => &fault.remedy,
-        FaultKind::TimedOut | FaultKind::Cancelled => "Send the study again.",
-        FaultKind::Broken | FaultKind::Storage => "",
+        FaultKind::TimedOut | FaultKind::Cancelled | FaultKind::Broken | FaultKind::Storage => "",
     }
 }
 

@@ -139,7 +139,7 @@ impl InstanceHeader {
         let bytes = beginning(path).map_err(|error| {
             Fault::new(
                 format!("the file {name} could not be read: {error}"),
-                "Check that the file is there and readable, then send the study again.",
+                "Check that the file is there and readable, then run the request again with `flow retry`.",
             )
         })?;
         match read_instance(name, path, &bytes) {

@@ -133,9 +133,10 @@ const QUOTED_MOST: usize = 200;
 /// The fault of a private folder.
 pub fn of_folder(error: &ProgramFolderError) -> Fault {
     let (kind, remedy) = match error {
-        ProgramFolderError::Access { .. } => {
-            (FaultKind::Storage, "Make room on the disk of --state, and send the request again.")
-        }
+        ProgramFolderError::Access { .. } => (
+            FaultKind::Storage,
+            "Make room on the disk of --state, and run the request again with `flow retry`.",
+        ),
         ProgramFolderError::TooLarge(_) | ProgramFolderError::TooMany => (
             FaultKind::Data,
             "Make the step give less, or raise `output` of the program in the dataflow file.",

@@ -186,7 +186,10 @@ fn not_started(order: &ProgramOrder, error: &io::Error) -> Fault {
             reason,
             "The files of its `root` could not be mounted: put the image into a plain folder.",
         ),
-        _ => Fault::transient(reason, "Send the request again when the machine has less to do."),
+        _ => Fault::transient(
+            reason,
+            "Run the request again with `flow retry` when the machine has less to do.",
+        ),
     }
 }
 
@@ -217,9 +220,10 @@ fn invalid(error: ProgramReservationError) -> Fault {
 
 fn fault(error: ProgramFolderError) -> Fault {
     let (kind, remedy) = match error {
-        ProgramFolderError::Access { .. } => {
-            (FaultKind::Storage, "Make room on the disk of --state, and send the request again.")
-        }
+        ProgramFolderError::Access { .. } => (
+            FaultKind::Storage,
+            "Make room on the disk of --state, and run the request again with `flow retry`.",
+        ),
         ProgramFolderError::TooLarge(_) | ProgramFolderError::TooMany => {
             (FaultKind::Data, "Make the program write less, or raise `output_mib` in the dataflow file.")
         }

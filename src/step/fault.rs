@@ -133,7 +133,7 @@ impl Fault {
 
     /// The fault of a run whose request was cancelled.
     pub fn cancelled() -> Fault {
-        let remedy = "Send the request again if its results are wanted after all.";
+        let remedy = "Run the request again with `flow retry` if its results are wanted after all.";
         Fault::of(FaultKind::Cancelled, "the request was cancelled", remedy)
     }
 }

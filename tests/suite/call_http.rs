@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use flow::json::TotalGroup;
 
 use crate::run::Place;
-use crate::support::peers::listener;
+use crate::support::peers::{listener, until};
 
 /// A dataflow that asks the service at this address about batches of 4, and the files of a request.
 fn place(service: SocketAddr, mib: &[u64]) -> Place {
@@ -56,6 +56,25 @@ fn a_batch_whose_answer_is_too_large_is_asked_in_halves() {
     assert_eq!(place.run(&RUN).code, 0);
     let replayed = place.run(&["replay", "1"]);
     assert_eq!(replayed.code, 0, "{}{}", replayed.out, replayed.err);
+}
+
+#[test]
+fn a_service_that_was_down_is_asked_at_a_retry_and_not_when_the_same_is_sent() {
+    let address = listener().local_addr().unwrap();
+    let place = place(address, &[1, 2]);
+    let failed = place.run(&RUN);
+    assert!(
+        failed.code == 1 && failed.err.contains("run the request again with `flow retry`"),
+        "{}",
+        failed.err
+    );
+    serve(until("the port is free", || TcpListener::bind(address).ok()));
+    assert_eq!(place.run(&RUN).code, 1, "the same request has the same response");
+    assert_eq!(place.run(&["retry", "1"]).code, 0);
+    let ended = place.run(&RUN);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    let total = TotalGroup::read(&place.response("flow-output").0.join("total.json")).unwrap();
+    assert_eq!(total, TotalGroup { count: 2, sum: 3 });
 }
 
 /// A service that answers each item with its number of MiB, and its array with so much space.

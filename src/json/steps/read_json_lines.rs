@@ -83,7 +83,8 @@ impl OpenLines {
 
 /// A fault of the whole stream.
 fn unreadable(item: &Item, reason: &str) -> Fault {
-    let remedy = "Send the request again, and keep its files as they are until it is answered.";
+    let remedy = "Keep its files as they are until it is answered. If they were changed, send the request again, else run \
+                  it again with `flow retry`.";
     Fault::of(FaultKind::Storage, format!("could not read {}: {reason}", item.name), remedy)
 }
 
