@@ -8,7 +8,7 @@ use std::time::Duration;
 use lettre::message::header::ContentType;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
-use lettre::{Address, Message, SmtpTransport, Transport};
+use lettre::{Message, SmtpTransport, Transport};
 
 use super::message::AlarmMessage;
 use super::site::{MailSettings, server_address};
@@ -35,11 +35,6 @@ const STEP_TIME_MAX: Duration = Duration::from_secs(10);
 static CLIENTS: AtomicUsize = AtomicUsize::new(0);
 
 const CLIENTS_MAX: usize = 4;
-
-/// Whether a text is a mail address.
-pub fn is_address(text: &str) -> bool {
-    text.parse::<Address>().is_ok()
-}
 
 /// Looks whether the files can be used that the settings name.
 ///

@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-#[cfg(feature = "mail")]
-use super::mail::is_address;
 use crate::site::{BuiltInSection, SectionReader, SectionSettings, SiteSection};
 
 /// Reads `alarms`.
@@ -153,7 +151,7 @@ fn mail(reader: &mut SectionReader) -> Option<MailSettings> {
             schemes.iter().any(|scheme| text.starts_with(scheme)).then(|| text.to_owned())
         })
     });
-    let address = |text: &str| is_address(text).then(|| text.to_owned());
+    let address = |text: &str| text.parse::<lettre::Address>().is_ok().then(|| text.to_owned());
     let hint = "for example flow@example.org";
     let from = reader.required("from", |reader| reader.value("from", "a mail address", hint, address));
     let written = reader.texts("to");

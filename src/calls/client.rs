@@ -13,6 +13,8 @@ use super::circuit::ServiceCircuits;
 
 /// The largest body of an answer, in bytes.
 pub const ANSWER_BYTES_MAX: u64 = 64 << 20;
+/// So much is read of the words of a refusal.
+const REFUSAL_BYTES_MAX: u64 = 64 << 10;
 
 /// Connections that are kept for further calls, for each service.
 const IDLE_MAX: usize = 64;
@@ -94,7 +96,13 @@ impl PostAnswer {
         let retry_after = answer.headers().get("Retry-After").and_then(|value| value.to_str().ok());
         let retry_after = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
         let status = answer.status().as_u16();
-        let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?;
+        let body = if answer.status().is_success() {
+            answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?
+        } else {
+            let mut said = Vec::new();
+            answer.body_mut().as_reader().take(REFUSAL_BYTES_MAX).read_to_end(&mut said)?;
+            said
+        };
         Ok(PostAnswer { status, retry_after, body })
     }
 
@@ -181,7 +189,7 @@ pub fn check_address(url: &str) -> Result<(), String> {
     let Some(authority) = authority.filter(|authority| !authority.host().is_empty()) else {
         return Err("it is no address: write http://HOST/PATH or https://HOST/PATH".to_owned());
     };
-    let has_port = !service(url).ends_with(authority.host());
+    let has_port = service(url) != authority.host();
     match has_port && authority.port_u16().is_none_or(|port| port == 0) {
         true => Err("the port of the address is no number from 1 to 65535".to_owned()),
         false => Ok(()),
@@ -204,7 +212,8 @@ pub fn header_field(field: &str) -> Result<(&str, &str), String> {
     let parts = field.split_once(':').map(|(name, value)| (name.trim(), value.trim()));
     let (name, value) = parts.ok_or("a header field has no colon: write NAME: VALUE")?;
     let known = HeaderName::from_bytes(name.as_bytes());
-    let known = known.map_err(|_| format!("{name:?} is no name of a header field"))?;
+    let known =
+        known.map_err(|_| "what stands before the colon is no name of a header field: write NAME: VALUE")?;
     if OWN_FIELDS.contains(&known) {
         return Err(format!("flow sets the header field {name} itself"));
     }

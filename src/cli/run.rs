@@ -2,6 +2,7 @@
 
 #[cfg(feature = "chat")]
 mod chat;
+mod outgoing;
 #[cfg(feature = "books")]
 mod row_refusals;
 
@@ -16,12 +17,10 @@ use crate::admission::{DataflowSelector, Intake, Service, ServiceSettings, Sourc
 use crate::calls::note_circuits_in;
 use crate::cluster::{ClusterCoordinator, forget_standing};
 use crate::dataflow::RequestPriority;
-use crate::dicom::deliver::NotedDestination;
 use crate::dicom::{DeliveredObjects, StudyReceiver};
 use crate::engine::{EngineControl, EngineSettings, ProcessMesh};
-use crate::files::{OutputSetting, ResponseFolder};
+use crate::files::OutputSetting;
 use crate::journal::Journal;
-use crate::outbox::{DeliveryClock, DeliveryPolicy, DestinationService, Outbox, OutboxObserver, OutboxSetup};
 use crate::site::{GeneralSettings, KeepSettings};
 use crate::step::{Request, StepTable};
 use crate::store::Store;
@@ -31,7 +30,6 @@ use super::audit::AuditRecorder;
 use super::broken::end_when_broken;
 #[cfg(feature = "chat")]
 use super::chat_server::ChatArguments;
-use super::destinations::DestinationSetup;
 use super::exit::{CommandError, CommandErrorKind, CommandExit};
 use super::file_access;
 use super::listen::{self, DicomLinks, InboxPlace, ListenArguments};
@@ -301,21 +299,6 @@ impl Run {
         RunMonitor::start(&setup, progress)
     }
 
-    fn outbox_events(
-        &self,
-        reporter: &Arc<ResponseReporter>,
-        auditor: &Arc<AuditRecorder>,
-        monitor: &RunMonitor,
-    ) -> OutboxObserver {
-        let (reporter, auditor) = (Arc::clone(reporter), Arc::clone(auditor));
-        let note = monitor.deliveries();
-        Arc::new(move |event| {
-            auditor.delivered(event);
-            note(event);
-            reporter.tell(event);
-        })
-    }
-
     /// Says where the state is, and notes it for commands that ask elsewhere.
     fn note_state(&self, progress: &ProgressDisplay) {
         if self.processes.is_first() {
@@ -357,51 +340,6 @@ impl Run {
         };
         let delivered = Arc::new(DeliveredObjects::new(service.journal.delivered()?, record));
         Ok(DicomLinks { commitments: Arc::default(), delivered })
-    }
-
-    /// The folder of responses, if there is to be one.
-    fn folder(&self) -> Result<Option<ResponseFolder>, CommandError> {
-        let folder = self.chosen.output.as_ref().map(ResponseFolder::at).transpose();
-        let folder = folder.map_err(CommandError::of(CommandErrorKind::InputOutput))?;
-        if let Some(folder) = folder.as_ref().filter(|_| self.processes.is_first()) {
-            folder.tidy().map_err(CommandError::of(CommandErrorKind::InputOutput))?;
-        }
-        Ok(folder)
-    }
-
-    fn outbox(
-        &self,
-        folder: Option<ResponseFolder>,
-        journal: &Arc<Journal>,
-        links: &DicomLinks,
-        tell: OutboxObserver,
-    ) -> Result<Outbox, CommandError> {
-        let site = &self.site;
-        let (quick, give_up_after) = (self.chosen.retry.clone(), self.chosen.keep_trying);
-        let policy = DeliveryPolicy { quick, give_up_after, ..DeliveryPolicy::default() };
-        let own_title = site.ae_title(self.listen.ae_title());
-        let commitments = self.listen.address(site).map(|_| &links.commitments);
-        let ways = DestinationSetup { site, own_title, policy, commitments, delivered: &links.delivered };
-        let policy = ways.policy.clone();
-        let folder = folder.map(|folder| {
-            let (inner, delivered) = (Arc::new(folder), Arc::clone(&links.delivered));
-            let destination = Arc::new(NotedDestination { inner, delivered });
-            DestinationService { destination, policy, alias: Some("output".to_owned()) }
-        });
-        let mut destinations: Vec<DestinationService> = folder.into_iter().collect();
-        destinations.extend(ways.all(&self.to, &self.back_to)?);
-        if destinations.is_empty() {
-            return Err(super::destinations::missing());
-        }
-        let setup = OutboxSetup {
-            destinations,
-            waits: self.chosen.retry.clone(),
-            journal: Arc::clone(journal),
-            clock: DeliveryClock::usual(),
-            tell,
-            control: Arc::clone(&self.control),
-        };
-        Ok(Outbox::open(setup)?)
     }
 
     /// Settings of the engine, without other processes.

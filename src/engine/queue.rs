@@ -373,7 +373,7 @@ fn placed(dataflows: &RunningDataflows, submission: RequestSubmission) -> (usize
 fn not_loaded(version: Digest) -> Fault {
     Fault::new(
         format!("it was accepted under version {version} of its dataflow, which is not loaded"),
-        "Start flow with that dataflow, or send the request again.",
+        "Start flow with that dataflow, and run the request again with `flow retry`.",
     )
 }
 

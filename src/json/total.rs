@@ -1,6 +1,7 @@
 //! Totals of whole numbers, by groups.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde::{Deserialize, Serialize};
 
@@ -46,12 +47,20 @@ impl JsonTotal {
     /// # Errors
     /// If the sum of the group would not be within ±2^63. The group stays as it was.
     pub fn add(&mut self, name: String, number: i64) -> Result<(), Fault> {
-        let group = self.0.entry(name.clone()).or_default();
-        let (count, sum) = (group.count + 1, group.sum.checked_add(number));
+        let entry = self.0.entry(name);
+        let before = match &entry {
+            Entry::Occupied(group) => *group.get(),
+            Entry::Vacant(_) => TotalGroup::default(),
+        };
+        let (count, sum) = (before.count + 1, before.sum.checked_add(number));
         let sum = sum.ok_or_else(|| {
-            too_large(format!("the sum of group {name:?}, {} and {number} with its item {count},", group.sum))
+            let name = entry.key();
+            too_large(format!(
+                "the sum of group {name:?}, {} and {number} with its item {count},",
+                before.sum
+            ))
         })?;
-        *group = TotalGroup { count, sum };
+        entry.insert_entry(TotalGroup { count, sum });
         Ok(())
     }
 

@@ -55,8 +55,8 @@ def _remedy(error):
                         f"folder: add {named} there, at the program in the dataflow file. If it is there, give the user "
                         "of flow the right.")
             if error.errno in _REFUSED + _UNREACHABLE or type(error).__name__ == "gaierror":
-                return ("A program has no network without `network: true`, and writes only what `writes:` names: add "
-                        "what it needs at the program in the dataflow file.")
+                return ("If the program lacks `network: true`, or writes what `writes:` does not name, add that at the "
+                        "program in the dataflow file; otherwise see to the service and the network.")
         reason = getattr(error, "reason", None)
         error = reason if isinstance(reason, BaseException) else error.__cause__ or error.__context__
     return ""

@@ -25,14 +25,17 @@ def _save_array(value, path):
     return about
 
 
-def _check_name(name):
-    """The name of a file stands for a place below its output, and for none outside of it."""
+def _file_name(given):
+    """The name of a file: a place below its output, and none outside of it."""
+    name = os.fspath(given) if isinstance(given, os.PathLike) else given
     if not isinstance(name, str):
         raise TypeError(f"the name of a file is a text, not {name!r}")
-    for part in name.split("/"):
-        if part in ("", ".", "..") or "\\" in part or "\0" in part or len(os.fsencode(part)) > 200:
-            raise ValueError(f"{name!r} cannot be the name of a file: it is a path below the output, of parts of 1 to "
-                             "200 bytes without a backslash or NUL, none of them . or ..")
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    is_outside = name.startswith("/") or ".." in parts or not parts
+    if is_outside or any("\\" in part or "\0" in part or len(os.fsencode(part)) > 200 for part in parts):
+        raise ValueError(f"{name!r} cannot be the name of a file: it is a path below the output, of parts of 1 to "
+                         "200 bytes without a backslash or NUL, none of them ..")
+    return "/".join(parts)
 
 
 def _save_files(files, folder):
@@ -40,7 +43,7 @@ def _save_files(files, folder):
     if isinstance(files, list):
         files = {file.name: file for file in files}
     for name, content in files.items():
-        _check_name(name)
+        name = _file_name(name)
         path = os.path.join(folder, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         if isinstance(content, (os.PathLike, pathlib.Path)):

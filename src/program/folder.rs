@@ -174,9 +174,10 @@ pub fn both_ends(text: &str) -> String {
     if text.len() <= QUOTED_MAX {
         return on_one_line(text);
     }
-    let begin = on_one_line(&text[..text.floor_char_boundary(half)]);
-    let end = on_one_line(&text[text.ceil_char_boundary(text.len() - half)..]);
-    format!("{begin} … {end}")
+    let is_boundary = |at: &usize| text.is_char_boundary(*at);
+    let begin = (0..=half).rev().find(is_boundary).unwrap_or_default();
+    let end = (text.len() - half..text.len()).find(is_boundary).unwrap_or(text.len());
+    format!("{} … {}", on_one_line(&text[..begin]), on_one_line(&text[end..]))
 }
 
 fn on_one_line(text: &str) -> String {

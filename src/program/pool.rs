@@ -237,7 +237,7 @@ impl ProgramPool {
 
     /// Waits for a process. The answer of a deadline does not wait: what has all processes may be what hangs.
     fn take_place(&self, call: &Call) -> Result<PoolPlace<'_>, Fault> {
-        let mut waits: Option<PlaceWait> = None;
+        let mut waits: Option<PoolWait> = None;
         let mut state = self.lock();
         loop {
             call.token.check()?;
@@ -255,10 +255,8 @@ impl ProgramPool {
             if call.identity.is_of_deadline() {
                 return Ok(PoolPlace { idle: state.for_streams.pop(), slot: None });
             }
-            waits.get_or_insert_with(|| {
-                let began = Instant::now();
-                call.token.wait_for_place(move || began.elapsed())
-            });
+            let wait = waits.get_or_insert_with(|| PoolWait::of(call));
+            wait.tell(&self.source);
             let waited = self.freed.wait_timeout(state, LOOK_TIME);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -344,6 +342,34 @@ impl StreamProcess {
         self.process.take().into_iter().for_each(|process| self.pool.take_back(process));
     }
 }
+
+/// A call that waits for a process.
+struct PoolWait {
+    began: Instant,
+    is_told: bool,
+    _wait: PlaceWait,
+}
+
+impl PoolWait {
+    fn of(call: &Call) -> PoolWait {
+        let began = Instant::now();
+        PoolWait { began, is_told: false, _wait: call.token.wait_for_place(move || began.elapsed()) }
+    }
+
+    /// Warns once of a long wait: of a step that hangs, nothing else would say why others do not begin.
+    fn tell(&mut self, source: &ProgramSource) {
+        if !self.is_told && self.began.elapsed() > PATIENCE {
+            self.is_told = true;
+            tracing::warn!(
+                "a step has waited for a process of the program {} for a minute: if one hangs, give its step a `timeout`",
+                source.name
+            );
+        }
+    }
+}
+
+/// The time after which a warning is logged.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The right to one process.
 struct PoolPlace<'a> {

@@ -190,7 +190,7 @@ fn is_python(source: &ProgramSource) -> bool {
 }
 
 /// The way in which numbers are written, which changes what programs get: whole ones without a point.
-const NUMBERS: &[u8] = b"whole numbers as such";
+const NUMBERS: &[u8] = b"whole numbers as such, settings as they are";
 
 /// The files that a process of steps in Python has in its folder.
 const PYTHON_FILES: &[(&str, &str)] = &[

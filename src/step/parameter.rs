@@ -312,7 +312,7 @@ impl Parameter {
 }
 
 /// The largest whole number up to which a setting has every one.
-const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+const WHOLE_MAX: f64 = 9_007_199_254_740_991.0;
 
 /// The bounds of a range in words, as far as there are any.
 fn bounds(least: f64, most: f64) -> String {

@@ -23,7 +23,7 @@ fn the_name_of_a_file_stays_below_its_output() {
         return;
     }
     let long = "x".repeat(201);
-    for name in ["../total.txt", "../b/x.txt", "/tmp/x", "a//b", "", "./a", "a\\0b", &long] {
+    for name in ["../total.txt", "a/../../b/x.txt", "/tmp/x", "", "./", "a\\0b", &long] {
         let (_, said) = fault(&giving(&format!("{{'{name}': 'x'}}"), "'files'").load(GIVE));
         let shown = if name.contains('0') { "a\\x00b" } else { name };
         let expected = format!("ValueError: '{shown}' cannot be the name of a file");
