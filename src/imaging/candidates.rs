@@ -4,7 +4,7 @@
 //! are left out, each with its reason. A series is taken apart where its slices have different sizes, pixel
 //! spacings or orientations, and where an attribute tells several slices at one place, or slices between each other,
 //! apart: temporal position, acquisition, kernel and others (see `imaging/slice_sets.rs`). Copies of a slice under
-//! another SOP Instance UID count once.
+//! another SOP Instance UID count once. Series that are parts of one stack are joined (see `imaging/split_series.rs`).
 
 use std::collections::BTreeMap;
 
@@ -15,6 +15,7 @@ use super::preview::have_same_pixels;
 use super::slice_obstacle::SliceObstacle;
 use super::slice_sets::{SetsApart, SliceSets, doubles, interleaved_sets, numbered_runs, sets_apart};
 use super::slices::{AxialSlice, align};
+use super::split_series::joined_series;
 
 /// Slices of one kind in order along their normal, and how they came to be this set.
 pub struct Candidate<'a> {
@@ -77,7 +78,8 @@ pub fn candidates<'a>(headers: &[&'a InstanceHeader], slices_least: usize) -> Ca
     let left_out = left_out.into_iter().map(|((series_label, reason, obstacle, are_frames), count)| {
         LeftOut { series_label, obstacle, reason, count, are_frames }
     });
-    let usable = series.into_values().flat_map(|slices| parts(slices, slices_least));
+    let usable = joined_series(series.into_values(), slices_least);
+    let usable = usable.into_iter().flat_map(|slices| parts(slices, slices_least));
     Candidates { usable: usable.collect(), left_out: left_out.collect() }
 }
 

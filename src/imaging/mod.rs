@@ -71,6 +71,7 @@ mod slice_obstacle;
 mod slice_sets;
 mod slices;
 mod spine;
+mod split_series;
 mod stated_scale;
 mod study;
 mod surface_layers;

@@ -99,13 +99,12 @@ fn high_attenuation_percent(density: &RegionDensity) -> Option<f64> {
 /// A reservation if the study's source says that a part of the series was received again, and the rest perhaps
 /// not.
 fn mixed_versions(request: &Request, series: &SortedSeries) -> Option<StepReservation> {
-    let uid = &series.slices.first()?.series_instance_uid;
     let mut mixed = request.attributes.get("mixed_series").into_iter().flat_map(AttributeValues::iter);
     let text = "a part of the series was received again with other contents, and it is not known that the rest \
                 was, too: if two reconstructions are mixed, volumes and densities are wrong; send the whole series \
                 again";
     mixed
-        .any(|mixed| mixed == uid)
+        .any(|mixed| series.slices.iter().any(|slice| slice.series_instance_uid == *mixed))
         .then(|| StepReservation { code: "mixed_versions".to_owned(), text: text.to_owned() })
 }
 

@@ -29,6 +29,7 @@ use crate::imaging::patients::{PatientDifferences, check_patient};
 use crate::imaging::preview::{self, LungPreview};
 use crate::imaging::slice_obstacle::SliceObstacle;
 use crate::imaging::slices::{AxialSlice, check_spacing, off_line, shifts, z};
+use crate::imaging::split_series::several_series;
 use crate::imaging::stated_scale::stated_scale;
 use crate::imaging::{InstanceHeader, SortedSeries};
 use crate::printable::counted;
@@ -41,7 +42,7 @@ const SPACING_MM_FINE: f64 = 5.0;
 const SPACING_TO_THICKNESS_MOST: f64 = 1.5;
 
 fn step() -> Step {
-    Step::new("sort-series", 10, "Chooses one series of axial CT slices, checks it and puts it in order.")
+    Step::new("sort-series", 11, "Chooses one series of axial CT slices, checks it and puts it in order.")
         .takes_each::<InstanceHeader>("headers")
         .gives::<SortedSeries>("series")
         .gives::<StepReservations>("reservations")
@@ -154,6 +155,7 @@ fn regular(candidate: &Candidate, slices_least: usize) -> Result<SortedSeries, F
         )),
     }
     let placed = [bent_stack(candidate, &shifts), stated_scale(slices, slice_spacing)].concat();
+    let parts: Vec<StepReservation> = several_series(slices).into_iter().collect();
     let mixed = mixed_slices(slices);
     // Where rounded cosines differ, those of the whole stack count.
     let aligned = |slice: &AxialSlice| InstanceHeader {
@@ -162,7 +164,8 @@ fn regular(candidate: &Candidate, slices_least: usize) -> Result<SortedSeries, F
     };
     let slices: Vec<InstanceHeader> = slices.iter().map(aligned).collect();
     let reservations =
-        [mixed_rescale(&slices).into_iter().collect(), mixed, placed, computed_images(&slices)].concat();
+        [parts, mixed_rescale(&slices).into_iter().collect(), mixed, placed, computed_images(&slices)]
+            .concat();
     Ok(SortedSeries { slices, slice_spacing, shifts, remarks, reservations })
 }
 

@@ -5,6 +5,8 @@ use crate::imaging::{PixelUnits, sample};
 
 #[path = "choice/tests.rs"]
 mod choice;
+#[path = "split/tests.rs"]
+mod split;
 
 fn slices(count: usize) -> Vec<InstanceHeader> {
     (0..count).map(sample::header).collect()
