@@ -16,6 +16,7 @@ use super::slice_obstacle::SliceObstacle;
 use super::slice_sets::{SetsApart, SliceSets, doubles, interleaved_sets, numbered_runs, sets_apart};
 use super::slices::{AxialSlice, align};
 use super::split_series::joined_series;
+use super::table_steps::without_overlaps;
 
 /// Slices of one kind in order along their normal, and how they came to be this set.
 pub struct Candidate<'a> {
@@ -129,7 +130,7 @@ fn phases<'a>(mut slices: Vec<AxialSlice<'a>>, label: &str, slices_least: usize)
     if doubles == 0 {
         return match interleaved_sets(&slices, slices_least) {
             Some((name, sets)) => one_of_each(name, sets, label, slices_least),
-            None => vec![Candidate { slices, label: label.to_owned(), remarks }],
+            None => vec![without_overlap(slices, label)],
         };
     }
     if let Some(SetsApart { name, sets, are_neighbours }) = sets_apart(&slices, slices_least) {
@@ -155,6 +156,19 @@ fn phases<'a>(mut slices: Vec<AxialSlice<'a>>, label: &str, slices_least: usize)
         Some(runs) => one_of_each("instance number", runs, label, slices_least),
         None => vec![Candidate { slices, label: label.to_owned(), remarks }],
     }
+}
+
+/// Slices as a candidate, without those of a station that lie between slices of the one before.
+fn without_overlap<'a>(slices: Vec<AxialSlice<'a>>, label: &str) -> Candidate<'a> {
+    let (count, label) = (slices.len(), label.to_owned());
+    let Some(kept) = without_overlaps(&slices) else {
+        return Candidate { slices, label, remarks: Vec::new() };
+    };
+    let remark = format!(
+        "{} of {label} left out, between those of another acquisition, as where two stations of the table overlap",
+        counted(count - kept.len(), "slice")
+    );
+    Candidate { slices: kept, label, remarks: vec![remark] }
 }
 
 /// A candidate, or several, for each set of slices that an attribute tells from the others.

@@ -75,6 +75,7 @@ mod split_series;
 mod stated_scale;
 mod study;
 mod surface_layers;
+mod table_steps;
 mod text;
 mod thin_wall;
 mod thumbnail;

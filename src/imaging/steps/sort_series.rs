@@ -31,6 +31,7 @@ use crate::imaging::slice_obstacle::SliceObstacle;
 use crate::imaging::slices::{AxialSlice, check_spacing, off_line, shifts, z};
 use crate::imaging::split_series::several_series;
 use crate::imaging::stated_scale::stated_scale;
+use crate::imaging::table_steps::TableSteps;
 use crate::imaging::{InstanceHeader, SortedSeries};
 use crate::printable::counted;
 use crate::step::{BuiltIn, Fault, Parameter, Step, StepOutputs, StepReservation, StepReservations};
@@ -141,7 +142,13 @@ fn regular(candidate: &Candidate, slices_least: usize) -> Result<SortedSeries, F
             "Send the whole series of thin slices.",
         ));
     }
-    let slice_spacing = check_spacing(slices)?;
+    let (slice_spacing, table_steps) = match check_spacing(slices) {
+        Ok(spacing) => (spacing, None),
+        Err(fault) => {
+            let steps = TableSteps::find(slices).ok_or(fault)?;
+            (steps.spacing_mm, Some(steps.reservation(slices)))
+        }
+    };
     let mut remarks = candidate.remarks.clone();
     remarks.extend(spacing_remarks(slices, slice_spacing));
     remarks.extend(frame_of_reference_remark(candidate));
@@ -155,7 +162,7 @@ fn regular(candidate: &Candidate, slices_least: usize) -> Result<SortedSeries, F
         )),
     }
     let placed = [bent_stack(candidate, &shifts), stated_scale(slices, slice_spacing)].concat();
-    let parts: Vec<StepReservation> = several_series(slices).into_iter().collect();
+    let parts: Vec<StepReservation> = several_series(slices).into_iter().chain(table_steps).collect();
     let mixed = mixed_slices(slices);
     // Where rounded cosines differ, those of the whole stack count.
     let aligned = |slice: &AxialSlice| InstanceHeader {
