@@ -14,6 +14,7 @@ use rayon::prelude::*;
 
 use super::bits::some_below;
 use super::blank::SliceContent;
+use super::lost_slices::LostSlices;
 use super::{InstanceHeader, SortedSeries, Volume};
 use crate::printable::counted;
 use crate::step::{StepReservation, StepReservations};
@@ -79,60 +80,81 @@ pub fn foreign_slices(series: &SortedSeries, volume: &Volume) -> Vec<StepReserva
     let dense: Vec<f64> = (0..depth).into_par_iter().map(|z| dense_share(slice(z), columns)).collect();
     let alternation = alternation(series, &dense);
     let dense: Vec<f64> = dense.windows(2).map(|pair| (pair[1] - pair[0]).abs()).collect();
-    let is_known = |z: usize| foreign.contains(&z) || copies.contains(&z);
-    let is_body = |z: usize| SliceContent::of(slice(z)) == SliceContent::Body;
-    let is_jump = |z: &usize| {
-        let before = *z - 1;
-        (AIR_JUMP.is_at(&next, before) || DENSE_JUMP.is_at(&dense, before))
-            && !is_known(before)
-            && !is_known(*z)
-            && is_body(before)
-            && is_body(*z)
+    let is_usable = |z: usize| {
+        !foreign.contains(&z) && !copies.contains(&z) && SliceContent::of(slice(z)) == SliceContent::Body
     };
+    let are_usable = |before: usize| is_usable(before) && is_usable(before + 1);
+    let is_jump =
+        |z: &usize| (AIR_JUMP.is_at(&next, z - 1) || DENSE_JUMP.is_at(&dense, z - 1)) && are_usable(z - 1);
     let jumps: Vec<usize> = (1..depth).filter(is_jump).collect();
-    let mut reservations = StepReservations::default();
-    let label = series.slices.first().map_or(String::new(), InstanceHeader::series_label);
-    if !foreign.is_empty() {
-        let [verb, they] = if foreign.len() == 1 {
-            ["does", "it shows another place or another patient, or was"]
-        } else {
-            ["do", "they show another place or another patient, or were"]
-        };
-        let text = format!(
-            "{} of {label}, {}, {verb} not fit between the neighbours: if {they} \
-             damaged, volumes and densities are wrong there",
-            counted(foreign.len(), "slice"),
-            places(series, &foreign)
-        );
-        reservations.say("foreign_slices", text);
+    let mut lost = LostSlices::find(differ, depth, series.slice_spacing);
+    lost.retain(|one| !jumps.contains(&(one.before + 1)) && are_usable(one.before));
+    let steps_alternate = copies.is_empty() && do_steps_alternate(&next);
+    OddSlices { foreign, copies, jumps, lost, steps_alternate }.reservations(series, alternation)
+}
+
+/// Slices that do not belong where they lie, by their indexes.
+struct OddSlices {
+    foreign: Vec<usize>,
+    copies: Vec<usize>,
+    /// The slices behind changes at once.
+    jumps: Vec<usize>,
+    lost: Vec<LostSlices>,
+    steps_alternate: bool,
+}
+
+impl OddSlices {
+    fn reservations(
+        &self,
+        series: &SortedSeries,
+        alternation: Option<StepReservation>,
+    ) -> Vec<StepReservation> {
+        let OddSlices { foreign, copies, jumps, lost, steps_alternate } = self;
+        let mut reservations = StepReservations::default();
+        let label = series.slices.first().map_or(String::new(), InstanceHeader::series_label);
+        if !foreign.is_empty() {
+            let [verb, they] = if foreign.len() == 1 {
+                ["does", "it shows another place or another patient, or was"]
+            } else {
+                ["do", "they show another place or another patient, or were"]
+            };
+            let text = format!(
+                "{} of {label}, {}, {verb} not fit between the neighbours: if {they} \
+                 damaged, volumes and densities are wrong there",
+                counted(foreign.len(), "slice"),
+                places(series, foreign)
+            );
+            reservations.say("foreign_slices", text);
+        }
+        if !jumps.is_empty() {
+            let text = format!(
+                "the pictures of {label} change at once {}, much more than between the slices before and behind: if slices \
+                 are missing there, or those of another patient, breath or phase follow, volumes and densities are wrong",
+                places(series, jumps)
+            );
+            reservations.say("foreign_slices", text);
+        }
+        reservations.0.extend(LostSlices::reservation(lost, series, &label));
+        reservations.0.extend(alternation);
+        if *steps_alternate {
+            let text = format!(
+                "from slice to slice of {label} the pictures change a little and much in turns: if neighbours were exchanged, or \
+                 two scans lie between each other, volumes and densities are wrong, so compare the positions with the pictures"
+            );
+            reservations.say("foreign_slices", text);
+        }
+        if !copies.is_empty() {
+            let verb = if copies.len() == 1 { "has" } else { "have" };
+            let text = format!(
+                "{} of {label}, {}, {verb} the very pixels of another one: what lies there was not imaged, was lost on the way, \
+                 or is counted twice, so volumes and densities are wrong there",
+                counted(copies.len(), "slice"),
+                places(series, copies)
+            );
+            reservations.say("repeated_slices", text);
+        }
+        reservations.0
     }
-    if !jumps.is_empty() {
-        let text = format!(
-            "the pictures of {label} change at once {}, much more than between the slices before and behind: if slices \
-             of another patient, another breath or another phase follow there, volumes and densities are wrong",
-            places(series, &jumps)
-        );
-        reservations.say("foreign_slices", text);
-    }
-    reservations.0.extend(alternation);
-    if copies.is_empty() && do_steps_alternate(&next) {
-        let text = format!(
-            "from slice to slice of {label} the pictures change a little and much in turns: if neighbours were exchanged, or \
-             two scans lie between each other, volumes and densities are wrong, so compare the positions with the pictures"
-        );
-        reservations.say("foreign_slices", text);
-    }
-    if !copies.is_empty() {
-        let verb = if copies.len() == 1 { "has" } else { "have" };
-        let text = format!(
-            "{} of {label}, {}, {verb} the very pixels of another one: what lies there was not imaged, was lost on the way, \
-             or is counted twice, so volumes and densities are wrong there",
-            counted(copies.len(), "slice"),
-            places(series, &copies)
-        );
-        reservations.say("repeated_slices", text);
-    }
-    reservations.0
 }
 
 /// A reservation for slices of two kinds in turns, by the shares of what is dense in them.

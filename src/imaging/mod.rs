@@ -35,6 +35,7 @@ mod inventory;
 mod json;
 mod kernels;
 mod labels;
+mod lost_slices;
 mod lung_doubt;
 mod lung_hollows;
 mod lung_parts;
