@@ -9,6 +9,7 @@ mod array_forms;
 mod bits;
 mod blank;
 mod block;
+mod blood_pool;
 mod body;
 mod body_size;
 mod border;

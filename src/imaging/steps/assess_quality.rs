@@ -1,5 +1,6 @@
 //! `assess-quality`: measures a scan where lung densities depend on it, and says what limits their meaning.
 
+use crate::imaging::blood_pool::unnamed_contrast;
 use crate::imaging::body_size::{impossible_size, small_for_body};
 use crate::imaging::caveats::caveats;
 use crate::imaging::ct_scale::CtScale;
@@ -130,6 +131,7 @@ fn step() -> Step {
             let front = front_gaps(call.input("volume"), lungs, &reservations);
             reservations.0.extend(front);
         }
+        reservations.0.extend(unnamed_contrast(call.input("volume"), lungs, &quality));
         reservations.0.extend(perhaps_no_lung(call.input("volume"), lungs, &quality));
         reservations.0.extend(impossible_size(call.input("volume"), quality.lung_ml));
         reservations.0.extend(small_for_body(call.input("volume"), lungs, quality.lung_ml));
