@@ -85,6 +85,7 @@ mod transpose;
 mod uncompressed;
 mod upright;
 mod volume;
+mod wrapped_numbers;
 
 pub mod phantom;
 pub mod steps;

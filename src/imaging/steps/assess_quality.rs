@@ -10,6 +10,7 @@ use crate::imaging::lung_doubt::perhaps_no_lung;
 use crate::imaging::lung_shape::{enclosed_percent, trachea_solidity};
 use crate::imaging::noise::{airway_air, tissue_noise_hu};
 use crate::imaging::rib_gap::{front_gaps, rib_gap_percent};
+use crate::imaging::wrapped_numbers::wrapped_numbers;
 use crate::imaging::{
     InstanceHeader, LungDensities, LungRegion, Lungs, NoisePlace, RegionDensity, ScanQuality, SortedSeries,
     Volume,
@@ -132,6 +133,7 @@ fn step() -> Step {
             reservations.0.extend(front);
         }
         reservations.0.extend(unnamed_contrast(call.input("volume"), lungs, &quality));
+        reservations.0.extend(wrapped_numbers(call.input("volume"), lungs));
         reservations.0.extend(perhaps_no_lung(call.input("volume"), lungs, &quality));
         reservations.0.extend(impossible_size(call.input("volume"), quality.lung_ml));
         reservations.0.extend(small_for_body(call.input("volume"), lungs, quality.lung_ml));

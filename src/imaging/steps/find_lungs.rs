@@ -38,6 +38,7 @@ use crate::imaging::outside_ribs::outside_ribs_ml;
 use crate::imaging::pieces::{AirPieces, DENSE_HU, PieceKind};
 use crate::imaging::sides::{LungSides, tell_sides};
 use crate::imaging::surface_layers::thin_layers_ml;
+use crate::imaging::wrapped_numbers::wrapped_fault;
 use crate::imaging::{Lungs, Volume};
 use crate::step::{BuiltIn, Call, CancelToken, Fault, Parameter, Step, StepOutputs, StepReservations};
 
@@ -115,7 +116,8 @@ pub fn find_lungs(volume: &Volume, settings: &LungSettings, token: &CancelToken)
         false => find_sideways(&volume.transposed(), settings, token).map(Lungs::transposed),
     };
     // Whatever is amiss with the lungs then follows from that.
-    found.map_err(|fault| impossible_numbers(volume).filter(|_| token.check().is_ok()).unwrap_or(fault))
+    let numbers = || impossible_numbers(volume).or_else(|| wrapped_fault(volume));
+    found.map_err(|fault| numbers().filter(|_| token.check().is_ok()).unwrap_or(fault))
 }
 
 /// A fault if a good part of the CT numbers are such as nothing has.
