@@ -10,8 +10,9 @@ use super::real::calculate;
 use crate::support::data::{Data, files_below};
 use crate::support::scripts::has;
 
-/// Writes a chest with a block of mirrored slices, one with a contrast agent in the heart, which lies prone and is
-/// called supine, and an abdomen whose bowel holds stool.
+/// Writes a chest with a block of mirrored slices, one with a contrast agent in the heart, which also lies prone and is
+/// called supine, one that has lost two slices and has even positions, one with wrapped numbers, and an abdomen whose
+/// bowel holds stool.
 const CHANGE: &str = r#"
 import sys, pathlib, copy, numpy as np, pydicom
 source, out = map(pathlib.Path, sys.argv[1:])
@@ -31,6 +32,11 @@ bright = volume.astype(int)
 heart = bright[:, 16:36, 20:44]
 heart[(heart > -intercept - 20) & (heart < -intercept + 110)] += 200
 write("prone", bright[:, ::-1, ::-1])
+write("contrast", bright)
+write("lost", np.concatenate([volume[:37], volume[39:]]))
+wrapped = volume.astype(int)
+wrapped[(wrapped < -600 - intercept) & (np.random.default_rng(7).random(volume.shape) < 0.003)] = 3071 - intercept
+write("wrapped", wrapped)
 y, x = (np.mgrid[:64, :64] - 31.5) * float(slices[0].PixelSpacing[0])
 blobs = np.random.default_rng(5).normal(-550, 200, (20, 16, 16)).repeat(4, 0).repeat(4, 1).repeat(4, 2)
 body = np.where((x / 130) ** 2 + (y / 100) ** 2 < 1, 40, -1000)
@@ -60,12 +66,19 @@ fn results_that_are_perhaps_wrong_say_so() {
     let chest = data.path().join("ct-chest-cip64/ct-64Dicom");
     let folder = tempfile::tempdir().expect("a temporary folder");
     python(CHANGE, &[chest.as_path(), folder.path()]);
-    let doubts = ["foreign_slices", "orientation", "perhaps_no_lung"];
+    let doubts = [
+        "foreign_slices",
+        "orientation",
+        "perhaps_no_lung",
+        "contrast_agent",
+        "lost_slices",
+        "wrapped_numbers",
+    ];
     let said = |folder: &Path| -> Vec<String> {
         codes(folder).into_iter().filter(|code| doubts.contains(&code.as_str())).collect()
     };
     assert_eq!(said(&chest), [] as [&str; 0]);
-    for (name, code) in [("block", doubts[0]), ("prone", doubts[1]), ("abdomen", doubts[2])] {
+    for (name, code) in ["block", "prone", "abdomen", "contrast", "lost", "wrapped"].into_iter().zip(doubts) {
         let said = said(&folder.path().join(name));
         assert!(said.iter().any(|one| one == code), "{name}: {said:?}");
     }
