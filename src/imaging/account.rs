@@ -101,6 +101,17 @@ impl AirAccount {
         account
     }
 
+    /// Lungs as thin as gas.
+    pub fn describe_thin(&mut self, is_thin: bool) {
+        if is_thin {
+            self.reserve(
+                "thin_as_gas",
+                "what was taken for lungs is as thin as gas, and a trachea leads into it: as with very severe emphysema; if it \
+                 is gas, as in a pneumothorax on both sides, volumes and densities are wrong, so look at the pictures",
+            );
+        }
+    }
+
     /// Lung that outside air seems to reach through the chest wall.
     pub fn describe_wall(&mut self, flooded: &FloodedVolumes) {
         self.limit(

@@ -8,14 +8,14 @@ use super::Volume;
 use super::bits::{VoxelBall, VoxelBounds, VoxelSet};
 use super::coarse::{CoarseGrid, OUTSIDE_HU};
 use super::components::VoxelComponents;
-use super::pieces::GAS_HU;
 
-const CORE_HU: i16 = -970;
+/// The middle of a pocket is so far below the mean of cells of gas.
+const CORE_BELOW_HU: i16 = 20;
 /// Half the least width of a pocket.
 const CORE_MM: f64 = 8.0;
 const POCKET_ML: f64 = 20.0;
-/// Voxels in and beside a pocket that belong to it.
-const POCKET_HU: i16 = -930;
+/// Voxels in and beside a pocket that belong to it are less than this above that mean.
+const POCKET_ABOVE_HU: i16 = 20;
 
 /// Mean of a cell in a layer of gas, which has no vessels in it.
 const LAYER_HU: i16 = -965;
@@ -50,13 +50,15 @@ fn layers_ml(grid: &CoarseGrid, lung: VoxelSet) -> f64 {
     layers.map(|(_, all)| all * grid.cell_ml()).filter(|ml| *ml >= LAYER_ML).sum()
 }
 
-/// The voxels of pockets in the air of lungs, without airways, on the grid of a box.
+/// The voxels of pockets in the air of lungs, without airways, on the grid of a box. Cells of gas have a mean below
+/// `gas_hu`.
 pub fn gas_pockets(
     volume: &Volume,
     grid: &CoarseGrid,
     bounds: &VoxelBounds,
     lungs: &VoxelSet,
     airways: &VoxelSet,
+    gas_hu: i16,
 ) -> Option<VoxelSet> {
     let mut inside = grid.cells_in(lungs, bounds);
     inside.remove(&grid.cells_in(airways, bounds));
@@ -65,7 +67,7 @@ pub fn gas_pockets(
         cells.keep(&inside);
         cells
     };
-    let core = below(CORE_HU);
+    let core = below(gas_hu - CORE_BELOW_HU);
     if (core.count() as f64) * grid.cell_ml() < POCKET_ML {
         return None;
     }
@@ -73,7 +75,7 @@ pub fn gas_pockets(
     let eroded = core.clone().erode(&ball);
     let mut grown = eroded.dilate(&ball);
     grown.keep(&core);
-    let gas = below(GAS_HU);
+    let gas = below(gas_hu);
     let mut pockets = grown.dilate(&VoxelBall::new(1.8, [1.0; 3]));
     pockets.keep(&gas);
     let components = VoxelComponents::of(&pockets);
@@ -83,7 +85,7 @@ pub fn gas_pockets(
     }
     let reached = components.select(&large).dilate(&VoxelBall::new(1.8, [1.0; 3]));
     let mut voxels = grid.refine(&reached, bounds);
-    voxels.keep_below(|y, z| volume.row(y, z), bounds, POCKET_HU);
+    voxels.keep_below(|y, z| volume.row(y, z), bounds, gas_hu + POCKET_ABOVE_HU);
     voxels.keep(lungs);
     voxels.remove(airways);
     Some(voxels)

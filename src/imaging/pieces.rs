@@ -21,7 +21,7 @@ const GAS_SHARE: f64 = 0.75;
 const BOWEL_SHARE: f64 = 0.1;
 /// The least share of cells as dense as lung in a large piece below the lungs that is lung for all that.
 const LUNG_SHARE: f64 = 0.6;
-const LUNG_HU: std::ops::RangeInclusive<i16> = -950..=-600;
+const LUNG_HU_MOST: i16 = -600;
 /// The least mean of such a piece.
 const THIN_HU: f64 = -940.0;
 /// The mean of a piece that contains too little air to be taken for lung.
@@ -91,11 +91,11 @@ struct CellSums {
 }
 
 impl CellSums {
-    fn add(&mut self, hu: i16) {
+    fn add(&mut self, hu: i16, gas_hu: i16) {
         self.cells += 1;
         self.sum += f64::from(hu);
-        self.gas += usize::from(hu < GAS_HU);
-        self.lung += usize::from(LUNG_HU.contains(&hu));
+        self.gas += usize::from(hu < gas_hu);
+        self.lung += usize::from((gas_hu..=LUNG_HU_MOST).contains(&hu));
     }
 }
 
@@ -131,13 +131,15 @@ impl PieceCells {
 impl AirPieces {
     pub const NONE: u32 = u32::MAX;
 
-    /// Judges the pieces of `air`, a set in a box of the volume.
+    /// Judges the pieces of `air`, a set in a box of the volume. Cells of gas have a mean below `gas_hu`, [`GAS_HU`] where
+    /// lungs are not as thin as gas.
     pub fn judge(
         volume: &Volume,
         grid: &CoarseGrid,
         body: &BodyInside,
         air: &VoxelSet,
         bounds: &VoxelBounds,
+        gas_hu: i16,
     ) -> AirPieces {
         let components = VoxelComponents::of(air);
         let mut pieces = AirPieces {
@@ -146,7 +148,7 @@ impl AirPieces {
             voxel_ml: volume.voxel_ml(),
             components,
         };
-        let cells = pieces.cells(grid, body);
+        let cells = pieces.cells(grid, body, gas_hu);
         let head_last = volume.axes[2][2] >= 0.0;
         let largest =
             pieces.components.by_size(|_| true).into_iter().filter(|piece| pieces.ml(*piece) >= FRAGMENT_ML);
@@ -223,7 +225,7 @@ impl AirPieces {
         cells
     }
 
-    fn cells(&self, grid: &CoarseGrid, body: &BodyInside) -> Vec<PieceCells> {
+    fn cells(&self, grid: &CoarseGrid, body: &BodyInside, gas_hu: i16) -> Vec<PieceCells> {
         let mut cells = vec![PieceCells::default(); self.kinds.len()];
         let [columns, rows, slices] = grid.size;
         let steps = [1, columns, columns * rows];
@@ -238,9 +240,9 @@ impl AirPieces {
                         && self.labels[cell + steps[axis]] == *label
                 });
                 let piece = &mut cells[*label as usize];
-                piece.all.add(grid.means[cell]);
+                piece.all.add(grid.means[cell], gas_hu);
                 if inner {
-                    piece.core.add(grid.means[cell]);
+                    piece.core.add(grid.means[cell], gas_hu);
                 }
                 let below = z > 0 && body.outside.contains([x, y, z - 1]);
                 let above = z + 1 < slices && body.outside.contains([x, y, z + 1]);

@@ -255,6 +255,7 @@ fn densest(voxels: &[i16], middle: usize, reach: usize) -> usize {
 mod tests {
     use super::*;
     use crate::imaging::body::body_inside;
+    use crate::imaging::pieces::GAS_HU;
 
     /// Two lungs in a body of 40 × 30 × 20 cells, or the right one alone, around a spine.
     fn sides(has_left: bool, [column, middle]: [f64; 2]) -> LungSides {
@@ -282,7 +283,7 @@ mod tests {
         let bounds = VoxelBounds { low: [0; 3], high: size };
         let mut air = grid.refine(&body.region, &bounds);
         air.keep_below(|y, z| volume.row(y, z), &bounds, -400);
-        let pieces = AirPieces::judge(&volume, &grid, &body, &air, &bounds);
+        let pieces = AirPieces::judge(&volume, &grid, &body, &air, &bounds, GAS_HU);
         tell_sides(&volume, &grid, &bounds, &pieces, spine)
     }
 

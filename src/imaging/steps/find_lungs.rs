@@ -35,7 +35,7 @@ use crate::imaging::gas::{gas_pockets, surface_gas_ml};
 use crate::imaging::lung_hollows::EndHollows;
 use crate::imaging::organ_sides::OrganSides;
 use crate::imaging::outside_ribs::outside_ribs_ml;
-use crate::imaging::pieces::{AirPieces, DENSE_HU, PieceKind};
+use crate::imaging::pieces::{AirPieces, DENSE_HU, GAS_HU, PieceKind};
 use crate::imaging::sides::{LungSides, tell_sides};
 use crate::imaging::surface_layers::thin_layers_ml;
 use crate::imaging::wrapped_numbers::wrapped_fault;
@@ -146,8 +146,10 @@ fn find_sideways(volume: &Volume, settings: &LungSettings, token: &CancelToken) 
     let bounds = around(&grid.voxels_of(&cells), volume.size);
     let mut air = grid.refine(&body.region, &bounds);
     air.keep_below(|y, z| volume.row(y, z), &bounds, settings.threshold_hu);
-    let all_pieces = AirPieces::judge(volume, grid, &body, &air, &bounds);
-    check_volume(&all_pieces, settings)?;
+    let judge = |air: &VoxelSet, bounds: &VoxelBounds, gas_hu: i16| {
+        AirPieces::judge(volume, grid, &body, air, bounds, gas_hu)
+    };
+    let (all_pieces, gas_hu) = judge_all(|gas_hu| judge(&air, &bounds, gas_hu), settings)?;
     token.check()?;
 
     let lung_air = all_pieces.select(PieceKind::Lung);
@@ -156,13 +158,14 @@ fn find_sideways(volume: &Volume, settings: &LungSettings, token: &CancelToken) 
     let bounds = bounds.inner(&inner);
     let airways = airways(volume, &bounds, [&lung_air, &air], adult_share(grid, &body));
     token.check()?;
+    check_thin(gas_hu, &all_pieces, airways.certain_end)?;
 
     let mut lungs = lung_air;
     lungs.remove(&airways.walled);
-    let gas = gas_pockets(volume, grid, &bounds, &lungs, &airways.walled);
+    let gas = gas_pockets(volume, grid, &bounds, &lungs, &airways.walled, gas_hu);
     let gas = gas.unwrap_or_else(|| VoxelSet::empty(lungs.size()));
     lungs.remove(&gas);
-    let pieces = AirPieces::judge(volume, grid, &body, &lungs, &bounds);
+    let pieces = judge(&lungs, &bounds, gas_hu);
     let mut sides = tell_sides(volume, grid, &bounds, &pieces, body.spine);
     token.check()?;
     let mut kept_out = airways.walled.clone();
@@ -175,6 +178,7 @@ fn find_sideways(volume: &Volume, settings: &LungSettings, token: &CancelToken) 
     accounted.add(&counted);
     let mut account = AirAccount::of(&all_pieces, grid, &accounted);
     account.describe_wall(&body.flooded);
+    account.describe_thin(gas_hu != GAS_HU);
     account.describe_airways(volume, &airways.lumen);
     let cells = [&cells[0], &cells[1]];
     let organs = OrganSides::of(volume, grid, &body, cells);
@@ -189,16 +193,14 @@ fn find_sideways(volume: &Volume, settings: &LungSettings, token: &CancelToken) 
     let found = [&sides.right, &sides.left];
     let layers_ml = surface_gas_ml(grid, &bounds, found).max(thin_layers_ml(volume, &bounds, found));
     account.describe_surface(layers_ml, outside_ribs_ml(volume, grid, &body, cells));
-    let LungSides { right, left, .. } = sides;
     let whole = |set: VoxelSet| set.uncrop(&bounds, volume.size);
-    let AirAccount { remarks, reservations, .. } = account;
     Ok(Lungs {
-        right: whole(right),
-        left: whole(left),
+        right: whole(sides.right),
+        left: whole(sides.left),
         airways: whole(airways.lumen),
         gas: whole(gas),
-        remarks,
-        reservations,
+        remarks: account.remarks,
+        reservations: account.reservations,
         made_by: None,
     })
 }
@@ -278,6 +280,34 @@ fn holes(lung: &VoxelSet) -> VoxelSet {
 const BEYOND_HU: i16 = 20_000;
 /// Less may be a damaged slice.
 const BEYOND_PERCENT_LEAST: f64 = 2.0;
+
+/// Lungs with very severe emphysema have a mean like gas elsewhere, of −965 HU, but a cell of 4 mm seldom has less than
+/// this, and gas nearly always.
+const THIN_GAS_HU: i16 = -980;
+
+/// All pieces of air, and the mean below which cells of theirs are gas: a lower one where there is nothing but gas.
+fn judge_all(judge: impl Fn(i16) -> AirPieces, settings: &LungSettings) -> Result<(AirPieces, i16), Fault> {
+    let pieces = judge(GAS_HU);
+    let least = settings.volume_least_ml.max(1.0);
+    let gas_ml = pieces.kind_ml(PieceKind::Gas) + pieces.kind_ml(PieceKind::Bowel);
+    let is_all_gas = pieces.kind_ml(PieceKind::Lung) < least && gas_ml >= least;
+    let thin = is_all_gas.then(|| judge(THIN_GAS_HU)).filter(|thin| check_volume(thin, settings).is_ok());
+    match thin {
+        Some(thin) => Ok((thin, THIN_GAS_HU)),
+        None => check_volume(&pieces, settings).map(|()| (pieces, GAS_HU)),
+    }
+}
+
+/// Air as thin as gas is lung only if a trachea leads into it for certain.
+fn check_thin(gas_hu: i16, pieces: &AirPieces, trachea: Option<AirwayEnd>) -> Result<(), Fault> {
+    if gas_hu == GAS_HU || trachea == Some(AirwayEnd::Head) {
+        return Ok(());
+    }
+    Err(no_lungs(&format!(
+        "{:.0} mL inside the body are as thin as gas, and no trachea leads into them",
+        pieces.kind_ml(PieceKind::Lung)
+    )))
+}
 
 /// Too little air, or none that is lung.
 fn check_volume(pieces: &AirPieces, settings: &LungSettings) -> Result<(), Fault> {

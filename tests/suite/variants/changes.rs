@@ -26,6 +26,15 @@ pub fn emphysema(chest: &Chest) -> Chest {
     })
 }
 
+/// Lungs as thin as gas, of −965 HU throughout.
+pub fn thin_as_gas(chest: &Chest) -> Chest {
+    chest.edited(|_, voxel| {
+        let is_thin = voxel.is_lung() && voxel.hu < -500;
+        let hu = (-965.0 + noise(voxel.index, 12.0)).round() as i16;
+        ChestVoxel { hu: if is_thin { hu } else { voxel.hu }, ..voxel }
+    })
+}
+
 pub fn ball_of_gas(chest: &Chest, share: [f64; 3], radius_mm: f64) -> Chest {
     let centre = chest.mm(share);
     chest.edited(|_, voxel| if distance(voxel.mm, centre) < radius_mm { voxel.with(GAS_HU) } else { voxel })

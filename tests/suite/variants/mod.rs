@@ -20,7 +20,7 @@ use crate::support::data::Data;
 use changes::{
     arms, ball_of_gas, bands, bridged, broken_trachea, bulla, cut_at, cut_on_both_sides, effusion, emphysema,
     fibrosis, field_of, full_trachea, gas_under_skin, implants, noisy, open_airway, pneumothorax,
-    round_field, table, tumour_below_apex, without, without_left_with_stomach,
+    round_field, table, thin_as_gas, tumour_below_apex, without, without_left_with_stomach,
 };
 use chest::Chest;
 
@@ -183,12 +183,14 @@ fn check(variant: &RealVariant, chest: &Chest, usual: &BTreeSet<String>) -> (boo
     (near && said, format!("Dice {right:.4} {left:.4} {new:?}"))
 }
 
-/// Checks all variants of a chest; the ones that are not what they must be.
-fn wrong(chest: &Chest) -> Vec<String> {
+/// Checks all variants of a chest; the ones that are not what they must be. `thin` is what must come of lungs as thin as
+/// gas.
+fn wrong(chest: &Chest, thin: VariantVerdict) -> Vec<String> {
     let usual = find_lungs(&chest.volume, &LungSettings::default(), &CancelToken::default()).unwrap();
     let usual: BTreeSet<String> = usual.reservations.0.into_iter().map(|one| one.code).collect();
     let mut wrong = Vec::new();
-    for variant in variants() {
+    let thin = RealVariant { name: "lungs as thin as gas", made: thin_as_gas, verdict: thin, dice: 0.97 };
+    for variant in variants().into_iter().chain([thin]) {
         let (right, told) = check(&variant, chest, &usual);
         println!("{} {:40} {told}", if right { "  " } else { "✗ " }, variant.name);
         if !right {
@@ -198,20 +200,22 @@ fn wrong(chest: &Chest) -> Vec<String> {
     wrong
 }
 
-fn check_all(archive: &str, series: &str, coarse: fn(&Chest) -> Chest) {
+fn check_all(archive: &str, series: &str, coarse: fn(&Chest) -> Chest, thin: VariantVerdict) {
     let Some(data) = Data::unpack(archive) else { return };
     let files: Vec<PathBuf> = data.files(series);
     let chest = coarse(&Chest::of(reference::volume(&files)));
-    let wrong = wrong(&Chest::of(chest.volume));
+    let wrong = wrong(&Chest::of(chest.volume), thin);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn no_variant_of_the_lidc_chest_is_silent_and_wrong() {
-    check_all("ct-chest-lidc0314", "ct-chest-lidc0314", Chest::coarse);
+    check_all("ct-chest-lidc0314", "ct-chest-lidc0314", Chest::coarse, Reserved("as thin as gas"));
 }
 
 #[test]
 fn no_variant_of_the_chest_imaging_platforms_chest_is_silent_and_wrong() {
-    check_all("ct-chest-cip64", "ct-chest-cip64/ct-64Dicom", Chest::clone);
+    // In voxels of 4 mm, no trachea is certain.
+    let thin = Refused("no trachea leads into them");
+    check_all("ct-chest-cip64", "ct-chest-cip64/ct-64Dicom", Chest::clone, thin);
 }
