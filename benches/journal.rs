@@ -328,6 +328,7 @@ fn fill(journal: &Journal, number: usize) -> usize {
             took_us: 100,
             place: None,
             batches: Vec::new(),
+            logs: Vec::new(),
         };
         journal.note(row, JournalEntry::Run(run), vec![7; 700]);
     }

@@ -76,6 +76,7 @@ fn run(number: usize) -> JournalEntry {
         took_us: 100 + (number as u64 * 7919) % 5_000_000,
         place: None,
         batches: Vec::new(),
+        logs: Vec::new(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! The HTTP client: one attempt at one POST.
 
+use std::io::Read;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::OnceLock;

@@ -64,7 +64,7 @@ impl ChatEvent {
         }
     }
 
-    /// Its bytes in memory, roughly.
+    /// The bytes in memory, roughly.
     pub(super) fn bytes(&self) -> usize {
         size_of::<ChatEvent>() + value_bytes(&self.content)
     }

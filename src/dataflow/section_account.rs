@@ -40,7 +40,7 @@ pub struct MemberAccount {
     pub reservations: Vec<StepReservation>,
 }
 
-/// What was said about a fault of a step in a section.
+/// The log of a fault of a step in a section.
 pub struct MemberLog<'a> {
     /// The name of the step in the dataflow.
     pub step: &'a str,
@@ -140,7 +140,7 @@ impl SectionAccount {
     }
 }
 
-/// What was said about the first faults of each step that a stream connects, from the outputs of their run.
+/// The logs of the first faults of each step that a stream connects, from the outputs of their run.
 pub fn member_logs(outputs: &StepOutputs) -> Vec<MemberLog<'_>> {
     let members = SectionAccount::among(outputs).into_iter().flat_map(|account| &account.0);
     members.flat_map(MemberAccount::logs).collect()

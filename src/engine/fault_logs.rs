@@ -1,4 +1,4 @@
-//! What was said about faults: it is kept in the store as long as the request is remembered.
+//! The logs of faults, kept in the store as long as the request is remembered.
 
 use crate::dataflow::{MemberLog, member_logs};
 use crate::journal::{ItemLogRecord, OutputRecord, ValuePlace};

@@ -25,7 +25,7 @@ pub fn joined_series<'a>(
     alike.into_values().flat_map(|series| joined(series, slices_least)).collect()
 }
 
-/// What all slices of one reconstruction have in common, as text.
+/// The attributes that all slices of one reconstruction have in common, as text.
 fn reconstruction(slices: &[AxialSlice]) -> String {
     let Some(AxialSlice { header, .. }) = slices.first() else { return String::new() };
     let values = [KERNEL, VOLTAGE, CONTRAST, IMAGE_TYPE].map(|(_, value)| value(header));

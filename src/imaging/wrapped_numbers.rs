@@ -54,7 +54,7 @@ pub fn wrapped_fault(volume: &Volume) -> Option<Fault> {
     counts.are_many().then(|| Fault::new(reason, remedy))
 }
 
-/// What is counted in some slices.
+/// Counts in some slices.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct WrappedCounts {
     /// Dense voxels with air on both sides.

@@ -144,12 +144,12 @@ pub struct RunRecord {
     /// Batches of it that other processes worked on, if it is the run of steps that a stream connects.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub batches: Vec<BatchPlace>,
-    /// What was said about faults in it, if it is the run of steps that a stream connects.
+    /// The logs of faults in it, if it is the run of steps that a stream connects.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub logs: Vec<ItemLogRecord>,
 }
 
-/// What was said about a fault of a step in a stream. The store has it as long as the request is remembered.
+/// The log of a fault of a step in a stream. The store has it as long as the request is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemLogRecord {
     /// The step's name in the dataflow.

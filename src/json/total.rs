@@ -60,7 +60,7 @@ impl JsonTotal {
                 before.sum
             ))
         })?;
-        entry.insert_entry(TotalGroup { count, sum });
+        *entry.or_default() = TotalGroup { count, sum };
         Ok(())
     }
 

@@ -108,7 +108,7 @@ pub fn fault(program: &str, failure: ProcessFailure, log: Vec<u8>) -> Fault {
     Fault::of(kind, reason, remedy).with_log(log)
 }
 
-/// What to do about a line that is no answer.
+/// The remedy for a line that is no answer.
 fn garbage_remedy(reason: &str) -> &'static str {
     match reason {
         // JSON, but more than flow reads.

@@ -256,7 +256,7 @@ impl ProgramPool {
                 return Ok(PoolPlace { idle: state.for_streams.pop(), slot: None });
             }
             let wait = waits.get_or_insert_with(|| PoolWait::of(call));
-            wait.tell(&self.source);
+            wait.tell(&self.name);
             let waited = self.freed.wait_timeout(state, LOOK_TIME);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -357,12 +357,12 @@ impl PoolWait {
     }
 
     /// Warns once of a long wait: of a step that hangs, nothing else would say why others do not begin.
-    fn tell(&mut self, source: &ProgramSource) {
+    fn tell(&mut self, program: &str) {
         if !self.is_told && self.began.elapsed() > PATIENCE {
             self.is_told = true;
             tracing::warn!(
-                "a step has waited for a process of the program {} for a minute: if one hangs, give its step a `timeout`",
-                source.name
+                "a step has waited for a process of the program {program} for a minute: if one hangs, give its step a \
+                 `timeout`"
             );
         }
     }
@@ -410,7 +410,7 @@ fn ask(
     process.ask(&message, call.token)
 }
 
-/// What a process that was started has declared.
+/// The declaration of a process that was started.
 struct Greeting {
     hello: ProgramHello,
     /// The digest of its code.

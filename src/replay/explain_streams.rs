@@ -22,12 +22,12 @@ pub struct StreamExplanation {
     /// The counts of its items, and the first faults.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub items: Option<StreamReport>,
-    /// What was said about the faults, as far as it is kept.
+    /// The logs of the faults, as far as they are kept.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<StreamLog>,
 }
 
-/// What was said about a fault of a step in a stream.
+/// The log of a fault of a step in a stream.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StreamLog {
     /// The place of the item in its stream; absent for the step as a whole.

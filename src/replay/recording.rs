@@ -56,12 +56,12 @@ pub struct RecordingRun {
     pub batches: Vec<BatchPlace>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub outputs: Vec<RecordingOutput>,
-    /// What was said about faults in it, if it is the run of steps that a stream connects.
+    /// The logs of faults in it, if it is the run of steps that a stream connects.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub logs: Vec<RecordingLog>,
 }
 
-/// What was said about a fault of a step in a stream.
+/// The log of a fault of a step in a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordingLog {
     /// The step's name in the dataflow.

@@ -288,7 +288,7 @@ impl Parameter {
     /// Checks one text.
     ///
     /// # Errors
-    /// What its check says, if it has one.
+    /// The word of its check, if it has one.
     pub fn check_text(&self, text: &str) -> Result<(), String> {
         self.text_check.map_or(Ok(()), |check| check.0(text))
     }

@@ -68,7 +68,10 @@ response: [report]
         lines,
         [
             (8, "the parameter \"url\": it is no address: write http://HOST/PATH or https://HOST/PATH"),
-            (11, "the parameter \"headers\": what stands before the colon is no name of a header field"),
+            (
+                11,
+                "the parameter \"headers\": what stands before the colon is no name of a header field: write NAME: VALUE"
+            ),
             (
                 12,
                 "the parameter \"headers\": the value of the header field Authorization has characters that none can have"

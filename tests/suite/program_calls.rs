@@ -181,7 +181,7 @@ fn the_answer_of_a_deadline_does_not_wait_for_a_process_and_other_waits_do_not_c
     let path = place.path().join("held");
     let (name, beside) = (path.to_str().unwrap(), |end: &str| path.with_extension(end));
     let token = CancelToken::default;
-    let (waits, unwanted) = (token(), token());
+    let (waits, unwanted, interim) = (token(), token(), token());
     std::thread::scope(|scope| {
         let held = scope.spawn(|| call(&dataflow, "hold", name, 0, &token()));
         wait_until("the process is held", || beside("begun").exists());
@@ -189,7 +189,6 @@ fn the_answer_of_a_deadline_does_not_wait_for_a_process_and_other_waits_do_not_c
         let cancelled = scope.spawn(|| call(&dataflow, "quick", "", 0, &unwanted));
         let before = || !waits.waited().is_zero() && !unwanted.waited().is_zero();
         wait_until("both wait", before);
-        let interim = token();
         let quick = scope.spawn(|| call(&dataflow, "quick", "", 1, &interim));
         let is_answered = (0..600).any(|_| {
             std::thread::sleep(Duration::from_millis(100));
