@@ -134,10 +134,7 @@ fn settled(
         ItemJudgement::Reserved => account.reservations.extend(missing(tally)),
         ItemJudgement::Failed => account.outcome = Outcome::Failed(summary(section.policy, shared, tally)),
     }
-    for way in 0..first.ways_off.len() {
-        let rounds: Vec<&OffWay> = rounds.iter().filter_map(|run| run.ways_off.get(way)).collect();
-        account.reservations.extend(OffWay::reservation(&rounds));
-    }
+    account.reservations.extend(OffWay::reservations(rounds.iter().flat_map(|run| &run.ways_off)));
     account
 }
 

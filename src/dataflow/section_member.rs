@@ -38,7 +38,7 @@ pub(super) struct MemberRun<'a> {
     /// Whether the left items of a join wait until all of them are there: a part of them is made before the right stream
     /// has ended.
     pub holds_left: bool,
-    /// The ways behind the step, if it is a route, that are off.
+    /// The ways behind the step that are off, if it begins some.
     pub ways_off: Vec<OffWay>,
     /// The ordinal above all that the step makes of single values.
     root: ItemOrdinal,

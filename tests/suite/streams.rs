@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::{KeptResponses, no_journal, receipt};
-use flow::dataflow::{Dataflow, Response, ResponseVerdict, StreamReport};
+use flow::dataflow::{Dataflow, Response, ResponseReservation, ResponseVerdict, StreamReport};
 use flow::engine::{self, EngineSettings, NullObserver, RequestQueue};
 use flow::step::{
     Call, Fault, Item, Outcome, OutcomeReason, Parameter, Payload, Request, ResponseFile, ResponseFiles,
@@ -310,20 +310,61 @@ fn where_a_way_is_off_the_items_of_the_others_go_on() {
     }
 }
 
+/// The response with ways that part at a route, of which that of the even amounts is off, with what it says about them.
+fn parted(even: &str, half: &str, more: &str) -> (Response, String, Vec<(String, String)>) {
+    let route = format!("\n  parted: {{step: way, needs: {{amount: amounts}}}}{more}\n  checked:");
+    let steps = MEETING.replace("\n  checked:", &route).replace("FIRST", "parted.odd");
+    let steps = steps.replace("SECOND", even).replace("CHECKED", "").replace("HALF", OFF);
+    let (response, text) = answer(dataflow(&steps.replace("checked, half", half), ""));
+    let said = |one: &ResponseReservation| {
+        assert_eq!(one.code, "way_off");
+        (one.step.to_string(), one.text.clone())
+    };
+    let said = response.reservations.iter().map(said).collect();
+    (response, text, said)
+}
+
+/// What a response says about amounts that do not come to the sum.
+fn lacks(step: &str, output: &str, items: u64) -> Vec<(String, String)> {
+    let text = format!(
+        "items of \"{output}\" that do not come to \"sum\" by way of \"half\", which does not run: {items}; the results are \
+         without them"
+    );
+    vec![(step.to_owned(), text)]
+}
+
 #[test]
-fn items_that_a_route_sends_to_a_step_that_is_off_are_counted_in_the_response() {
-    let route = "\n  parted: {step: way, needs: {amount: amounts}}\n  checked:";
-    let steps = MEETING.replace("\n  checked:", route).replace("FIRST", "parted.odd");
-    let steps = steps.replace("SECOND", "parted.even").replace("CHECKED", "").replace("HALF", OFF);
-    let (response, text) = answer(dataflow(&steps, ""));
-    assert_eq!((response.verdict, text.as_str()), (ResponseVerdict::CompleteWithReservations, "250000"));
-    let said: Vec<(&str, &str, &str)> = response
-        .reservations
-        .iter()
-        .map(|one| (one.step.as_str(), one.code.as_str(), one.text.as_str()))
-        .collect();
-    let text = "items that went to \"even\" and no further, as \"half\" does not run: 500; the results are without them";
-    assert_eq!(said, [("parted", "way_off", text)]);
+fn items_that_do_not_come_where_ways_meet_are_counted_in_the_response() {
+    let prepared = "\n  prepared: {step: check, needs: {amount: parted.even}}";
+    let audit = "\n  audit: {step: total, needs: {amounts: parted.even}}";
+    let again = "\n  again: {step: way, needs: {amount: parted.even}}";
+    let both = format!("{prepared}{audit}");
+    let ways =
+        [("parted.even", ""), ("prepared", prepared), ("parted.even", audit), ("prepared", both.as_str())];
+    for (even, more) in ways {
+        let (response, text, said) = parted(even, "checked, half", more);
+        assert_eq!((response.verdict, text.as_str()), (ResponseVerdict::CompleteWithReservations, "250000"));
+        assert_eq!(said, lacks("parted", "even", 500), "behind {more:?}");
+    }
+    let (_, _, said) = parted("again.even", "checked, half", again);
+    assert_eq!(said, lacks("again", "even", 500), "the last route counts them, and no other");
+    let others = "\n  others: {step: list, needs: {request: request}, with: {count: 7}}";
+    let (_, _, said) = parted("others", "checked, half", others);
+    assert_eq!(said, lacks("others", "amounts", 7));
+}
+
+#[test]
+fn a_way_that_is_off_has_no_reservation_where_it_ends_or_another_has_all_its_items() {
+    let prepared = "\n  prepared: {step: check, needs: {amount: parted.even}}";
+    let (response, text, _) = parted("prepared", "checked", prepared);
+    assert_eq!((response.verdict, text.as_str()), (ResponseVerdict::Complete, "250000"), "it ends there");
+    let (response, text, _) = parted("parted.even", "checked, prepared, half", prepared);
+    assert_eq!((response.verdict, text.as_str()), (ResponseVerdict::Complete, "499500"));
+    let again = "\n  again: {step: way, needs: {amount: parted.even}}";
+    let (response, text, _) = parted("parted.even", "checked, again.even, again.odd, half", again);
+    assert_eq!((response.verdict, text.as_str()), (ResponseVerdict::Complete, "499500"), "by both its ways");
+    let (_, _, said) = parted("parted.even", "checked, again.odd, half", again);
+    assert_eq!(said, lacks("parted", "even", 500), "by one of them");
 }
 
 #[test]
