@@ -3,7 +3,9 @@
 //! Between the lungs, nothing but blood with a contrast agent is dense and alike throughout over a few millilitres: bone
 //! differs from place to place, and other tissue has less than 100 HU.
 
-use super::bits::VoxelSet;
+use std::ops::Range;
+
+use super::bits::{VoxelBounds, VoxelSet};
 use super::coarse::CoarseGrid;
 use super::components::VoxelComponents;
 use super::{Lungs, ScanQuality, Volume};
@@ -18,6 +20,10 @@ const ALIKE_HU: i16 = 40;
 /// of 5 and 8 mm 0.3 mL at most (bone); with a ball of blood 50 mm wide that is 120 HU denser 6 and 15 mL, with heart and
 /// vessels 200 HU denser 164 and 818 mL.
 const POOL_ML_LEAST: f64 = 3.0;
+/// The part of the lungs' depth before the spine: the vertebrae of young people are dense and alike.
+const FRONT_SHARE: f64 = 0.55;
+/// The part of the lungs' height above stomach and bowel, in which an agent may be that was drunk.
+const UPPER_SHARE: f64 = 0.67;
 
 /// A reservation if a contrast agent is seen between the lungs and no header names one.
 pub fn unnamed_contrast(volume: &Volume, lungs: &Lungs, quality: &ScanQuality) -> Option<StepReservation> {
@@ -27,7 +33,7 @@ pub fn unnamed_contrast(volume: &Volume, lungs: &Lungs, quality: &ScanQuality) -
     let grid = volume.coarse();
     let mut cells = grid.cells_of(&lungs.right);
     cells.add(&grid.cells_of(&lungs.left));
-    let pool = largest_pool(&grid, &cells)?;
+    let pool = largest_pool(&grid, &cells, volume.axes)?;
     let text = format!(
         "no header names a contrast agent, but at least {:.0} mL between the lungs have {} HU throughout, as blood with one: \
          blood in the lungs is denser, so mean and percentiles are higher and low attenuation areas smaller than without",
@@ -43,11 +49,15 @@ struct BloodPool {
     hu: i64,
 }
 
-/// The largest piece of dense cells that are like their neighbours, in slices and rows between cells of lung.
-fn largest_pool(grid: &CoarseGrid, lung: &VoxelSet) -> Option<BloodPool> {
+/// The largest piece of dense cells that are like their neighbours, in slices and rows between cells of lung, before the
+/// spine and above the stomach.
+fn largest_pool(grid: &CoarseGrid, lung: &VoxelSet, axes: [[f64; 3]; 3]) -> Option<BloodPool> {
+    let VoxelBounds { low, high } = lung.bounds()?;
+    let rows = part(low[1]..high[1], FRONT_SHARE, axes[1][1] >= 0.0);
+    let slices = part(low[2]..high[2], UPPER_SHARE, axes[2][2] < 0.0);
     let mut pool = VoxelSet::empty(grid.size);
     let between = |y: usize, z: usize| Some((lung.columns(y, z).next()?, lung.columns(y, z).last()?));
-    for (y, z, _) in grid.rows() {
+    for (y, z, _) in grid.rows().filter(|(y, z, _)| rows.contains(y) && slices.contains(z)) {
         let Some((first, last)) = between(y, z) else { continue };
         (first..last).map(|x| [x, y, z]).filter(|at| is_blood(grid, *at)).for_each(|at| pool.insert(at));
     }
@@ -58,6 +68,12 @@ fn largest_pool(grid: &CoarseGrid, lung: &VoxelSet) -> Option<BloodPool> {
     let sum: i64 = places.map(|at| i64::from(grid.mean(at))).sum();
     let count = piece.count();
     Some(BloodPool { ml: count as f64 * grid.cell_ml(), hu: sum / count.max(1) as i64 })
+}
+
+/// The part of a range at its begin or its end.
+fn part(range: Range<usize>, share: f64, is_begin: bool) -> Range<usize> {
+    let length = (share * range.len() as f64).round() as usize;
+    if is_begin { range.start..range.start + length } else { range.end - length..range.end }
 }
 
 /// Whether a cell and its six neighbours are dense and alike.

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use crate::printable::counted;
+use crate::step::StepReservation;
 
 use super::InstanceHeader;
 use super::preview::have_same_pixels;
@@ -25,6 +26,8 @@ pub struct Candidate<'a> {
     pub label: String,
     /// Instances that were left out of this set, for the report.
     pub remarks: Vec<String>,
+    /// Doubts whether its slices belong together.
+    pub reservations: Vec<StepReservation>,
 }
 
 impl Candidate<'_> {
@@ -142,7 +145,7 @@ fn phases<'a>(mut slices: Vec<AxialSlice<'a>>, label: &str, slices_least: usize)
         remarks.push(format!(
             "{doubles} {verb} {label} at the place of a slice of another {name}: the first one is used"
         ));
-        return vec![Candidate { slices, label: label.to_owned(), remarks }];
+        return vec![Candidate { slices, label: label.to_owned(), remarks, reservations: Vec::new() }];
     }
     let copies = without_copies(&mut slices);
     if copies > 0 {
@@ -154,7 +157,7 @@ fn phases<'a>(mut slices: Vec<AxialSlice<'a>>, label: &str, slices_least: usize)
     }
     match numbered_runs(&slices, slices_least) {
         Some(runs) => one_of_each("instance number", runs, label, slices_least),
-        None => vec![Candidate { slices, label: label.to_owned(), remarks }],
+        None => vec![Candidate { slices, label: label.to_owned(), remarks, reservations: Vec::new() }],
     }
 }
 
@@ -162,13 +165,15 @@ fn phases<'a>(mut slices: Vec<AxialSlice<'a>>, label: &str, slices_least: usize)
 fn without_overlap<'a>(slices: Vec<AxialSlice<'a>>, label: &str) -> Candidate<'a> {
     let (count, label) = (slices.len(), label.to_owned());
     let Some(kept) = without_overlaps(&slices) else {
-        return Candidate { slices, label, remarks: Vec::new() };
+        return Candidate { slices, label, remarks: Vec::new(), reservations: Vec::new() };
     };
-    let remark = format!(
-        "{} of {label} left out, between those of another acquisition, as where two stations of the table overlap",
+    let text = format!(
+        "{} of {label} were left out, between those of another acquisition, as where two stations of the table overlap: if \
+         these are two breaths or two phases, volumes and densities are wrong where they meet",
         counted(count - kept.len(), "slice")
     );
-    Candidate { slices: kept, label, remarks: vec![remark] }
+    let reservations = vec![StepReservation { code: "table_steps".to_owned(), text }];
+    Candidate { slices: kept, label, remarks: Vec::new(), reservations }
 }
 
 /// A candidate, or several, for each set of slices that an attribute tells from the others.

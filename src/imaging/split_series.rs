@@ -5,7 +5,7 @@
 //! reconstruction, with instance numbers that say the same. Whole series are parts of one stack only if they have one
 //! series number and one frame of reference, too, and the instance numbers go on from one to the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::InstanceHeader;
 use super::slice_sets::{ACQUISITION, CONTRAST, IMAGE_TYPE, KERNEL, VOLTAGE};
@@ -36,27 +36,28 @@ fn reconstruction(slices: &[AxialSlice]) -> String {
 }
 
 /// Series of one reconstruction: as they are, or as one, or as one of each acquisition.
-fn joined(series: Vec<Vec<AxialSlice>>, slices_least: usize) -> Vec<Vec<AxialSlice>> {
+fn joined<'a>(series: Vec<Vec<AxialSlice<'a>>>, slices_least: usize) -> Vec<Vec<AxialSlice<'a>>> {
     let least = slices_least.max(2);
     if series.len() < 2 {
         return series;
     }
     let are_parts = series.iter().any(|slices| slices.len() >= least);
-    let is_joined = |slices: &Vec<AxialSlice>| {
-        slices.len() >= least && is_one_stack(slices) && (!are_parts || are_one_series(slices))
+    let stack = |slices: Vec<AxialSlice<'a>>| {
+        // By the orientation of each: in order, they have that of all.
+        let are_alike = slices.iter().all(|slice| slice.difference(&slices[0]).is_empty());
+        let slices = in_order(slices);
+        let is_stack = are_alike && slices.len() >= least && is_one_stack(&slices);
+        (is_stack && (!are_parts || are_one_series(&slices))).then_some(slices)
     };
-    let whole = in_order(series.concat());
-    if is_joined(&whole) {
+    if let Some(whole) = stack(series.concat()) {
         return vec![whole];
     }
     let mut acquisitions: BTreeMap<String, Vec<AxialSlice>> = BTreeMap::new();
-    for slice in &whole {
+    for slice in series.iter().flatten() {
         acquisitions.entry(ACQUISITION.1(slice.header)).or_default().push(*slice);
     }
-    if !are_parts && acquisitions.len() > 1 && acquisitions.values().all(is_joined) {
-        return acquisitions.into_values().collect();
-    }
-    series
+    let stacks = || acquisitions.into_values().map(stack).collect::<Option<Vec<Vec<AxialSlice>>>>();
+    if are_parts { None } else { stacks() }.unwrap_or(series)
 }
 
 fn in_order(mut slices: Vec<AxialSlice>) -> Vec<AxialSlice> {
@@ -67,17 +68,18 @@ fn in_order(mut slices: Vec<AxialSlice>) -> Vec<AxialSlice> {
 
 /// Whether slices in order are one regular grid, and their numbers do not say otherwise.
 fn is_one_stack(slices: &[AxialSlice]) -> bool {
-    let is_like = slices.iter().all(|slice| slice.difference(&slices[0]).is_empty());
-    let frames = slices.iter().all(|slice| frame_of_reference(slice) == frame_of_reference(&slices[0]));
+    let frames: BTreeSet<&str> = slices.iter().map(frame_of_reference).collect();
+    let is_one_frame = frames.len() == 1;
     let numbers = |number: fn(&InstanceHeader) -> Option<i32>| -> Vec<Option<i32>> {
         slices.iter().map(|slice| number(slice.header)).collect()
     };
     let instances = numbers(|header| header.instance_number);
     // An exporter that makes each image a series may number each as the first one.
     let is_numbered =
-        goes_on(&instances) || (frames && instances.iter().all(|number| *number == instances[0]));
+        goes_on(&instances) || (is_one_frame && instances.iter().all(|number| *number == instances[0]));
     let acquisitions = numbers(|header| header.acquisition_number);
-    is_like
+    // An exporter that makes each image a series may give each a frame of its own, too; a few are registrations.
+    (is_one_frame || frames.len() == slices.len())
         && is_numbered
         && (acquisitions.is_sorted() || acquisitions.iter().rev().is_sorted())
         && check_spacing(slices).is_ok()

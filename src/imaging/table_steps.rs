@@ -17,6 +17,8 @@ const STATION_LEAST: usize = 4;
 const EVEN_SHARE: f64 = 0.2;
 /// A step, as a share of the usual distance: with more, a slice is missing; with less, one is there twice.
 const STEP_SHARES: std::ops::RangeInclusive<f64> = 0.25..=1.75;
+/// How far stations overlap at most: further, they are two scans.
+const OVERLAP_MM_MOST: f64 = 20.0;
 /// How far a slice may lie from its place in an even stack, as a share of the distance of slices.
 const OFF_SHARE_MOST: f64 = 1.0;
 
@@ -88,7 +90,7 @@ impl TableSteps {
 }
 
 /// Slices in order whose acquisitions are stations that overlap a little and do not fit into each other, without those that
-/// lie where an earlier station has some. `None` if they are even as they are, or not even without these either.
+/// lie where a station before them has some. `None` if they are even as they are, or not even without these either.
 pub fn without_overlaps<'a>(slices: &[AxialSlice<'a>]) -> Option<Vec<AxialSlice<'a>>> {
     let is_even = |slices: &[AxialSlice]| check_spacing(slices).is_ok() || TableSteps::find(slices).is_some();
     let mut acquisitions: BTreeMap<String, Vec<AxialSlice>> = BTreeMap::new();
@@ -105,6 +107,9 @@ pub fn without_overlaps<'a>(slices: &[AxialSlice<'a>]) -> Option<Vec<AxialSlice<
     let mut kept: Vec<AxialSlice> = Vec::new();
     for (spacing, station) in stations {
         let end = kept.last().map_or(f64::NEG_INFINITY, |slice| slice.along_mm + spacing / 2.0);
+        if end - station[0].along_mm > OVERLAP_MM_MOST && end > f64::NEG_INFINITY {
+            return None;
+        }
         kept.extend(station.into_iter().filter(|slice| slice.along_mm > end));
     }
     is_even(&kept).then_some(kept)
@@ -176,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn the_later_of_two_stations_gives_way_where_they_overlap() {
+    fn the_farther_of_two_stations_gives_way_where_they_overlap() {
         let lower = (0..20).map(|z| (f64::from(z), 1));
         let places = |first: f64| lower.clone().chain((0..20).map(move |z| (first + f64::from(z), 2)));
         let kept = |first: f64| {
@@ -185,6 +190,9 @@ mod tests {
         };
         assert_eq!([kept(15.3), kept(15.7)], [Some(35), Some(36)]);
         assert_eq!(kept(20.0), None, "they do not overlap");
+        let farther =
+            headers((0..40).map(|z| (f64::from(z), 1)).chain((0..40).map(|z| (15.3 + f64::from(z), 2))));
+        assert!(without_overlaps(&in_order(&farther)).is_none(), "two scans");
         assert_eq!(kept(20.7), None, "a step of the table");
         assert_eq!(kept(24.0), None, "slices are missing");
     }

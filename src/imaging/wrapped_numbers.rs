@@ -35,7 +35,7 @@ pub fn wrapped_numbers(volume: &Volume, lungs: &Lungs) -> Option<StepReservation
     let text = format!(
         "{:.2} % of the voxels of lungs and airways, and {:.2} % of all air, are single voxels over {WRAPPED_HU} HU amid air, \
          where nothing is so dense: CT numbers below the end of the scale were wrapped to its other end, so mean, standard \
-         deviation, low attenuation areas and percentiles are wrong; send the series as the scanner made it",
+         deviation, low attenuation areas and percentiles are wrong, so send the series as the scanner made it; or small pieces of metal, as coils, lie in the lungs",
         100.0 * of_lungs,
         100.0 * counts.share_of_air()
     );

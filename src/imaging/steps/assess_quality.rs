@@ -27,7 +27,6 @@ pub fn measure_quality(
     lungs: &Lungs,
     densities: &LungDensities,
 ) -> ScanQuality {
-    let first = series.slices.first().expect("a series has slices");
     let both = densities.regions.first().expect("both lungs are measured");
     debug_assert_eq!(both.lung, LungRegion::Both);
     let grid = volume.coarse();
@@ -43,7 +42,7 @@ pub fn measure_quality(
         slice_spacing_mm: series.slice_spacing,
         pixel_mm: volume.spacing[0].max(volume.spacing[1]),
         kernel: sharpest_kernel(series).to_owned(),
-        contrast_agent: first.contrast_agent.clone(),
+        contrast_agent: named_agent(series),
         tilt_degrees: tilt_degrees(series, volume),
         noise_hu: noise.map(|(hu, _)| hu),
         noise_place: noise.map(|(_, place)| place),
@@ -87,6 +86,12 @@ fn manufacturer(series: &SortedSeries) -> &str {
     series.slices.first().map_or("", |slice| &slice.manufacturer)
 }
 
+/// The contrast agent that a slice names; empty if none does.
+fn named_agent(series: &SortedSeries) -> String {
+    let mut agents = series.slices.iter().map(|slice| slice.contrast_agent.as_str());
+    agents.find(|agent| !agent.is_empty()).unwrap_or_default().to_owned()
+}
+
 /// The percentage of lung from −600 to −250 HU, if the histogram's bins begin and end there.
 fn high_attenuation_percent(density: &RegionDensity) -> Option<f64> {
     let bin = |hu: i32| {
@@ -113,7 +118,7 @@ fn mixed_versions(request: &Request, series: &SortedSeries) -> Option<StepReserv
 fn step() -> Step {
     Step::new(
         "assess-quality",
-        10,
+        11,
         "Measures noise, resolution and lung shape, and says what limits the results.",
     )
     .takes::<Request>("request")

@@ -73,7 +73,7 @@ fn step() -> Step {
         .about("Vessels and nodules up to twice this wide are counted as lung.");
     let least = Parameter::number("volume_least_ml", default.volume_least_ml, 0.0, 10_000.0, "mL")
         .about("Less air than this inside the body is not taken for lungs.");
-    Step::new("find-lungs", 10, "Finds the right and the left lung in a CT volume.")
+    Step::new("find-lungs", 11, "Finds the right and the left lung in a CT volume.")
         .takes::<Volume>("volume")
         .gives::<Lungs>("lungs")
         .gives::<StepReservations>("reservations")
@@ -158,7 +158,7 @@ fn find_sideways(volume: &Volume, settings: &LungSettings, token: &CancelToken) 
     let bounds = bounds.inner(&inner);
     let airways = airways(volume, &bounds, [&lung_air, &air], adult_share(grid, &body));
     token.check()?;
-    check_thin(gas_hu, &all_pieces, airways.certain_end)?;
+    check_thin(gas_hu, &all_pieces, &airways)?;
 
     let mut lungs = lung_air;
     lungs.remove(&airways.walled);
@@ -211,6 +211,8 @@ struct FoundAirways {
     walled: VoxelSet,
     /// The end of the images at which what is a trachea for certain begins.
     certain_end: Option<AirwayEnd>,
+    /// Whether they are part of the air of the lungs.
+    are_of_lungs: bool,
 }
 
 /// Finds the airways in the air of the lungs, or else in all air around it, in a body with a share of an adult's cross
@@ -218,7 +220,9 @@ struct FoundAirways {
 fn airways(volume: &Volume, bounds: &VoxelBounds, airs: [&VoxelSet; 2], adult_share: f64) -> FoundAirways {
     let limits = AirwayLimits::of(adult_share, airs[0].count());
     let from = |air, end| find_airways(volume, bounds, air, &limits, end);
-    let from_head = airs.into_iter().find_map(|air| from(air, AirwayEnd::Head));
+    let of_lungs = from(airs[0], AirwayEnd::Head);
+    let are_of_lungs = of_lungs.is_some();
+    let from_head = of_lungs.or_else(|| from(airs[1], AirwayEnd::Head));
     let is_certain = from_head.as_ref().is_some_and(|found| found.is_certain);
     let below =
         if is_certain { None } else { from(airs[0], AirwayEnd::Feet).filter(|found| found.is_certain) };
@@ -228,12 +232,12 @@ fn airways(volume: &Volume, bounds: &VoxelBounds, airs: [&VoxelSet; 2], adult_sh
     };
     let Some(TrackedAirways { lumen, .. }) = below.or(from_head) else {
         let none = VoxelSet::empty(airs[0].size());
-        return FoundAirways { lumen: none.clone(), walled: none, certain_end: None };
+        return FoundAirways { lumen: none.clone(), walled: none, certain_end: None, are_of_lungs };
     };
     let voxel_mm = volume.spacing[0].max(volume.spacing[1]);
     let walled = lumen
         .dilate(&VoxelBall::new((AIRWAY_WALL_MM * adult_share.sqrt()).max(1.01 * voxel_mm), volume.spacing));
-    FoundAirways { lumen, walled, certain_end }
+    FoundAirways { lumen, walled, certain_end, are_of_lungs }
 }
 
 /// Closes each lung and fills its holes; voxels that both would take go to the right one. Gives the volumes of large
@@ -299,8 +303,9 @@ fn judge_all(judge: impl Fn(i16) -> AirPieces, settings: &LungSettings) -> Resul
 }
 
 /// Air as thin as gas is lung only if a trachea leads into it for certain.
-fn check_thin(gas_hu: i16, pieces: &AirPieces, trachea: Option<AirwayEnd>) -> Result<(), Fault> {
-    if gas_hu == GAS_HU || trachea == Some(AirwayEnd::Head) {
+fn check_thin(gas_hu: i16, pieces: &AirPieces, airways: &FoundAirways) -> Result<(), Fault> {
+    let leads_in = airways.are_of_lungs && airways.certain_end == Some(AirwayEnd::Head);
+    if gas_hu == GAS_HU || leads_in {
         return Ok(());
     }
     Err(no_lungs(&format!(

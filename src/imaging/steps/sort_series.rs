@@ -162,7 +162,8 @@ fn regular(candidate: &Candidate, slices_least: usize) -> Result<SortedSeries, F
         )),
     }
     let placed = [bent_stack(candidate, &shifts), stated_scale(slices, slice_spacing)].concat();
-    let parts: Vec<StepReservation> = several_series(slices).into_iter().chain(table_steps).collect();
+    let parts = several_series(slices).into_iter().chain(candidate.reservations.iter().cloned());
+    let parts: Vec<StepReservation> = parts.chain(table_steps).collect();
     let mixed = mixed_slices(slices);
     // Where rounded cosines differ, those of the whole stack count.
     let aligned = |slice: &AxialSlice| InstanceHeader {

@@ -66,6 +66,12 @@ fn what_else_tells_slices_apart_keeps_them_apart() {
     check_apart(&split(1, |index, one| one.instance_number = Some((index as i32 * 7) % 20)));
     check_apart(&split(1, |index, one| one.acquisition_number = Some(index as i32 * 7 % 20)));
     check_apart(&split(1, |index, one| one.rows = 3 + u16::from(index == 9)));
+    check_apart(&split(1, |index, one| {
+        if index > 9 {
+            one.orientation = Some([-1.0, 0.0, 0.0, 0.0, -1.0, 0.0]);
+        }
+    }));
+    check_apart(&split(1, |index, one| one.frame_of_reference_uid = (index / 10).to_string()));
     let own_frames = |_, one: &mut InstanceHeader| {
         one.frame_of_reference_uid = one.sop_instance_uid.clone();
         one.instance_number = Some(1);
