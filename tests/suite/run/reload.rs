@@ -144,7 +144,8 @@ fn a_changed_script_holds_for_requests_from_then_on_and_a_broken_one_changes_not
     fs::write(place.path("steps.py"), "from flow_step import step\ndef word(\n").unwrap();
     hang_up(&flow);
     flow.line("NOT RELOADED");
-    assert!(flow.line("mine.yaml:2").contains("steps.py\", line 2"), "the problem with its place");
+    let told = flow.line("mine.yaml:2");
+    assert!(told.contains("steps.py") && told.contains("SyntaxError"), "the problem with its place: {told}");
     let other = "from flow_step import step\n@step\ndef other(item: 'item') -> 'json':\n    return 1\n";
     fs::write(place.path("steps.py"), other).unwrap();
     hang_up(&flow);
