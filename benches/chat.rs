@@ -7,7 +7,8 @@
 //! * `sustained`: in-line messages as fast as they are answered, eight of each conversation under way;
 //! * `idle`: the memory that a connected client costs the server, and 5 000 of them at once.
 //!
-//! `cargo bench --bench chat [-- --seconds N] [--clients N] [--no-peer]`, with `python3` that has python-socketio,
+//! `cargo bench --bench chat [-- --seconds N] [--clients N] [--no-peer] [--paced CONVERSATIONS]`, the last of which
+//! measures these alone, with `python3` that has python-socketio,
 //! aiohttp, PyJWT, jsonschema, celery and redis first in `PATH`, and `redis-server` of Debian. Each client is a thread
 //! of this process, so that load and servers share the processors.
 
@@ -66,6 +67,8 @@ struct Options {
     seconds: u64,
     clients: usize,
     has_peer: bool,
+    /// Nothing but this number of paced conversations.
+    paced: Option<usize>,
 }
 
 fn main() {
@@ -81,10 +84,13 @@ fn main() {
         "{:<34}{:>14}{:>20}{:>20}{:>22}",
         "", "conversations", "acknowledged", "answered", "model's overhead"
     );
-    for conversations in [1, 100, 1_000] {
+    for conversations in options.paced.map_or_else(|| vec![1, 100, 1_000], |only| vec![only]) {
         for kind in &kinds {
             paced(*kind, conversations, time);
         }
+    }
+    if options.paced.is_some() {
+        return;
     }
     println!("\nsustained: messages a second, {WINDOW} of each of 100 conversations under way");
     for kind in &kinds {
@@ -112,13 +118,14 @@ fn model() -> &'static str {
 }
 
 fn options() -> Options {
-    let mut options = Options { seconds: 20, clients: 5_000, has_peer: true };
+    let mut options = Options { seconds: 20, clients: 5_000, has_peer: true, paced: None };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         let mut number = || arguments.next().and_then(|text| text.parse().ok()).expect("a number follows");
         match name.as_str() {
             "--seconds" => options.seconds = number(),
             "--clients" => options.clients = number() as usize,
+            "--paced" => options.paced = Some(number() as usize),
             "--no-peer" => options.has_peer = false,
             // Cargo says that this is a benchmark.
             _ => {}

@@ -8,6 +8,8 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use serde_json::{Value, json};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::{Error, Message, WebSocket};
@@ -172,18 +174,39 @@ impl ChatClient {
     /// The next text frame.
     fn frame(&mut self, end: Instant) -> Result<Option<String>, ConnectionEnd> {
         loop {
-            let left = end.saturating_duration_since(Instant::now());
-            // Zero would be for ever.
-            let wait = left.max(Duration::from_micros(100));
-            self.socket.get_ref().set_read_timeout(Some(wait)).map_err(Error::Io)?;
-            match self.socket.read() {
+            match self.read_at_once() {
                 Ok(Message::Text(text)) => return Ok(Some(text.as_str().to_owned())),
                 Ok(Message::Close(why)) => return Err(ConnectionEnd(format!("closed: {why:?}"))),
                 Ok(_) => {}
-                Err(Error::Io(error)) if is_late(error.kind()) && left.is_zero() => return Ok(None),
-                Err(Error::Io(error)) if is_late(error.kind()) => {}
+                Err(Error::Io(error)) if is_late(error.kind()) => {
+                    if !self.wait_until(end)? {
+                        return Ok(None);
+                    }
+                }
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// Reads what is there.
+    fn read_at_once(&mut self) -> Result<Message, Error> {
+        self.socket.get_ref().set_nonblocking(true)?;
+        let read = self.socket.read();
+        self.socket.get_ref().set_nonblocking(false)?;
+        read
+    }
+
+    /// Waits until there is something to read; gives `false` when the time has come before that. A timeout of the
+    /// socket would be rounded up to as much as 32 ms, and many clients would wake up at one moment.
+    fn wait_until(&self, end: Instant) -> Result<bool, ConnectionEnd> {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(false);
+        }
+        let time = Timespec::try_from(left).map_err(|error| ConnectionEnd(error.to_string()))?;
+        match poll(&mut [PollFd::new(self.socket.get_ref(), PollFlags::IN)], Some(&time)) {
+            Ok(_) | Err(Errno::INTR) => Ok(true),
+            Err(error) => Err(ConnectionEnd(error.to_string())),
         }
     }
 
