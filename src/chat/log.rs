@@ -261,6 +261,7 @@ mod tests {
     use serde_json::json;
 
     use super::super::event::{AnsweredEvent, error_event};
+    use super::super::event_count::EVENT_BYTES_MAX;
     use super::super::log_reader::LogReader;
     use super::super::message::MessageOrigin;
     use super::super::token::ChatMember;
@@ -356,17 +357,16 @@ mod tests {
         assert!(!is_there(&log));
     }
 
+    fn member(role: &str) -> ChatMember {
+        let conversations = MemberConversations::All;
+        ChatMember { user: "bo".into(), role: role.into(), conversations, expires_s: 0 }
+    }
+
     #[test]
     fn the_context_is_what_the_member_may_see() {
         let folder = tempfile::tempdir().unwrap();
         let mut log = LogWriter::open(folder.path()).unwrap();
         log.append(vec![answer(1, "a", &["1", "2", "secret", "3"])], 0).unwrap();
-        let member = |role: &str| ChatMember {
-            user: "bo".into(),
-            role: role.into(),
-            conversations: MemberConversations::All,
-            expires_s: 0,
-        };
         let reader = LogReader::of_state(folder.path()).unwrap();
         let seen = |role: &str| {
             let events = reader.context("a", &member(role), 2).unwrap();
@@ -374,6 +374,18 @@ mod tests {
         };
         assert_eq!(seen("patient"), ["2", "3"]);
         assert_eq!(seen("provider"), ["secret", "3"]);
+    }
+
+    #[test]
+    fn the_context_has_no_earlier_events_once_it_is_large() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = LogWriter::open(folder.path()).unwrap();
+        let large = "x".repeat(EVENT_BYTES_MAX);
+        log.append(vec![answer(1, "a", &["1", &large, "2", "3"])], 0).unwrap();
+        let reader = LogReader::of_state(folder.path()).unwrap();
+        let context = reader.context("a", &member("provider"), 4).unwrap();
+        let texts: Vec<&str> = context.iter().filter_map(|event| event.content["text"].as_str()).collect();
+        assert_eq!(texts, [&*large, "2", "3"]);
     }
 
     #[test]

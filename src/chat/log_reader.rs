@@ -76,20 +76,11 @@ impl LogReader {
             let name: Arc<str> = conversation.into();
             let rows =
                 statement.query_map(params![conversation, signed(seq), limit], |row| event(&name, row))?;
-            let (mut events, mut bytes) = (Vec::new(), 0);
-            for row in rows {
-                let event: ChatEvent = row?;
-                bytes += event.bytes();
-                events.push(event);
-                if bytes >= EVENT_BYTES_MAX {
-                    break;
-                }
-            }
-            Ok(events)
+            until_large(rows)
         })
     }
 
-    /// The last events that a member may see, the last one last.
+    /// The last events that a member may see, the last one last, and no earlier one once they are large.
     ///
     /// # Errors
     /// If they cannot be read.
@@ -110,7 +101,7 @@ impl LogReader {
                 .query_map(params![conversation, count.saturating_mul(4)], |row| event(&name, row))?;
             let wanted = usize::try_from(count).unwrap_or(usize::MAX);
             let seen = rows.filter(|row| row.as_ref().map_or(true, |event| event.is_for(member)));
-            let mut seen = seen.take(wanted).collect::<Result<Vec<ChatEvent>, rusqlite::Error>>()?;
+            let mut seen = until_large(seen.take(wanted))?;
             seen.reverse();
             Ok(seen)
         })
@@ -169,6 +160,22 @@ impl LogReader {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The first of the events, and no further one once they have many bytes.
+fn until_large(
+    rows: impl Iterator<Item = Result<ChatEvent, rusqlite::Error>>,
+) -> Result<Vec<ChatEvent>, rusqlite::Error> {
+    let (mut events, mut bytes) = (Vec::new(), 0);
+    for row in rows {
+        let event = row?;
+        bytes += event.bytes();
+        events.push(event);
+        if bytes >= EVENT_BYTES_MAX {
+            break;
+        }
+    }
+    Ok(events)
 }
 
 fn event(conversation: &Arc<str>, row: &Row) -> Result<ChatEvent, rusqlite::Error> {
