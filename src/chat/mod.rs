@@ -38,6 +38,7 @@ mod intake;
 mod limits;
 mod log;
 mod log_reader;
+mod member_claims;
 mod message;
 mod message_section;
 mod message_type;

@@ -11,11 +11,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
-use serde::{Deserialize, Serialize};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
+use super::member_claims::MemberClaims;
 use super::names::{ALL_CONVERSATIONS, NAME_BYTES_MAX, is_role, name_problem};
 
 /// The key that tokens are verified with: a secret (HS256), or the public key of their issuer (EdDSA or RS256, PEM).
@@ -77,18 +77,6 @@ impl MemberConversations {
             MemberConversations::Named(names) => names.contains(conversation),
         }
     }
-}
-
-/// The claims of a token.
-#[derive(Serialize, Deserialize)]
-struct MemberClaims {
-    sub: String,
-    role: String,
-    conversations: Vec<String>,
-    exp: u64,
-    /// Read by the validation, as a text or a list of them.
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
-    aud: Option<String>,
 }
 
 /// The shortest secret, in bytes (RFC 7518, 3.2).
@@ -178,6 +166,8 @@ impl ChatKey {
         if has_critical_parameters(token) {
             return Err("the token has parameters (\"crit\") that this server does not know".to_owned());
         }
+        decode_header(token)
+            .map_err(|_| "the token is not a JWT that is signed in a known way".to_owned())?;
         let token = decode::<MemberClaims>(token, &self.decoding, &validation);
         let MemberClaims { sub, role, conversations, exp, .. } =
             token.map_err(|error| told(error.kind()))?.claims;
@@ -275,7 +265,10 @@ fn told(kind: &ErrorKind) -> String {
         }
         ErrorKind::MissingRequiredClaim(claim) => return format!("the token lacks the claim \"{claim}\""),
         ErrorKind::InvalidAudience => "the token is for another audience",
-        ErrorKind::Json(_) => "the token lacks one of the claims \"sub\", \"role\" and \"conversations\"",
+        ErrorKind::Json(_) => {
+            "the token lacks one of the claims \"sub\", \"role\" (texts), \"conversations\" (a list of texts) and \
+             \"exp\" (a time), or one of them is something else"
+        }
         _ => "the token is not a JWT",
     };
     text.to_owned()
