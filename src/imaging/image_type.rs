@@ -29,7 +29,9 @@ const PROJECTIONS: [&str; 9] =
 const NAMED_PROJECTIONS: [&str; 8] =
     ["MIP", "MINIP", "MAXIP", "MIN IP", "MAX IP", "INTENSITY PROJECTION", "VOLUME RENDER", "SURFACE RENDER"];
 /// Maps in a description.
-const NAMED_QUANTITIES: [&str; 12] = [
+const NAMED_QUANTITIES: [&str; 14] = [
+    "IODINE WATER",
+    "WATER IODINE",
     "IODINE MAP",
     "IODINE OVERLAY",
     "IOD OVERLAY",
@@ -43,9 +45,14 @@ const NAMED_QUANTITIES: [&str; 12] = [
     "ELECTRON DENSITY",
     "SUBTRACTION",
 ];
-/// CT numbers computed from others in a description: means over breathing or time, images without a contrast agent
-/// that was there, and those of a planning or cone beam.
-const NAMED_DERIVED: [&str; 16] = [
+/// CT numbers computed from others in a description: means over breathing or time, images without a contrast agent,
+/// bones or vessels that were there, and those of a planning or cone beam.
+const NAMED_DERIVED: [&str; 21] = [
+    "BONE REMOVAL",
+    "BONE REMOVED",
+    "BONE SUPPRESSION",
+    "VESSEL SUPPRESSED",
+    "VESSEL SUPPRESSION",
     "AIP",
     "AVEIP",
     "AVE IP",
@@ -63,6 +70,10 @@ const NAMED_DERIVED: [&str; 16] = [
     "CBCT",
     "XENON",
 ];
+/// Words for the breath that is held in a description.
+const NAMED_EXPIRATION: [&str; 6] =
+    ["EXP", "EXPIRATION", "EXPIRATORY", "EXSPIRATION", "EXHALE", "EXHALATION"];
+const NAMED_INSPIRATION: [&str; 6] = ["INSP", "INSPIRATION", "INSPIRATORY", "INSPIR", "INHALE", "INHALATION"];
 const NAMED_ENERGIES: [&str; 4] = ["KEV", "MONOENERGETIC", "MONOCHROMATIC", "MONO E"];
 const QUANTITIES: [&str; 15] = [
     "IODINE",
@@ -147,7 +158,7 @@ fn named<'a>(header: &'a InstanceHeader, words: &[&str]) -> Option<(&'static str
     attributes.into_iter().find(|(_, value)| names(value)).map(|(name, value)| (name, value.as_str()))
 }
 
-/// Reservations for slices that are computed from others, compressed with loss, or not named CT.
+/// Reservations for slices that are computed from others, compressed with loss, not named CT, or named as of expiration.
 pub fn computed_images(slices: &[InstanceHeader]) -> Vec<StepReservation> {
     let of_kind = |kind| slices.iter().find(|slice| ImageKind::of(slice) == kind);
     let mut reservations = Vec::new();
@@ -186,7 +197,19 @@ pub fn computed_images(slices: &[InstanceHeader]) -> Vec<StepReservation> {
         );
         reserve("modality", text);
     }
+    if let Some(slice) = slices.first().filter(|slice| is_in_expiration(slice)) {
+        let text = format!(
+            "the series is one of expiration ({}): lungs are smaller and denser than in inspiration, so compare \
+             volumes and densities only with those of expiration",
+            said_by(slice, &NAMED_EXPIRATION)
+        );
+        reserve("expiration", text);
+    }
     reservations
+}
+
+fn is_in_expiration(slice: &InstanceHeader) -> bool {
+    named(slice, &NAMED_EXPIRATION).is_some() && named(slice, &NAMED_INSPIRATION).is_none()
 }
 
 /// Image Type as it is written.
@@ -311,5 +334,19 @@ mod tests {
         check(lossy, "lossy", "with loss, 40:1");
         check(|slice: &mut InstanceHeader| slice.is_lossy = true, "lossy", "with loss:");
         check(|slice: &mut InstanceHeader| slice.modality = "MR".to_owned(), "modality", "the Modality MR");
+    }
+
+    #[test]
+    fn a_series_that_is_named_as_of_expiration_is_told() {
+        let codes = |description: &str| {
+            let header = InstanceHeader { series_description: description.to_owned(), ..sample::header(0) };
+            computed_images(&[header]).into_iter().map(|one| one.code).collect::<Vec<_>>()
+        };
+        for description in ["EXP 1.5", "Lunge Exspiration", "THORAX expiratory 1.0 Br40"] {
+            assert_eq!(codes(description), ["expiration"], "{description}");
+        }
+        for description in ["INSP 1.5", "Insp/Exp", "EXPERT THORAX", ""] {
+            assert!(codes(description).is_empty(), "{description}");
+        }
     }
 }

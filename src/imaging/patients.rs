@@ -1,8 +1,8 @@
 //! Whether the instances of a study tell of one patient.
 //!
 //! Patient ID decides, with its issuer (PS3.3 C.7.1.1): the name may be written in several ways. A PACS may give
-//! another issuer to a part of a study, so that issuers alone are told, as is a birth date or a sex that differs:
-//! either the attribute or the patient is wrong. Both together are two patients.
+//! another issuer to a part of a study, so that issuers alone are told, as is a birth date, a sex or a name that
+//! differs: either the attribute or the patient is wrong. An issuer and a birth date or a sex are two patients.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -82,12 +82,72 @@ pub fn check_patient(headers: &[&InstanceHeader]) -> Result<PatientDifferences, 
         found.reservations.push(StepReservation { code: "patient_differs".to_owned(), text });
     }
     if with_id > 0 && names.len() > 1 {
-        found.remarks.push(format!(
-            "the instances have the same Patient ID and {} different spellings of the patient's name",
-            names.len()
-        ));
+        found.add_names(&names);
     }
     Ok(found)
+}
+
+impl PatientDifferences {
+    /// Tells of several names with one Patient ID.
+    fn add_names(&mut self, names: &BTreeSet<&str>) {
+        let first = names.iter().find(|name| !name.is_empty()).copied().unwrap_or_default();
+        if names.iter().all(|name| may_be_one_person(first, name)) {
+            return self.remarks.push(format!(
+                "the instances have the same Patient ID and {} different spellings of the patient's name",
+                names.len()
+            ));
+        }
+        let text = format!(
+            "the instances of the study have the same Patient ID and {} different Patient's Names, not of one person as \
+             it seems: the results carry that of the measured images, so check whose they are",
+            names.len()
+        );
+        self.reservations.push(StepReservation { code: "patient_differs".to_owned(), text });
+    }
+}
+
+/// Whether two values of Patient's Name can be spellings of one name: family and given name are alike, in one of their
+/// representations (PS3.5 6.2.1), also in the other order.
+fn may_be_one_person(one: &str, other: &str) -> bool {
+    one.split('=').any(|one| other.split('=').any(|other| is_same_name(one, other)))
+}
+
+fn is_same_name(one: &str, other: &str) -> bool {
+    let ([family, given], [other_family, other_given]) = (name_parts(one), name_parts(other));
+    let fit = |pairs: [(&String, &String); 2]| {
+        let has_both = |(one, other): &(&String, &String)| !one.is_empty() && !other.is_empty();
+        pairs.iter().any(has_both) && pairs.iter().all(|(one, other)| is_alike(one, other))
+    };
+    fit([(&family, &other_family), (&given, &other_given)])
+        || fit([(&family, &other_given), (&given, &other_family)])
+}
+
+/// The letters of the family and of the given name, in lower case.
+fn name_parts(name: &str) -> [String; 2] {
+    let separators: &[char] = if name.contains('^') { &['^'] } else { &[' ', ','] };
+    let mut parts = name.split(separators).map(letters).filter(|part| !part.is_empty());
+    [parts.next().unwrap_or_default(), parts.next().unwrap_or_default()]
+}
+
+/// The most letters of a part of a name that are compared.
+const NAME_LETTERS_MAX: usize = 64;
+
+fn letters(part: &str) -> String {
+    part.chars()
+        .filter(|one| one.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .take(NAME_LETTERS_MAX)
+        .collect()
+}
+
+/// Whether two parts are the same but for what is cut off, a slip, or an umlaut written as two letters.
+fn is_alike(one: &str, other: &str) -> bool {
+    let slips = match one.chars().count().max(other.chars().count()) {
+        ..3 => 0,
+        3..5 => 1,
+        _ => 2,
+    };
+    one.starts_with(other) || other.starts_with(one) || strsim::damerau_levenshtein(one, other) <= slips
 }
 
 #[cfg(test)]
@@ -163,5 +223,35 @@ mod tests {
         assert_eq!(without, ["1 instance of the study without a Patient ID, for example slice-2"]);
         let spelt = remarks(|one| one.patient_name = "DOE^JANE".to_owned());
         assert!(spelt[0].contains("2 different spellings"), "{spelt:?}");
+    }
+
+    #[test]
+    fn another_name_is_a_reservation_and_another_spelling_is_not() {
+        let spellings = [
+            ("Müller^Anna", "MUELLER^ANNA^^Dr."),
+            ("Meyer^Hans", "Maier^H"),
+            ("Doe^Jane", "DOE JANE"),
+            ("Doe^Jane", "Jane^Doe"),
+            ("Doe^Jane", "Doe^"),
+            ("Yamada^Tarou=山田^太郎", "山田^太郎"),
+            ("Schmidt-Lang^Eva", "Schmidt^Eva"),
+        ];
+        for (one, other) in spellings {
+            assert!(may_be_one_person(one, other), "{one} and {other}");
+        }
+        let others = [
+            ("Alpha^A", "Beta^B"),
+            ("Unknown^Emergency", "Meier^Anna"),
+            ("Lee^Ann", "Lee^Bob"),
+            ("Li", "Wu"),
+        ];
+        for (one, other) in others {
+            assert!(!may_be_one_person(one, other), "{one} and {other}");
+        }
+        let found = checked(|one| one.patient_name = "Meier^Anna".to_owned()).unwrap();
+        let [reservation] = &found.reservations[..] else { panic!("one reservation: {found:?}") };
+        assert_eq!(reservation.code, "patient_differs");
+        assert!(reservation.text.contains("2 different Patient's Names"), "{}", reservation.text);
+        assert!(!reservation.text.contains("Meier"), "no value of the patient is told");
     }
 }

@@ -189,8 +189,9 @@ const ROUNDED_TO_MM: [f64; 3] = [1.0, 0.5, 0.1];
 /// The largest distance of rounded positions from a straight line, in units: half a one, and what a line of least
 /// squares is off.
 const ROUNDED_OFF_MOST: f64 = 0.6;
-/// The least spacing in units. A missing slice moves positions by half a spacing, less half a unit, and is noticed.
-const ROUNDED_SPACING_LEAST: f64 = 2.25;
+/// The least spacing in units. Rounded distances are off by less than a unit. Where a slice is missing, the distance is
+/// twice the spacing, which is rounded to more than a unit above it.
+const ROUNDED_SPACING_LEAST: f64 = 1.5;
 
 /// Whether distances differ only because positions are rounded: each lies where that of an even stack is rounded to.
 fn is_rounded_grid(slices: &[AxialSlice]) -> bool {
@@ -203,7 +204,8 @@ fn is_rounded_grid(slices: &[AxialSlice]) -> bool {
     let spacing =
         steps().map(|(step, mm)| step * mm).sum::<f64>() / steps().map(|(step, _)| step * step).sum::<f64>();
     let off = steps().map(|(step, mm)| (mm - spacing * step).abs()).fold(0.0, f64::max);
-    spacing >= ROUNDED_SPACING_LEAST * unit && off <= ROUNDED_OFF_MOST * unit
+    let far = places.windows(2).map(|pair| (pair[1] - pair[0] - spacing).abs()).fold(0.0, f64::max);
+    spacing >= ROUNDED_SPACING_LEAST * unit - 1e-3 && off <= ROUNDED_OFF_MOST * unit && far < unit
 }
 
 fn check_doubles(slices: &[AxialSlice], distances: &[f64]) -> Result<(), Fault> {

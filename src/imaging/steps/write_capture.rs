@@ -4,7 +4,7 @@ use dicom_core::VR;
 use dicom_dictionary_std::{tags, uids};
 
 use crate::imaging::objects::{GeneratedInstance, GeneratedSeries, PixelSource};
-use crate::imaging::{Picture, Pictures, StudyAttributes};
+use crate::imaging::{Picture, Pictures, SortedSeries, StudyAttributes};
 use crate::step::{BuiltIn, Fault, Request, ResponseFile, ResponseFiles, Step, StepOutputs};
 
 /// Writes a Secondary Capture image (PS3.3 A.8.1), RGB, with the picture's title as its comment.
@@ -69,15 +69,20 @@ fn count(picture: &Picture, pixels: usize) -> Result<u16, Fault> {
 
 fn step() -> Step {
     let [number, description] = GeneratedSeries::parameters(9001, "flow: pictures");
-    Step::new("write-capture", 1, "Writes pictures as a Secondary Capture series in the request's study.")
+    Step::new("write-capture", 2, "Writes pictures as a Secondary Capture series in the request's study.")
         .takes::<Request>("request")
         .takes::<Pictures>("pictures")
+        .takes_optional::<SortedSeries>("series")
         .gives::<ResponseFiles>("files")
         .identifies()
         .parameter(number)
         .parameter(description)
         .runs(|call| {
-            let study = StudyAttributes::of(call.input("request"));
+            let request = call.input::<Request>("request");
+            let study = match call.optional::<SortedSeries>("series") {
+                Some(series) => StudyAttributes::of_series(request, series),
+                None => StudyAttributes::of(request),
+            };
             let series = GeneratedSeries::of(call, "OT");
             let pictures = call.input::<Pictures>("pictures").0.iter().zip(1..);
             let files = pictures.map(|(picture, number)| {

@@ -26,7 +26,7 @@ fn step() -> Step {
     let [series_number, description] = GeneratedSeries::parameters(9008, "flow: lungs in colour");
     let about = "Writes the slices with the lungs in colour, to scroll beside the source series.";
     let number = Parameter::number;
-    Step::new("write-overlay", 1, about)
+    Step::new("write-overlay", 2, about)
         .takes::<Request>("request")
         .takes::<SortedSeries>("series")
         .takes::<Volume>("volume")
@@ -78,7 +78,7 @@ impl<'a> OverlaySeries<'a> {
             lungs: call.input("lungs"),
             upright: UprightFrame::around(series)?,
             low_density_hu: call.number("low_density_hu") as i16,
-            study: StudyAttributes::of(call.input::<Request>("request")),
+            study: StudyAttributes::of_series(call.input::<Request>("request"), series),
             own: GeneratedSeries::of(call, "OT"),
             own_frame_of_reference: call.uid(1),
         })

@@ -36,8 +36,8 @@ fn step() -> Step {
 inventory::submit! { BuiltIn(step) }
 
 fn write_pdf(call: &Call) -> Result<Vec<ResponseFile>, Fault> {
-    let study = StudyAttributes::of(call.input::<Request>("request"));
     let source = call.input::<SortedSeries>("series");
+    let study = StudyAttributes::of_series(call.input::<Request>("request"), source);
     let pdf = page(call, &study, source)?;
     let object = EncapsulatedPdf {
         uid: call.uid(1),

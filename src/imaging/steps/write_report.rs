@@ -22,9 +22,9 @@ use crate::step::{
 
 fn write_report(call: &Call) -> Result<ResponseFile, Fault> {
     let request = call.input::<Request>("request");
-    let study = StudyAttributes::of(request);
     let (source, densities) =
         (call.input::<SortedSeries>("series"), call.input::<LungDensities>("densities"));
+    let study = StudyAttributes::of_series(request, source);
     let series = GeneratedSeries::of(call, "SR");
     let regions = densities.regions.iter().zip(2..);
     let shown = call.optional::<SegmentationReference>("segmentation");

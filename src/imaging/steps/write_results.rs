@@ -169,7 +169,7 @@ fn write_results(call: &Call) -> ResponseFile {
     let (request, series) = (call.input::<Request>("request"), call.input::<SortedSeries>("series"));
     let (lungs, densities) = (call.input::<Lungs>("lungs"), call.input::<LungDensities>("densities"));
     let reservations = call.optional("reservations").unwrap_or(&lungs.reservations);
-    let study = StudyAttributes::of(request);
+    let study = StudyAttributes::of_series(request, series);
     let results = ResultsFile {
         request: request.id,
         study: StudyIdentity {

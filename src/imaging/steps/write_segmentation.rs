@@ -17,7 +17,7 @@ use dicom_dictionary_std::uids;
 fn step() -> Step {
     let [number, description] = GeneratedSeries::parameters(9006, "flow: lung segments");
     let about = "Writes lungs, airways and gas as a Segmentation object in the request's study.";
-    Step::new("write-segmentation", 1, about)
+    Step::new("write-segmentation", 2, about)
         .takes::<Request>("request")
         .takes::<SortedSeries>("series")
         .takes::<Lungs>("lungs")
@@ -83,7 +83,7 @@ impl<'a> SegmentPlanes<'a> {
     }
 
     fn write(&self, call: &Call) -> Result<ResponseFile, Fault> {
-        let study = StudyAttributes::of(call.input::<Request>("request"));
+        let study = StudyAttributes::of_series(call.input::<Request>("request"), self.series);
         let mut slices: Vec<usize> = self.frames.iter().map(|(_, slice)| *slice).collect();
         slices.sort_unstable();
         slices.dedup();

@@ -2,6 +2,7 @@
 //! people's tools. A tool that is not installed is skipped, unless `FLOW_REQUIRE_PEERS=1`.
 
 mod doubts;
+mod identity;
 mod labels;
 mod numbers;
 mod overlay;

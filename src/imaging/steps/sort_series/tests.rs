@@ -299,6 +299,23 @@ fn a_smaller_change_of_distance_counts_between_long_runs() {
 }
 
 #[test]
+fn a_missing_slice_is_noticed_where_positions_are_rounded() {
+    for spacing in [1.5, 1.6, 1.75, 2.5] {
+        let mut headers = slices(30);
+        for (index, header) in headers.iter_mut().enumerate() {
+            header.position = Some([-2.0, -1.5, (spacing * index as f64).round()]);
+        }
+        let series = sorted(&headers).unwrap();
+        assert!((series.slice_spacing - spacing).abs() < 0.05, "{spacing}: {}", series.slice_spacing);
+        for missing in 1..29 {
+            let mut others = headers.clone();
+            others.remove(missing);
+            assert!(sorted(&others).is_err(), "{spacing}, without slice {missing}");
+        }
+    }
+}
+
+#[test]
 fn slices_aside_of_a_straight_line_are_a_reservation() {
     let moved = |aside: fn(usize) -> f64| {
         let mut headers = slices(20);
