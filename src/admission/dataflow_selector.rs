@@ -215,6 +215,16 @@ impl DataflowSelector {
         same.or_else(|| now.all().find(|dataflow| dataflow.name() == name)).cloned()
     }
 
+    /// The dataflow of an accepted request that an operator has asked to retry: the current one of its name, if it
+    /// differs from its version in bounds of loops only, so that items which came to a bound can go on; otherwise that
+    /// of [`DataflowSelector::accepted`].
+    pub fn retried(&self, name: &str, version: Option<Digest>) -> Option<Arc<Dataflow>> {
+        let accepted = self.accepted(name, version)?;
+        let now = self.now();
+        let mut current = now.dataflows.iter().filter(|dataflow| dataflow.name() == name);
+        Some(current.find(|dataflow| dataflow.is_but_for_bounds(&accepted)).cloned().unwrap_or(accepted))
+    }
+
     fn now(&self) -> Arc<DataflowSelection> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }

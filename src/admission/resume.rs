@@ -1,5 +1,6 @@
 //! Requests that an earlier process accepted and did not answer.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -80,13 +81,21 @@ impl Admission<'_> {
     /// The priority of a request, and the reason if it waits on the disk. A cancelled or answered one does not.
     fn standing(&self, row: &RequestRow) -> Result<(RequestPriority, Option<DeferralReason>), JournalError> {
         let history = self.journal.history(row.number)?;
-        let version = history.as_ref().and_then(RequestHistory::version);
-        let dataflow = self.dataflows.accepted(&row.dataflow, version);
+        let dataflow = history.as_ref().and_then(|history| self.dataflow_of(history));
         let Some((history, dataflow)) = history.zip(dataflow) else { return Ok(Default::default()) };
         let Ok((request, _)) = history.request() else { return Ok(Default::default()) };
         let priority = self.priority(&history, request, &dataflow);
         let is_open = !history.is_cancelled() && history.response().is_none();
         Ok((priority, if is_open { self.defers(&dataflow, priority) } else { None }))
+    }
+
+    /// The dataflow of an accepted request, if one of its name is known here.
+    fn dataflow_of(&self, history: &RequestHistory) -> Option<Arc<Dataflow>> {
+        let (name, version) = (&history.row.dataflow, history.version());
+        match history.is_retried() {
+            true => self.dataflows.retried(name, version),
+            false => self.dataflows.accepted(name, version),
+        }
     }
 
     /// The priority of a request of an earlier process: urgent, if an operator has asked for that.
@@ -114,9 +123,7 @@ impl Admission<'_> {
         if !history.row.is_open() {
             return Ok(());
         }
-        let Some(dataflow) = self.dataflows.accepted(&row.dataflow, history.version()) else {
-            return Ok(());
-        };
+        let Some(dataflow) = self.dataflow_of(&history) else { return Ok(()) };
         let receipt = self.journal.receipt(&history)?;
         let name = row.name.as_str();
         let held = self.journal.store().held(row.id);

@@ -13,7 +13,7 @@ use super::process_label::ProcessLabel;
 use super::section_account::SectionAccount;
 use super::section_run;
 use super::stream_roles::connected;
-use super::unroll::{SectionRounds, StepRound};
+use super::unroll::{RoundStream, SectionRounds, StepRound};
 use super::{DataflowNode, InputWire, ItemFailurePolicy, NodePhase, OutputPort, RunFrequency};
 
 /// The nodes with each section in place of its steps, and the ports of the response among them.
@@ -117,7 +117,7 @@ impl Composer<'_> {
         let streams = unrolled.streams(at, input);
         if !streams.is_empty() {
             let place = |source: &StepRound| unrolled.rounds.iter().position(|other| other == source);
-            let places = streams.iter().map(|(source, _)| place(source).expect("it stands before"));
+            let places = streams.iter().map(|stream| place(&stream.source).expect("it stands before"));
             return MemberSource::Streams(places.collect());
         }
         let brings_stream = wire.ports().iter().any(|port| self.nodes[port.node].stream.gives_stream());
@@ -196,8 +196,8 @@ fn consumers(at: &StepRound, unrolled: &SectionRounds, nodes: &[DataflowNode]) -
         for input in 0..nodes[taker.node].wires.len() {
             let streams = unrolled.streams(taker, input);
             let several = streams.len() > 1;
-            for (way, (_, output)) in streams.iter().enumerate().filter(|(_, (source, _))| source == at) {
-                let way = several.then_some(way as u64);
+            for RoundStream { output, way, .. } in streams.into_iter().filter(|stream| stream.source == *at) {
+                let way = several.then_some(way);
                 consumers.push(StreamConsumer { output, member, input, way });
             }
         }

@@ -2,13 +2,29 @@
 //!
 //! Names of steps count, because identifiers of results are computed from them. The order of the nodes counts,
 //! because outcomes are reported in it. Layout, comments, `about` and limits do not count.
+//!
+//! The bound of a loop counts, as items beyond it are lost. A retry may run with another bound all the same: what was
+//! computed within the old one stays as it is.
 
 use serde::Serialize;
 
 use super::{
-    DataflowNode, FailurePolicy, InputWire, ItemFailurePolicy, NodePhase, OutputPort, StepCondition,
+    Dataflow, DataflowNode, FailurePolicy, InputWire, ItemFailurePolicy, NodePhase, OutputPort, StepCondition,
 };
 use crate::step::{Digest, StepParameters};
+
+impl Dataflow {
+    /// Whether the other dataflow has the same meaning but for the bounds of its loops.
+    pub(crate) fn is_but_for_bounds(&self, other: &Dataflow) -> bool {
+        without_bounds(self.as_written()) == without_bounds(other.as_written())
+    }
+}
+
+fn without_bounds(written: &Dataflow) -> Digest {
+    let mut nodes = written.nodes.clone();
+    nodes.iter_mut().filter_map(|node| node.again.as_mut()).for_each(|again| again.max = 0);
+    digest(&written.name, &nodes, &written.response, written.on_failure, written.on_item_failure)
+}
 
 pub(super) fn digest(
     name: &str,

@@ -223,7 +223,8 @@ impl<'a> MemberRun<'a> {
                 let fault = Fault::of(
                     FaultKind::Transient,
                     format!("it has come back {max} times and would come back once more"),
-                    "Raise \"max\" under \"again\" of the step in the dataflow file, and send the request again.",
+                    "Raise \"max\" under \"again\" of the step in the dataflow file, let flow read it again (SIGHUP, or a new \
+                     start), and run the request again with `flow retry`.",
                 );
                 (0..batch.len()).for_each(|index| self.tally.fail(batch.places().get(index), fault.clone()));
                 Vec::new()

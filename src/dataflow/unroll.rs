@@ -27,8 +27,16 @@ pub(super) struct StepRound {
     pub part: RoundPart,
 }
 
-/// A stream that comes in at an input: the step that gives it, in one round, and the output.
-pub(super) type RoundStream = (StepRound, &'static str);
+/// A stream that comes in at an input.
+#[derive(Clone, Copy)]
+pub(super) struct RoundStream {
+    /// The step that gives it, in one round.
+    pub source: StepRound,
+    pub output: &'static str,
+    /// The number of the way among those that meet at the input. It stays the same with a higher bound of a loop, so
+    /// that answers to calls behind are found again.
+    pub way: u64,
+}
 
 /// The nodes on the ways from `first` to `last`, both included; none, if there is no way. `sources` are the nodes whose
 /// streams a node takes.
@@ -80,7 +88,7 @@ impl<'a> SectionRounds<'a> {
             let is_ready = |at: &StepRound| {
                 let inputs = 0..nodes[at.node].wires.len();
                 let mut streams = inputs.flat_map(|input| unrolled.streams(at, input));
-                streams.all(|(source, _)| unrolled.rounds.contains(&source))
+                streams.all(|stream| unrolled.rounds.contains(&stream.source))
             };
             let at = left.iter().position(is_ready).expect("an unrolled section has no circle");
             let next = left.remove(at);
@@ -102,28 +110,32 @@ impl<'a> SectionRounds<'a> {
         self.loops.iter().find(|around| around.body.contains(&node))
     }
 
-    /// The streams that come in at an input, in the order of their ways.
+    /// The streams that come in at an input: those of each output in the order of their rounds.
     pub fn streams(&self, at: &StepRound, input: usize) -> Vec<RoundStream> {
         let around = self.around(at.node);
         let step = |node, round| StepRound { node, round, part: RoundPart::Step };
         if let Some(StreamLoop { input: back_input, back, .. }) = around.filter(|one| one.first == at.node)
             && at.round > 0
         {
-            let back = (step(back.node, at.round - 1), back.output);
+            let back = RoundStream { source: step(back.node, at.round - 1), output: back.output, way: 0 };
             return if input == *back_input { vec![back] } else { Vec::new() };
         }
-        let ports = self.nodes[at.node].wires[input].ports();
-        let ports = ports.iter().filter(|port| self.nodes[port.node].stream.gives_stream());
-        let of_port = |port: &OutputPort| {
+        let ports = self.nodes[at.node].wires[input].ports().iter();
+        let ports: Vec<&OutputPort> =
+            ports.filter(|port| self.nodes[port.node].stream.gives_stream()).collect();
+        let of_port = |(number, port): (usize, &&OutputPort)| {
             let rounds = match (self.around(port.node), around) {
                 (Some(there), Some(here)) if there.first == here.first => at.round..at.round + 1,
                 _ if at.round > 0 => 0..0,
                 (Some(there), _) => 0..there.max + 1,
                 (None, _) => 0..1,
             };
-            rounds.map(|round| (step(port.node, round), port.output)).collect::<Vec<RoundStream>>()
+            let ways = (number as u64..).step_by(ports.len());
+            let stream =
+                |(round, way)| RoundStream { source: step(port.node, round), output: port.output, way };
+            rounds.zip(ways).map(stream).collect::<Vec<RoundStream>>()
         };
-        ports.flat_map(of_port).collect()
+        ports.iter().enumerate().flat_map(of_port).collect()
     }
 }
 

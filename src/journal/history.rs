@@ -78,9 +78,16 @@ impl RequestHistory {
             .ok_or_else(|| DatabaseError::Damaged(format!("request {} was never accepted", self.row.number)))
     }
 
-    /// The version of the dataflow under which the request was accepted last.
+    /// The version of the dataflow under which the request was accepted last, or under which its response was made
+    /// since: a retry may take a later version.
     pub fn version(&self) -> Option<Digest> {
-        self.request().ok().map(|(_, version)| version)
+        self.entries.iter().rev().find_map(|dated| match &dated.entry {
+            JournalEntry::Accepted { version, .. } => Some(*version),
+            JournalEntry::Responded { response } | JournalEntry::Interim { response } => {
+                Some(response.version)
+            }
+            _ => None,
+        })
     }
 
     /// Whether one program with one dataflow made everything that is recorded. A program under development

@@ -292,10 +292,9 @@ impl Journal {
             let mut texts = BTreeMap::new();
             let rows = query::unanswered(connection)?;
             for row in rows.iter().filter(|row| row.dataflow == dataflow) {
-                let version = RequestHistory::read(connection, row.number)?.request()?.1;
-                if let Some((_, text)) = query::dataflow(connection, version)? {
-                    texts.insert(version, text);
-                }
+                let version = RequestHistory::read(connection, row.number)?.version();
+                let text = version.map(|version| query::dataflow(connection, version)).transpose()?.flatten();
+                texts.extend(version.zip(text).map(|(version, (_, text))| (version, text)));
             }
             Ok(texts)
         });

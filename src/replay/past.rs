@@ -50,7 +50,8 @@ impl PastRequest {
         store: Store,
     ) -> Result<PastRequest, PastError> {
         let history = reader.history(row.number)?;
-        let (request, version) = history.request().map_err(|_| PastError::NotAccepted(row.name.clone()))?;
+        let (request, accepted) = history.request().map_err(|_| PastError::NotAccepted(row.name.clone()))?;
+        let version = history.version().unwrap_or(accepted);
         let request = Request { edition: history.rejected(), ..request.clone() };
         let (name, text) = reader.dataflow(version)?.ok_or(PastError::NoDataflow(version))?;
         let mut recorded = RecordedBytes { store, requests: Vec::new(), here: BTreeMap::new() };

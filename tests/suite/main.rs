@@ -24,6 +24,7 @@ mod joins;
 mod journal;
 mod ledger;
 mod limits;
+mod loops;
 mod monitor;
 mod outbox;
 mod package;
