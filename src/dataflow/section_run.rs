@@ -262,11 +262,12 @@ fn members<'a>(section: &'a StreamSection, call: &Call) -> Vec<MemberRun<'a>> {
         let number = makers.iter().position(|maker| section.members[*maker].written == written)?;
         several.then_some(number as u64)
     };
-    let members = section.members.iter().zip(plan.skips.clone()).enumerate();
-    let run = |(index, (member, skip)): (usize, (&'a SectionMember, _))| {
+    let ways_off = OffWay::of_section(section, &plan.skips);
+    let members = section.members.iter().zip(plan.skips.clone().into_iter().zip(ways_off)).enumerate();
+    let run = |(index, (member, (skip, ways_off))): (usize, (&'a SectionMember, (_, Vec<OffWay>)))| {
         let mut run = MemberRun::new(index, member, skip, call, &section.border, origin(member.written));
         run.holds_left = holds_left(section, member, &makers);
-        run.ways_off = OffWay::behind(section, index, &plan.skips);
+        run.ways_off = ways_off;
         run
     };
     members.map(run).collect()

@@ -59,3 +59,4 @@ mod truth;
 mod upgrades;
 mod variants;
 mod versions;
+mod ways_off;
