@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::calls::check_address;
 use crate::site::{BuiltInSection, SectionReader, SectionSettings, SiteSection};
 
 /// Reads `alarms`.
@@ -108,7 +109,7 @@ fn alarms(reader: &mut SectionReader) -> AlarmSettings {
         free: reader.bytes("free"),
     };
     let webhook = reader.value("webhook", "a URL", "for example https://alarms.example.org/flow", |text| {
-        (text.starts_with("http://") || text.starts_with("https://")).then(|| text.to_owned())
+        check_address(text).is_ok().then(|| text.to_owned())
     });
     let mail = reader.section("mail", mail).flatten();
     let command: Vec<String> = reader.texts("command").into_iter().map(|part| part.value).collect();
@@ -147,8 +148,7 @@ fn mail(reader: &mut SectionReader) -> Option<MailSettings> {
     let hint = "smtp://HOST:PORT, smtp+starttls://HOST:PORT or smtps://HOST:PORT";
     let server = reader.required("server", |reader| {
         reader.value("server", "the URL of an SMTP server", hint, |text| {
-            let schemes = ["smtp://", "smtp+starttls://", "smtps://"];
-            schemes.iter().any(|scheme| text.starts_with(scheme)).then(|| text.to_owned())
+            is_mail_server(text).then(|| text.to_owned())
         })
     });
     let address = |text: &str| text.parse::<lettre::Address>().is_ok().then(|| text.to_owned());
@@ -170,6 +170,16 @@ fn mail(reader: &mut SectionReader) -> Option<MailSettings> {
     }
     let authorities = reader.context().authorities.clone();
     Some(MailSettings { server: server?, from: from?, to, authorization, authorities })
+}
+
+/// Whether a text is the URL of a mail server: a scheme, a host, and a port that there is.
+#[cfg(feature = "mail")]
+fn is_mail_server(text: &str) -> bool {
+    let Some((scheme, address)) = text.split_once("://") else { return false };
+    let address = address.trim_end_matches('/');
+    ["smtp", "smtp+starttls", "smtps"].contains(&scheme)
+        && !address.contains(['/', '?', '#', '@'])
+        && check_address(&format!("http://{address}")).is_ok()
 }
 
 /// Whether a server is on this machine.
@@ -225,6 +235,15 @@ mod tests {
             ("alarms: {unanswered: 30 min}\n", "nobody is told"),
             ("alarms: {errors: {share: 20}, webhook: \"http://a\"}\n", "a share"),
             ("alarms: {free: 1 GiB, webhook: ftp}\n", "a URL"),
+            ("alarms: {free: 1 GiB, webhook: \"https://a:x/flow\"}\n", "a URL"),
+            (
+                "alarms: {free: 1 GiB, mail: {server: \"smtp://m:x\", from: a@b.org, to: [a@b.org]}}\n",
+                "an SMTP server",
+            ),
+            (
+                "alarms: {free: 1 GiB, mail: {server: \"smtp://u:p@m\", from: a@b.org, to: [a@b.org]}}\n",
+                "an SMTP server",
+            ),
             (
                 "alarms: {free: 1 GiB, mail: {server: \"smtp://m\", from: me, to: [a@b.org]}}\n",
                 "a mail address",

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::calls::{BucketFile, BucketKey, BucketLimits, BucketPlace, ObjectBucket, is_bucket};
+use crate::calls::{
+    BucketFile, BucketKey, BucketLimits, BucketPlace, ObjectBucket, check_endpoint, is_bucket,
+};
 use crate::step::{Call, CallFault, CancelToken, Digest, Fault, Parameter, Step};
 
 use super::new_file::copy_new;
@@ -45,12 +47,15 @@ impl BookStore {
     /// The step with the parameters of a store.
     pub fn declare(step: Step) -> Step {
         let text = |name: &'static str| Parameter::text(name, "", &[]);
-        step.parameter(text(STORE).required().about("The folder that is the store, or `s3://BUCKET/PREFIX`."))
-            .parameter(text("endpoint").about("The URL of the service of a bucket. Without it, that of AWS."))
+        let store = text(STORE).required().about("The folder that is the store, or `s3://BUCKET/PREFIX`.");
+        let endpoint = text("endpoint").about("The URL of the service of a bucket. Without it, that of AWS.");
+        let credentials = text("credentials").about(
+            "Where KEY:SECRET for a bucket is: `file:PATH`, `env:NAME` or `gpg:PATH` (a file that gpg decrypts with the keys of `gpg_home`). Without it, in the environment, as AWS has it.",
+        );
+        step.parameter(store.checked(check_store))
+            .parameter(endpoint.checked(check_endpoint))
             .parameter(text("region").about("The region of a bucket."))
-            .parameter(text("credentials").about(
-                "Where KEY:SECRET for a bucket is: `file:PATH`, `env:NAME` or `gpg:PATH` (a file that gpg decrypts with the keys of `gpg_home`). Without it, in the environment, as AWS has it.",
-            ))
+            .parameter(credentials.checked(SecretReference::check))
             .parameter(text("gpg_home").about("The folder with the secret keys of gpg, for `credentials`."))
     }
 
@@ -143,6 +148,13 @@ impl BookStore {
                 bucket.list(each).map_err(|fault| fault.fault)
             }
         }
+    }
+}
+
+fn check_store(store: &str) -> Result<(), String> {
+    match is_bucket(store) {
+        true => BucketPlace::read(store, "", "").map(drop).map_err(|fault| fault.reason),
+        false => Ok(()),
     }
 }
 

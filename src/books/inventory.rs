@@ -12,7 +12,7 @@ use crate::calls::{DownloadEnd, FileDownload};
 use crate::step::{CallAttempt, CancelToken, Digest};
 use crate::tokens::TokenName;
 
-use super::sample_service::sample_url;
+use super::sample_service::{check_book_address, sample_url};
 use super::stages::StageRow;
 
 /// The list of a row.
@@ -163,6 +163,11 @@ impl BookInventory {
 
 fn stopped() -> io::Error {
     io::Error::new(io::ErrorKind::Interrupted, "it was told to end")
+}
+
+/// Says what is wrong with the place of an inventory: an address that nobody can call. A file may come later.
+pub fn check_inventory(source: &str) -> Result<(), String> {
+    if is_address(source) { check_book_address(source) } else { Ok(()) }
 }
 
 fn is_address(source: &str) -> bool {

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use crate::calls::check_address;
+
 use super::sample::SampleBooks;
 use super::server::{BookServer, BookTroubles};
 
@@ -22,4 +24,13 @@ pub fn sample_url(url: &str) -> io::Result<String> {
         *server = Some(BookServer::start(SampleBooks::USUAL, BookTroubles::a_few())?);
     }
     Ok(format!("{}{path}", server.as_ref().map(BookServer::url).unwrap_or_default()))
+}
+
+/// Says what is wrong with the address of a book, in which `{barcode}` stands for its barcode.
+pub fn check_book_address(url: &str) -> Result<(), String> {
+    match url.strip_prefix(SAMPLE) {
+        Some(path) if path.starts_with('/') => Ok(()),
+        Some(_) => Err(format!("the address of a sample book has a path: {SAMPLE}/PATH")),
+        None => check_address(&url.replace("{barcode}", "0")),
+    }
 }

@@ -42,6 +42,11 @@ impl SecretReference {
         }
     }
 
+    /// Says what is wrong with a reference, without its words.
+    pub fn check(text: &str) -> Result<(), String> {
+        SecretReference::read(text).map(drop).map_err(|fault| fault.reason)
+    }
+
     /// The secret: a line end behind it does not count.
     ///
     /// # Errors

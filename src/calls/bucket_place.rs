@@ -6,7 +6,7 @@ use object_store::path::Path as ObjectPath;
 
 use crate::step::Fault;
 
-use super::client::service;
+use super::client::{check_address, service};
 
 /// A place in a bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,11 @@ pub fn is_bucket(text: &str) -> bool {
     text.starts_with(SCHEME)
 }
 
+/// Says what is wrong with the URL of a service of buckets; an empty one is that of AWS.
+pub fn check_endpoint(endpoint: &str) -> Result<(), String> {
+    if endpoint.is_empty() { Ok(()) } else { check_address(endpoint) }
+}
+
 impl BucketPlace {
     /// Reads `s3://BUCKET/PREFIX`.
     ///
@@ -54,11 +59,10 @@ impl BucketPlace {
         if prefix.starts_with('/') || ObjectPath::parse(prefix).is_err() {
             return Err(wrong("the prefix is no beginning of keys"));
         }
-        if !endpoint.is_empty() && !["http://", "https://"].iter().any(|scheme| endpoint.starts_with(scheme))
-        {
-            let reason = format!("bad store: {endpoint:?} is no URL of a service");
-            return Err(Fault::new(reason, "Write `endpoint: https://HOST:PORT` in the dataflow file."));
-        }
+        check_endpoint(endpoint).map_err(|wrong| {
+            let reason = format!("bad store: {endpoint:?} is no URL of a service: {wrong}");
+            Fault::new(reason, "Write `endpoint: https://HOST:PORT` in the dataflow file.")
+        })?;
         let [bucket, prefix, endpoint, region] = [bucket, prefix, endpoint, region].map(str::to_owned);
         Ok(BucketPlace { bucket, prefix, endpoint, region })
     }

@@ -17,8 +17,8 @@ mod open_circuits;
 #[cfg(feature = "books")]
 pub use bucket::{BucketFile, BucketLimits, ObjectBucket};
 #[cfg(feature = "books")]
-pub use bucket_place::{BucketKey, BucketPlace, is_bucket};
-pub use client::{ServicePost, note_circuits_in};
+pub use bucket_place::{BucketKey, BucketPlace, check_endpoint, is_bucket};
+pub use client::{ServicePost, check_address, note_circuits_in};
 pub use download::{DownloadEnd, FileDownload};
 #[cfg(any(test, fuzzing))]
 pub use event_stream::data_of_events;

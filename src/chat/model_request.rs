@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::calls::{EventProgress, ServicePost, StreamedAnswer};
+use crate::calls::{EventProgress, ServicePost, StreamedAnswer, check_address};
 use crate::step::{CallAttempt, CallFault, CancelToken, Fault};
 
 use super::model_answer::{AnswerForm, GrowingAnswer, ModelAnswer};
@@ -31,6 +31,11 @@ pub struct SiteModel {
     pub url: String,
     /// The file with the key for it.
     pub key_file: Option<PathBuf>,
+}
+
+/// Says what is wrong with an address of a dataflow file; an empty one is left out.
+pub fn check_server(url: &str) -> Result<(), String> {
+    if ["", SITE, SAMPLE].contains(&url) { Ok(()) } else { check_address(url) }
 }
 
 /// Has `site:` mean this server, for all steps of the process from now on.

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::calls::check_address;
 use crate::site::{BuiltInSection, SectionReader, SectionSettings, SiteSection};
 use crate::tls::TlsIdentity;
 
@@ -160,8 +161,8 @@ fn model(reader: &mut SectionReader) -> Option<SiteModel> {
         }
         return None;
     };
-    if !url.value.starts_with("http://") && !url.value.starts_with("https://") {
-        let message = format!("\"{}\" is no address of a model server", url.value);
+    if let Err(wrong) = check_address(&url.value) {
+        let message = format!("\"{}\" is no address of a model server: {wrong}", url.value);
         reader.wrong_at(url.place, message, Some("write it as http://127.0.0.1:8000".to_owned()));
     }
     Some(SiteModel { url: url.value, key_file })

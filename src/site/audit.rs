@@ -36,6 +36,7 @@ fn server(text: &str) -> Option<(AuditProtocol, String)> {
     let (scheme, address) = text.split_once("://")?;
     let (_, transport) = TRANSPORTS.into_iter().find(|(name, _)| *name == scheme)?;
     let (host, port) = address.rsplit_once(':')?;
-    let sound = !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let is_bare = !host.contains(['/', '@', ':', ' ']) || host.starts_with('[') && host.ends_with(']');
+    let sound = !host.is_empty() && is_bare && port.parse::<u16>().is_ok_and(|port| port > 0);
     sound.then(|| (transport, address.to_owned()))
 }

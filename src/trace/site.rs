@@ -1,5 +1,6 @@
 //! `traces` in a site's file.
 
+use crate::calls::check_address;
 use crate::site::{BuiltInSection, SectionReader, SectionSettings, SiteSection};
 
 /// Reads `traces`.
@@ -38,10 +39,10 @@ fn traces(reader: &mut SectionReader) -> TraceSettings {
 
 /// The URL for traces: that of a collector without a path gets the usual path.
 fn collector(text: &str) -> Option<String> {
+    check_address(text).ok()?;
     let (scheme, rest) = text.split_once("://")?;
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let is_url = matches!(scheme, "http" | "https") && !host.is_empty();
-    is_url.then(|| if path.is_empty() { format!("{scheme}://{host}{PATH}") } else { text.to_owned() })
+    Some(if path.is_empty() { format!("{scheme}://{host}{PATH}") } else { text.to_owned() })
 }
 
 #[cfg(test)]
@@ -74,6 +75,7 @@ mod tests {
     fn what_is_wrong_is_said() {
         for (text, expected) in [
             ("traces: {collector: 127.0.0.1}\n", "a URL"),
+            ("traces: {collector: \"http://a:99999\"}\n", "a URL"),
             ("traces: {}\n", "collector"),
             ("traces: {colector: \"http://a\"}\n", "did you mean \"collector\"?"),
         ] {

@@ -306,7 +306,7 @@ fn a_bucket_that_is_not_there_is_named() {
     assert!(counted.code != 0 && counted.err.contains("has no bucket libary"), "{}", counted.err);
     fs::write(scene.place.path("row.yaml"), row.replace("s3://library/", "s3://library//")).unwrap();
     let ended = scene.place.run(&["run", "./row.yaml"]);
-    assert!(ended.code != 0 && ended.err.contains("bad store"), "{}", ended.err);
+    assert!(ended.code != 0 && ended.err.contains("the parameter \"store\": bad store"), "{}", ended.err);
 }
 
 /// A running row answers for the backlog from what it keeps: of the bucket, what it has asked for.

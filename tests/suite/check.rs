@@ -83,6 +83,49 @@ response: [report]
     assert_eq!(said(&sound).map_err(|problems| problems.to_string()), Ok(()));
 }
 
+#[cfg(all(feature = "books", feature = "chat"))]
+#[test]
+fn an_address_of_any_step_that_cannot_be_called_is_a_problem() {
+    let cases = [
+        (
+            "books",
+            "url: \"sample:/books/{barcode}\"",
+            "url: \"https://books.example.org:x/{barcode}\"",
+            "url",
+        ),
+        ("books", "url: \"sample:/books/{barcode}\"", "url: \"sample:\"", "url"),
+        ("books", "inventory: \"sample:/all_books\"", "inventory: \"http://:80/all_books\"", "inventory"),
+        ("books", "passphrase: \"sample:\"", "passphrase: sesame", "passphrase"),
+        ("books", "store: done_bucket", "store: s3://", "store"),
+        ("books", "store: done_bucket", "store: s3://library, endpoint: s3.example.org", "endpoint"),
+        ("books", "store: done_bucket", "store: s3://library, credentials: 'a:b'", "credentials"),
+        ("chat", "model: m", "model: m, url: 127.0.0.1", "url"),
+        ("chat", "model: m", "model: m, url: 'site:', fallback_url: 'http://a:99999'", "fallback_url"),
+    ];
+    let chat = "dataflow: chat
+steps:
+  lines: {step: read-json-lines, needs: {request: request}}
+  asked: {step: call-model, needs: {item: lines}, with: {model: m, prompt: hello}}
+  numbers: {step: pick-number, needs: {item: asked}, with: {field: /answer, group: /kind}}
+  total: {step: total-json, needs: {numbers: numbers}}
+  report: {step: write-total, needs: {total: total}}
+response: [report]
+";
+    for (name, sound, wrong, parameter) in cases {
+        let text = Dataflow::built_in(name).unwrap_or(chat);
+        assert!(Dataflow::parse(name, text, &StepTable::built_in()).is_ok());
+        assert!(text.contains(sound), "{sound}");
+        let problems =
+            Dataflow::parse(name, &text.replace(sound, wrong), &StepTable::built_in()).unwrap_err();
+        let said = format!("the parameter \"{parameter}\": ");
+        assert!(problems.iter().all(|problem| problem.message.starts_with(&said)), "{wrong}: {problems}");
+        assert!(
+            problems.iter().all(|problem| !problem.message.contains("sesame")),
+            "it may be the secret itself"
+        );
+    }
+}
+
 #[test]
 fn drawings_for_other_programs() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/dataflows");

@@ -1,6 +1,7 @@
 //! `choose-books`: the beginning of the row. The orchestrator of `flow run` makes the tokens, as the parameters say;
 //! in a dataflow that is run as a whole, the tokens are the request's items.
 
+use crate::books::inventory::check_inventory;
 use crate::step::{BuiltIn, Fault, Parameter, Request, Step};
 use crate::tokens::StageToken;
 
@@ -12,9 +13,13 @@ fn step() -> Step {
         .parameter(
             Parameter::text("to", "", &[]).required().about("The directory in which the tokens wait."),
         )
-        .parameter(Parameter::text("inventory", "", &[]).about(
-            "The list of all books, a barcode on each line: a URL or a file. Without it, barcodes are given on the command line.",
-        ))
+        .parameter(
+            Parameter::text("inventory", "", &[])
+                .about(
+                    "The list of all books, a barcode on each line: a URL or a file. Without it, barcodes are given on the command line.",
+                )
+                .checked(check_inventory),
+        )
         .parameter(
             number("refresh_h", 24.0, 0.0, 100_000.0, "h").about("The age at which the list is fetched again."),
         )

@@ -15,7 +15,7 @@ pub const ARCHIVE: &str = "archive";
 
 fn step() -> Step {
     BookPlace::step("decrypt-book", 2, "Decrypts the archive of a book with gpg.")
-        .parameter(Parameter::text("passphrase", "", &[]).about(
+        .parameter(Parameter::text("passphrase", "", &[]).checked(SecretReference::check).about(
             "Where the passphrase is: `file:PATH`, `env:NAME`, `gpg:PATH` (a file that gpg decrypts with the keys of `gpg_home`), or `sample:`.",
         ))
         .parameter(

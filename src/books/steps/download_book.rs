@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::books::pace::SharedPace;
 use crate::books::place::{BookPlace, storage};
-use crate::books::sample_service::sample_url;
+use crate::books::sample_service::{check_book_address, sample_url};
 use crate::calls::{DownloadEnd, FileDownload};
 use crate::step::{BuiltIn, Call, CallAttempt, CallFault, Fault, Parameter, Step};
 use crate::tokens::{LocatedFile, StageToken};
@@ -17,9 +17,12 @@ pub const ENCRYPTED: &str = "encrypted";
 fn step() -> Step {
     let number = Parameter::number;
     BookPlace::step("download-book", 2, "Downloads the encrypted archive of a book.")
-        .parameter(Parameter::text("url", "", &[]).required().about(
-            "The address of a book; `{barcode}` stands for its barcode. `sample:` is the sample server.",
-        ))
+        .parameter(
+            Parameter::text("url", "", &[])
+                .required()
+                .about("The address of a book; `{barcode}` stands for its barcode. `sample:` is the sample server.")
+                .checked(check_book_address),
+        )
         .parameter(
             number("per_minute", 0.0, 0.0, 1_000_000.0, "")
                 .about("Downloads in a minute that all processes together begin; 0 for no limit."),

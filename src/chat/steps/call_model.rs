@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::chat::model_answer::{AnswerForm, ModelAnswer};
-use crate::chat::model_request::{ModelQuestion, ModelServer};
+use crate::chat::model_request::{ModelQuestion, ModelServer, check_server};
 use crate::json::{JsonItem, template};
 use crate::step::{BuiltIn, Call, CallAttempt, CallFault, Fault, FaultKind, Parameter, Step};
 
@@ -19,9 +19,11 @@ fn step() -> Step {
     Step::new("call-model", 2, "Asks a language model, and adds its answer to the item.")
         .takes::<JsonItem>("item")
         .gives::<JsonItem>("item")
-        .parameter(Parameter::text("url", "site:", &[]).about(
-            "The address of the server; `site:` is that of the site's file, `sample:` a sample in this process.",
-        ))
+        .parameter(
+            Parameter::text("url", "site:", &[])
+                .about("The address of the server; `site:` is that of the site's file, `sample:` a sample in this process.")
+                .checked(check_server),
+        )
         .parameter(text("model").required().about("The name of the model."))
         .parameter(text("instruction").about("What the model shall do: a text with fields as {/content/text}."))
         .parameter(text("prompt").required().about("What it is about: a text with fields as {/content/text}."))
@@ -32,7 +34,11 @@ fn step() -> Step {
         )
         .parameter(Parameter::number("tokens_max", 1_000.0, 1.0, 1_000_000.0, "tokens"))
         .parameter(patience("patience_s", PATIENCE_S).about("The time that an attempt takes at most."))
-        .parameter(text("fallback_url").about("The address that is asked where the first fails; usually the same."))
+        .parameter(
+            text("fallback_url")
+                .about("The address that is asked where the first fails; usually the same.")
+                .checked(check_server),
+        )
         .parameter(text("fallback_model").about("The model that is asked where the first fails."))
         .parameter(patience("fallback_patience_s", PATIENCE_S).about("The time that it takes at most."))
         .parameter(text("key_file").about("The file with the key for the server."))
