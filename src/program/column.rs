@@ -127,11 +127,11 @@ fn exact(whole: i64) -> Option<f64> {
 }
 
 /// The largest whole number up to which a float keeps every one.
-const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+pub const EXACT_MAX: u64 = 1 << 53;
 
 /// A number that is whole, as far as a float keeps every whole one.
 pub fn whole(number: f64) -> Option<i64> {
-    (number.abs() <= EXACT_MAX && number.trunc() == number).then_some(number as i64)
+    (number.abs() <= EXACT_MAX as f64 && number.trunc() == number).then_some(number as i64)
 }
 
 /// A column of numbers: of whole ones, if all of them are, and none is a zero with a minus, which arrays of floats keep.

@@ -134,12 +134,9 @@ pub fn json_number(number: f64) -> Json {
     column::whole(number).map_or_else(|| Json::from(number), Json::from)
 }
 
-/// The largest whole number up to which a `number` keeps every one.
-const EXACT_MAX: u64 = 1 << 53;
-
 /// A number as it is kept; `None` for a whole number that would become another one.
 pub fn exact_number(number: &Number) -> Option<f64> {
-    let is_other = |whole: u64| whole > EXACT_MAX && (whole as f64) as u128 != u128::from(whole);
+    let is_other = |whole: u64| whole > column::EXACT_MAX && (whole as f64) as u128 != u128::from(whole);
     let whole = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
     number.as_f64().filter(|_| !whole.is_some_and(is_other))
 }
