@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 use std::process::{ChildStdin, ChildStdout};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -112,19 +112,37 @@ impl ProcessPipes {
         }
     }
 
-    /// The next bytes, so many.
+    /// The next bytes, so many; `None` if not all of them have come, and none more for the time of `stall`.
     ///
     /// # Errors
     /// The reason why they do not come.
-    pub fn bytes(&mut self, count: usize, look: &mut PipeLooker) -> Result<Vec<u8>, PipeEnd> {
+    pub fn bytes(
+        &mut self,
+        count: usize,
+        stall: Duration,
+        look: &mut PipeLooker,
+    ) -> Result<Option<Vec<u8>>, PipeEnd> {
+        let mut last = Instant::now();
         while self.read.len() < count {
-            self.wait(look)?;
-            self.fill()?;
+            let mut is_stalled = false;
+            let waited = self.wait(&mut || {
+                let left = stall.saturating_sub(last.elapsed());
+                is_stalled = left.is_zero();
+                let look = if is_stalled { Err(PipeEnd::Unwanted) } else { look() };
+                look.map(|look| PipeLook { wait: look.wait.min(left), ..look })
+            });
+            if is_stalled {
+                return Ok(None);
+            }
+            waited?;
+            if self.fill()? {
+                last = Instant::now();
+            }
         }
-        Ok(self.take(count))
+        Ok(Some(self.take(count)))
     }
 
-    /// The beginning of a line that has not ended.
+    /// The bytes that have come of what has not ended.
     pub fn rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.read)
     }
@@ -180,5 +198,29 @@ fn wait_for(pipes: &mut [PollFd], look: &mut PipeLooker) -> Result<(), PipeEnd> 
             Ok(_) => return Ok(()),
             Err(error) => return Err(PipeEnd::Lost(error.into())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn bytes_that_do_not_come_are_not_waited_for_without_end() {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "printf columns; read line"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = shell.spawn().unwrap();
+        let (stdin, stdout) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
+        let mut pipes = ProcessPipes::new(stdin, stdout).unwrap();
+        let mut look = || Ok(PipeLook { wait: Duration::from_secs(60), has_ended: false });
+        let long = Duration::from_secs(60);
+        assert_eq!(pipes.bytes(3, long, &mut look).unwrap(), Some(b"col".to_vec()));
+        let whole = pipes.bytes(5, Duration::from_millis(20), &mut look).unwrap();
+        assert_eq!((whole, pipes.rest()), (None, b"umns".to_vec()));
+        pipes.write(b"\n", &mut look).unwrap();
+        assert!(matches!(pipes.bytes(5, long, &mut look), Err(PipeEnd::Closed)));
+        process.wait().unwrap();
     }
 }

@@ -56,6 +56,8 @@ struct ProcessEnd {
 /// How often a wait looks whether it was cancelled. Another process that the same run uses may have taken the place at
 /// the token, so that this one is not killed at once.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// The time without a byte after which the rest of a column, whose length was said, is not waited for any longer.
+const COLUMN_STALL: Duration = Duration::from_secs(60);
 /// The time in which a process that has closed its output ends by itself.
 const END_TIME: Duration = Duration::from_secs(2);
 
@@ -152,8 +154,15 @@ impl StepProcess {
         if head.bytes > MESSAGE_MAX.saturating_sub(line.len()) {
             return Err(self.failure(PipeEnd::TooLong, token));
         }
-        match pipes(&mut self.pipes).bytes(head.bytes, &mut || self.end.look(token)) {
-            Ok(bytes) => Ok(answer.with_column(bytes)),
+        match pipes(&mut self.pipes).bytes(head.bytes, COLUMN_STALL, &mut || self.end.look(token)) {
+            Ok(Some(bytes)) => Ok(answer.with_column(bytes)),
+            Ok(None) => {
+                let (come, all) = (pipes(&mut self.pipes).rest().len(), head.bytes);
+                let stall = COLUMN_STALL.as_secs();
+                let reason =
+                    format!("its column has {come} of {all} bytes, and no more came within {stall} s");
+                Err(ProcessFailure::Garbage { line, reason })
+            }
             Err(PipeEnd::Closed) if !token.is_cancelled() => Err(self.cut(line, "its column does not end")),
             Err(end) => Err(self.failure(end, token)),
         }

@@ -120,7 +120,7 @@ fn a_way_that_is_off_within_a_loop_counts_the_items_of_each_round() {
 ",
     );
     let numbers = || (2..1000_u64).filter(|number| number % 2 == 0);
-    let comes = |number: &u64| number.trailing_zeros() % 2 == 0;
+    let comes = |number: &u64| number.trailing_zeros().is_multiple_of(2);
     assert_eq!(sum, numbers().filter(comes).map(odd_part).sum::<u64>());
     assert_eq!(said, [off("kind", "odd", "tag", numbers().filter(|number| !comes(number)).count())]);
 }
