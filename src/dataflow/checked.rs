@@ -98,6 +98,11 @@ impl Dataflow {
         self.digest
     }
 
+    /// Whether the files say the same but for comments: then limits, time-outs and all else are the same, too.
+    pub(crate) fn has_settings_of(&self, other: &Dataflow) -> bool {
+        lines_said(&self.text).eq(lines_said(&other.text))
+    }
+
     /// The treatment of items that arrive after the answer.
     pub fn revisions(&self) -> RevisionPolicy {
         self.revisions
@@ -147,4 +152,9 @@ impl Dataflow {
         };
         failure.flat_map(ports).collect()
     }
+}
+
+/// The lines of a file that are no comment. One that is a part of a text counts for the version.
+fn lines_said(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.trim_start().starts_with('#'))
 }

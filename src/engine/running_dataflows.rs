@@ -67,10 +67,12 @@ impl RunningDataflows {
         RunningDataflows { all: RwLock::new(all), resources, workers: Mutex::default() }
     }
 
-    /// Adds a dataflow. A version that is there already is not added again.
+    /// Adds a dataflow, for requests from now on. One that is there already is not added again, unless its limits or other
+    /// settings, which do not count for the version, have changed.
     pub fn add(&self, dataflow: &Arc<Dataflow>) -> Result<(), DataflowRefusal> {
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
-        if position(&all, dataflow.digest()).is_some() {
+        let known = position(&all, dataflow.digest());
+        if known.is_some_and(|known| all[known].work.dataflow.has_settings_of(dataflow)) {
             return Ok(());
         }
         match all.len() {
@@ -88,7 +90,7 @@ impl RunningDataflows {
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(std::thread::current());
     }
 
-    /// The index of a version in the list.
+    /// The index of a version in the list, as it was added last.
     pub fn position(&self, version: Digest) -> Option<usize> {
         position(&self.read(), version)
     }
@@ -141,7 +143,7 @@ impl RunningDataflows {
 }
 
 fn position(all: &[Arc<ProcessShared>], version: Digest) -> Option<usize> {
-    all.iter().position(|shared| shared.work.dataflow.digest() == version)
+    all.iter().rposition(|shared| shared.work.dataflow.digest() == version)
 }
 
 impl EngineResources {

@@ -107,6 +107,44 @@ fn a_dataflow_that_is_added_runs_the_requests_that_name_it_and_no_others() {
 }
 
 #[test]
+fn limits_that_have_changed_hold_for_requests_from_then_on() {
+    let (go, held) = channel::<()>();
+    let held = Mutex::new(held);
+    let step = Step::new("work", 1, "Waits.").takes::<Request>("request").gives::<ResponseFiles>("files");
+    let step = step.runs(move |call| {
+        if call.input::<Request>("request").name != "quick" {
+            let _ = held.lock().unwrap().recv();
+        }
+        Ok(StepOutputs::one("files", ResponseFiles(Vec::new())))
+    });
+    let table = StepTable::default().with(step);
+    let limited = |keys: &str, comment: &str| {
+        let text = format!(
+            "dataflow: held\nlimits: {{memory: {{fixed: 1 B}}}}\nsteps:\n{comment}  work: {{step: work, needs: {{request: request}}{keys}}}\nresponse: [work]\n"
+        );
+        Arc::new(Dataflow::parse("held", &text, &table).unwrap())
+    };
+    let (old, new) = (limited("", ""), limited(", timeout: 10 ms", ""));
+    assert_eq!(old.digest(), new.digest(), "a limit is no other version");
+    let folder = tempfile::tempdir().unwrap();
+    with_engine(Arc::clone(&old), no_journal(folder.path()), (1, 2), |queue, responses| {
+        queue.submit(request("first", 1));
+        queue.add(&new).unwrap();
+        queue.submit(RequestSubmission::from(request("second", 1)).under(new.digest()));
+        let response = responses.recv_timeout(LONG).unwrap();
+        assert_eq!((response.name.as_str(), response.verdict), ("second", ResponseVerdict::Failed));
+        assert_eq!(response.faults().next().unwrap().1.reason, "not finished after 10 ms");
+        drop(go);
+        let response = responses.recv_timeout(LONG).unwrap();
+        assert_eq!((response.name.as_str(), response.verdict), ("first", ResponseVerdict::Complete));
+        // What says the same is no other one, however often it comes.
+        (0..100).for_each(|_| queue.add(&limited(", timeout: 10 ms", "  # a comment\n")).unwrap());
+        queue.submit(RequestSubmission::from(request("quick", 1)).under(new.digest()));
+        assert_eq!(responses.recv_timeout(LONG).unwrap().verdict, ResponseVerdict::Complete);
+    });
+}
+
+#[test]
 fn the_number_of_dataflows_is_bounded() {
     let folder = tempfile::tempdir().unwrap();
     with_engine(dataflow("first", |_| {}), no_journal(folder.path()), (1, 1), |queue, responses| {
