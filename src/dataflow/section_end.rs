@@ -128,7 +128,7 @@ fn settled(
     let ItemTally { done, failed, retried, .. } = *tally;
     account.items = ItemCounts { done, failed, skipped, retried };
     account.faults = tally.item_faults();
-    let shared = shared(account.items, first, rounds.len());
+    let shared = shared(account.items, rounds);
     match judged(section.policy, shared) {
         ItemJudgement::Sound => {}
         ItemJudgement::Reserved => account.reservations.extend(missing(tally)),
@@ -138,13 +138,14 @@ fn settled(
     account
 }
 
-/// The items of which a share is to be done: in a loop those that entered it, each once, however often it went round.
-fn shared(items: ItemCounts, first: &MemberRun, rounds: usize) -> ItemCounts {
-    if rounds == 1 {
+/// The items of which a share is to be done: in a loop each once, however often it went round. Those that came in one
+/// round are different items; a route in the loop may bring none in the first.
+fn shared(items: ItemCounts, rounds: &[&MemberRun]) -> ItemCounts {
+    if rounds.len() == 1 {
         return items;
     }
-    let entered = first.tally.done + first.tally.failed;
-    ItemCounts { done: entered.saturating_sub(items.failed), ..items }
+    let came = rounds.iter().map(|run| run.tally.done + run.tally.failed).max();
+    ItemCounts { done: came.unwrap_or(0).saturating_sub(items.failed), ..items }
 }
 
 /// Why what a step would give is not there.

@@ -34,6 +34,7 @@ fn table() -> StepTable {
     let way = Step::new("way", 1, "Tells even from odd.").takes::<Amount>("amount");
     let way = way.gives_many::<Amount>("even").gives_many::<Amount>("odd");
     let halve = Step::new("halve", 1, "Halves.").takes::<Amount>("amount").gives::<Amount>("amount");
+    let double = Step::new("double", 1, "Doubles.").takes::<Amount>("amount").gives::<Amount>("amount");
     let copies = Step::new("copies", 1, "Two of each.").takes::<Amount>("amount");
     let write = Step::new("write", 1, "Writes.").takes::<Amount>("amount").gives::<ResponseFiles>("files");
     let share = Step::new("share", 1, "Divides.").takes::<Amount>("amount").takes::<Amount>("total");
@@ -41,6 +42,7 @@ fn table() -> StepTable {
     StepTable::default()
         .with(way.routes(|amount: &Amount, _| Ok(usize::from(amount.0 % 2 == 1))))
         .with(halve.runs_each(|amount: Amount, _| Ok(Amount(amount.0 / 2))))
+        .with(double.runs_each(|amount: Amount, _| Ok(Amount(amount.0 * 2))))
         .with(
             share.runs_each(|amount: Amount, call| {
                 Ok(Amount(amount.0 * 100 / call.input::<Amount>("total").0))
@@ -282,6 +284,25 @@ fn items_go_round_until_they_leave_and_ways_meet_again() {
 
     let (response, _) = answer(dataflow(&steps.replace("MAX", "1"), partial));
     assert_eq!(response.verdict, ResponseVerdict::Failed, "an eighth of all go round more than once");
+}
+
+#[test]
+fn a_step_that_items_reach_in_a_later_round_is_judged_by_these() {
+    let steps = "
+  amounts: {step: list, needs: {request: request}, with: {count: 1000}}
+  twofold: {step: double, needs: {amount: amounts}}
+  fourfold: {step: double, needs: {amount: twofold}}
+  half: {step: halve, needs: {amount: fourfold}, again: {amount: ready.even, max: 12}}
+  kind: {step: way, needs: {amount: half}}
+  checked: {step: check, needs: {amount: kind.odd}, with: {refused: 999}}
+  ready: {step: way, needs: {amount: [kind.even, checked]}}
+  sum: {step: total, needs: {amounts: ready.odd}}
+  file: {step: write, needs: {amount: sum}}
+";
+    let (response, _) = answer(dataflow(steps, "on_item_failure: partial above 99 %\n"));
+    assert_eq!(response.verdict, ResponseVerdict::CompleteWithReservations, "{response:?}");
+    let checked = response.streams.iter().find(|one| one.step == "checked").unwrap();
+    assert_eq!((checked.done, checked.failed), (998, 1), "one of 500 in the second round");
 }
 
 /// Ways that meet, and the sum of what comes on them.
