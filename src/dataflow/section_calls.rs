@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::step::{
     Call, CallAnswers, CallAttempt, CallBatch, CallEnvironment, CallFault, CallFunction, CallLimits,
-    CancelToken, Digest, Fault, FaultKind, ItemOrdinal, ResultIdentity, StepInputs, Value,
+    CancelToken, Digest, Fault, FaultKind, ItemOrdinal, QuestionKey, ResultIdentity, StepInputs, Value,
 };
 
 use super::node::{DataflowNode, SectionMember};
@@ -75,8 +75,8 @@ impl CallWork {
     }
 
     fn known_or_new(&self, batch: &CallItems) -> Result<CallAnswers, Fault> {
-        let items: Vec<Digest> = batch.items.iter().map(Value::digest).collect();
-        let items = Digest::of_parts(items.iter().map(|digest| digest.as_bytes().as_slice()));
+        let each: Vec<Digest> = batch.items.iter().map(Value::digest).collect();
+        let items = Digest::of_parts(each.iter().map(|digest| digest.as_bytes().as_slice()));
         let step = &self.node.step.declaration;
         let asked = CallBatch {
             step: self.node.name.to_string(),
@@ -90,12 +90,31 @@ impl CallWork {
         if let Some(answers) = known.filter(|answers| answers.results.len() == batch.items.len()) {
             return Ok(answers);
         }
-        let mut answers = CallAnswers::default();
-        answers.results = self.ask(batch, &mut answers.retried);
+        let keys = self.question_keys(batch, &each);
+        let answers = self.partly_known(batch, &keys);
         self.token.check()?;
         let failed = answers.results.iter().find_map(|result| result.as_ref().err());
-        self.environment.record(&asked, &answers.to_bytes(), failed)?;
+        self.environment.record(&asked, &answers.to_record(&keys), failed)?;
         Ok(answers)
+    }
+
+    /// The answers to a batch, of which only those items are asked about that have been answered in no other.
+    fn partly_known(&self, batch: &CallItems, keys: &[QuestionKey]) -> CallAnswers {
+        let read = self.node.step.declaration.outputs[0].read;
+        let mut known = self.environment.recall_each(keys);
+        known.resize(keys.len(), None);
+        let known = known.into_iter().map(|bytes| read(&bytes?, &|_| None).ok());
+        let known: Vec<Option<Value>> = known.collect();
+        let open: Vec<usize> = (0..known.len()).filter(|index| known[*index].is_none()).collect();
+        let mut answers = CallAnswers::default();
+        let asked = match open.len() == known.len() {
+            true => self.ask(batch, &mut answers.retried),
+            false => self.ask(&batch.at(&open), &mut answers.retried),
+        };
+        let mut asked = asked.into_iter();
+        let results = known.into_iter().map(|known| known.map(Ok).or_else(|| asked.next()));
+        answers.results = results.map(|one| one.expect("each open item was asked about")).collect();
+        answers
     }
 
     /// Asks until each item has an answer or a fault that another attempt would not change.
@@ -189,22 +208,37 @@ impl CallWork {
 
     /// The key of the record: what is asked, in which place.
     fn key(&self, places: &[ItemOrdinal], items: Digest) -> Digest {
+        let places = places_digest(places);
+        self.keyed(b"call", &[places, items])
+    }
+
+    /// The keys of the questions about each item by itself.
+    fn question_keys(&self, batch: &CallItems, items: &[Digest]) -> Vec<QuestionKey> {
+        let step = self.keyed(b"question", &[]);
+        let key = |(place, item): (&ItemOrdinal, &Digest)| {
+            let parts = [step.as_bytes().as_slice(), &place.to_bytes(), item.as_bytes().as_slice()];
+            let digest = Digest::of_parts(parts);
+            *digest.as_bytes().first_chunk().expect("a digest is longer")
+        };
+        batch.places.iter().zip(items).map(key).collect()
+    }
+
+    /// The digest of the step, its round and inputs, and of more.
+    fn keyed(&self, kind: &[u8], more: &[Digest]) -> Digest {
         let step = &self.node.step.declaration;
         let parameters = serde_json::to_vec(&self.node.parameters).expect("parameters are texts and numbers");
         let inputs = self.inputs.digests();
         let (version, round) = (step.version.to_le_bytes(), self.round.to_le_bytes());
-        let places = places_digest(places);
         let mut parts: Vec<&[u8]> = vec![
-            b"call",
+            kind,
             self.identity.request.as_bytes(),
             self.identity.step.as_bytes(),
             step.name.as_bytes(),
             &version,
             &round,
             &parameters,
-            places.as_bytes(),
-            items.as_bytes(),
         ];
+        parts.extend(more.iter().map(|digest| digest.as_bytes().as_slice()));
         for (name, digest) in &inputs {
             parts.extend([name.as_bytes(), digest.as_bytes().as_slice()]);
         }

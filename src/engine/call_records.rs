@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::step::{
-    CallBatch, CallEnvironment, CallFault, CallLimits, CancelToken, Fault, FaultKind, PlacedBatch, Value,
+    CallBatch, CallEnvironment, CallFault, CallLimits, CancelToken, Fault, FaultKind, PlacedBatch,
+    QuestionKey, Value,
 };
 
 use super::batches_elsewhere::BatchesElsewhere;
@@ -25,6 +26,10 @@ pub struct RecordedCalls {
 impl CallEnvironment for RecordedCalls {
     fn recall(&self, batch: &CallBatch) -> Result<Option<Vec<u8>>, Fault> {
         Ok(self.memories.recall_answers(self.memory, batch))
+    }
+
+    fn recall_each(&self, questions: &[QuestionKey]) -> Vec<Option<Vec<u8>>> {
+        self.memories.recall_each(self.memory, questions)
     }
 
     fn record(&self, batch: &CallBatch, answers: &[u8], failed: Option<&Fault>) -> Result<(), Fault> {

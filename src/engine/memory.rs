@@ -14,11 +14,12 @@ use crate::journal::{
     ValuePlace, small_files,
 };
 use crate::step::{
-    Artifact, CallAnswers, CallBatch, Digest, Fault, FaultKind, Outcome, Payload, Request, ResponseFile,
-    ResponseFiles, StepInputs, StepOutputs,
+    Artifact, CallAnswers, CallBatch, Digest, Fault, FaultKind, Outcome, Payload, QuestionKey, Request,
+    ResponseFile, ResponseFiles, StepInputs, StepOutputs,
 };
 use crate::store::{Store, StoreError};
 
+use super::answered_questions::{AnsweredQuestions, KeptRun, recorded_answers};
 use super::fault_logs;
 use super::remote_request::{RemoteRequestKey, RunNotRecorded, RunRecorder};
 
@@ -49,6 +50,8 @@ pub struct MemoryKey {
 pub(super) struct RequestMemory {
     pub(super) number: i64,
     pub(super) runs: BTreeMap<Digest, KeptRun>,
+    /// Answers of earlier processes, and of before a retry.
+    pub(super) answered: AnsweredQuestions,
     /// Runs that ended in other processes since, while their reports are taken.
     pub(super) elsewhere: Mutex<BTreeMap<Digest, KeptRun>>,
     /// The steps of it that this process runs for another.
@@ -56,9 +59,6 @@ pub(super) struct RequestMemory {
     /// The request's items by their content, made when the first run is recalled.
     items: OnceLock<HashMap<Digest, usize>>,
 }
-
-/// A run with its content.
-pub type KeptRun = (RunRecord, Vec<u8>);
 
 /// One run, as the journal knows it.
 pub struct RecordedRun<'a> {
@@ -113,7 +113,9 @@ impl RequestMemories {
     pub fn open(&self, memory: MemoryKey, number: i64, history: Option<&RequestHistory>) {
         let runs = history.map(RequestHistory::runs).unwrap_or_default();
         let runs = runs.into_iter().map(|(key, (run, content))| (key, (run.clone(), content.to_vec())));
-        self.lock().insert(memory, Arc::new(RequestMemory::new(number, runs.collect())));
+        let answered = history.map(AnsweredQuestions::of).unwrap_or_default();
+        let remembered = RequestMemory { answered, ..RequestMemory::new(number, runs.collect()) };
+        self.lock().insert(memory, Arc::new(remembered));
     }
 
     /// Begins to remember a request that another process accepted.
@@ -299,10 +301,14 @@ impl RequestMemories {
         let remembered = self.of(memory)?;
         let recorded = remembered.recorded(batch.key)?;
         let (record, content) = &*recorded;
-        match &record.outputs.iter().find(|output| output.name == CallAnswers::OUTPUT)?.kept {
-            ValuePlace::Here { bytes } => content.get(..*bytes).map(<[u8]>::to_vec),
-            ValuePlace::Stored { form } => self.store.get(memory.request, *form),
-            ValuePlace::No | ValuePlace::Files { .. } => None,
+        recorded_answers(record, content, memory.request, &self.store)
+    }
+
+    /// The recorded answers to questions about single items; nothing if there are none at all.
+    pub fn recall_each(&self, memory: MemoryKey, questions: &[QuestionKey]) -> Vec<Option<Vec<u8>>> {
+        match self.of(memory).filter(|_| self.keeps()) {
+            Some(known) => known.answered.recall(questions, &known.runs, memory.request, &self.store),
+            None => Vec::new(),
         }
     }
 
@@ -468,6 +474,7 @@ impl RequestMemory {
         RequestMemory {
             number,
             runs,
+            answered: AnsweredQuestions::default(),
             elsewhere: Mutex::default(),
             steps: Mutex::default(),
             items: OnceLock::new(),

@@ -18,7 +18,7 @@
 //! | `losses` | how many processes may be lost over one request |
 //! | `epoch` | what they share about a request |
 //! | `job`, `run`, `pool` | steps, off the workers' threads |
-//! | `call_records` | the answers to calls, in the journal before anything uses them |
+//! | `call_records`, `answered_questions` | the answers to calls, in the journal before anything uses them |
 //! | `timer` | what is to be done later: timeouts, repetitions, deadlines |
 //! | `disk_wait` | waiting for a full disk |
 //! | `budget`, `slots` | the bounds: bytes, requests |
@@ -29,6 +29,7 @@
 //! | `panic_guard` | the end of a process whose engine broke |
 
 mod answer_queue;
+mod answered_questions;
 mod apart;
 mod as_json;
 mod batches_elsewhere;

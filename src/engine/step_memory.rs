@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::step::{CallAnswers, Digest, Request};
 
-use super::memory::{KeptRun, MemoryKey, NO_PANIC, RequestMemories, RequestMemory};
+use super::answered_questions::KeptRun;
+use super::memory::{MemoryKey, NO_PANIC, RequestMemories, RequestMemory};
 use super::remote_request::RemoteRequestKey;
 
 impl RequestMemories {

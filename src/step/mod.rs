@@ -88,8 +88,8 @@ pub use stream::{
     BatchPlaces, BatchSize, CallAnswers, CallAttempt, CallBatch, CallEnvironment, CallFault, CallFunction,
     CallLimits, ChainFactory, ChainLink, ChainRun, GuardFunction, ItemBatch, ItemFault, ItemMaker,
     ItemOrdinal, ItemTally, JoinRule, KernelFactory, KernelRun, MadeItems, MakerFunction, PlacedBatch,
-    RateLimit, StreamChain, StreamFunction, StreamItem, StreamKernel, UnmatchedItem, UnrecordedCalls,
-    WaitingItems,
+    QuestionKey, RateLimit, StreamChain, StreamFunction, StreamItem, StreamKernel, UnmatchedItem,
+    UnrecordedCalls, WaitingItems,
 };
 pub use table::{BuiltIn, BuiltInAttributes, StepTable};
 pub use token::{CancelToken, PlaceWait};

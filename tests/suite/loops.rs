@@ -1,4 +1,5 @@
-//! Loops: a request whose items came to the bound of one goes on when the bound is raised and an operator retries it.
+//! Retries of requests with calls and loops: items that came to the bound of a loop go on when it is raised, and a
+//! question that was answered is not asked again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,9 +35,9 @@ const STEPS: &str = "
 steps:
   jobs: {step: list, needs: {request: request}}
   first: {step: sort, needs: {job: jobs}}
-  asked: {step: ask, needs: {job: first.open}, batch: {size: 1}, again: {job: ready.open, max: MAX}}
+  asked: {step: ask, needs: {job: first.open}, batch: {size: 4}, again: {job: ready.open, max: MAX}}
   ready: {step: sort, needs: {job: asked}}
-  told: {step: tell, needs: {job: [ready.ready, first.ready]}, batch: {size: 1}}
+  told: {step: tell, needs: {job: [ready.ready, first.ready]}, batch: {size: 3}}
   file: {step: write, needs: {jobs: told}}
 response: [file]
 ";
@@ -58,7 +59,11 @@ fn table(counts: &CallCounts) -> StepTable {
         step.calls(move |jobs: Vec<Job>, _, _| {
             let mut counts = counts.lock().unwrap();
             let asked = |job: Job| {
-                *counts.entry((name, job.number, job.left)).or_default() += 1;
+                let count = counts.entry((name, job.number, job.left)).or_default();
+                *count += 1;
+                if name == "doubt" && job.number == 7 && *count <= 2 {
+                    return Err(Fault::transient("not now", "Ask again."));
+                }
                 Ok(Job { left: job.left.saturating_sub(by), ..job })
             };
             Ok(jobs.into_iter().map(asked).collect())
@@ -69,6 +74,7 @@ fn table(counts: &CallCounts) -> StepTable {
         .with(sort.routes(|job: &Job, _| Ok(usize::from(job.left > 0))))
         .with(calling("ask", 1))
         .with(calling("tell", 0))
+        .with(calling("doubt", 0))
         .with(write)
 }
 
@@ -177,4 +183,26 @@ fn a_retry_stays_with_its_dataflow_if_more_than_a_bound_is_changed() {
     let seen = retried(folder.path(), low.clone(), vec![other]);
     let versions: Vec<_> = seen.iter().map(|response| (response.version, response.verdict)).collect();
     assert_eq!(versions, [(low.digest(), ResponseVerdict::Failed), (low.digest(), ResponseVerdict::Failed)]);
+}
+
+#[test]
+fn a_retry_asks_only_about_items_that_have_no_answer() {
+    let counts = CallCounts::default();
+    let folder = tempfile::tempdir().unwrap();
+    let text = "dataflow: jobs
+steps:
+  jobs: {step: list, needs: {request: request}}
+  asked: {step: doubt, needs: {job: jobs}, batch: {size: 10}, retry: {count: 1, first_delay: 0 s}}
+  told: {step: tell, needs: {job: asked}, batch: {size: 10}}
+  file: {step: write, needs: {jobs: told}}
+response: [file]
+";
+    let dataflow = Dataflow::parse("jobs.yaml", text, &table(&counts)).unwrap();
+    let seen = retried(folder.path(), dataflow.clone(), vec![dataflow]);
+    let verdicts: Vec<ResponseVerdict> = seen.iter().map(|response| response.verdict).collect();
+    assert_eq!(verdicts, [ResponseVerdict::Failed, ResponseVerdict::Complete]);
+    let counts = counts.lock().unwrap();
+    let several: Vec<_> = counts.iter().filter(|(_, count)| **count != 1).collect();
+    assert_eq!(several, [(&("doubt", 7, 2), &3)], "two attempts, and one at the retry");
+    assert_eq!(counts.len(), 40);
 }

@@ -24,6 +24,9 @@ pub struct CallBatch {
     pub attempt: Digest,
 }
 
+/// The key of the question about one item, whichever batch it is in.
+pub type QuestionKey = [u8; 16];
+
 /// The limits within which attempts at a step's batches begin.
 #[derive(Clone, Copy, Debug)]
 pub struct CallLimits<'a> {
@@ -55,6 +58,13 @@ pub trait CallEnvironment: Send + Sync {
     /// # Errors
     /// If there are none and no service may be called.
     fn recall(&self, batch: &CallBatch) -> Result<Option<Vec<u8>>, Fault>;
+
+    /// The recorded answers to questions about single items, from batches of whatever items; `None` where there is none.
+    /// Gives nothing if there are no such answers at all, as by default.
+    fn recall_each(&self, questions: &[QuestionKey]) -> Vec<Option<Vec<u8>>> {
+        let _ = questions;
+        Vec::new()
+    }
 
     /// Records the answers to a batch. When this returns, they are on the disk.
     ///

@@ -26,7 +26,7 @@ pub use attempt::{CallAttempt, CallFault};
 pub use batch::{BatchPlaces, BatchSize, ItemBatch, StreamItem};
 pub use calls::{CallAnswers, CallFunction};
 pub use chain::{ChainFactory, ChainLink, ChainRun, StreamChain};
-pub use environment::{CallBatch, CallEnvironment, CallLimits, PlacedBatch, UnrecordedCalls};
+pub use environment::{CallBatch, CallEnvironment, CallLimits, PlacedBatch, QuestionKey, UnrecordedCalls};
 pub use guard::GuardFunction;
 pub use join::{JoinRule, UnmatchedItem};
 pub use kernel::{KernelFactory, KernelRun, MakerFunction, StreamFunction, StreamKernel};
