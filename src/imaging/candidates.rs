@@ -16,7 +16,7 @@ use super::preview::have_same_pixels;
 use super::slice_obstacle::SliceObstacle;
 use super::slice_sets::{SetsApart, SliceSets, doubles, interleaved_sets, numbered_runs, sets_apart};
 use super::slices::{AxialSlice, align};
-use super::split_series::joined_series;
+use super::split_series::{few_slices, joined_series};
 use super::table_steps::without_overlaps;
 
 /// Slices of one kind in order along their normal, and how they came to be this set.
@@ -45,6 +45,8 @@ pub struct Candidates<'a> {
     pub usable: Vec<Candidate<'a>>,
     /// Instances that can be part of no volume, by series and reason.
     pub left_out: Vec<LeftOut>,
+    /// The reason why none of several series has enough slices, as a fragment.
+    pub few_slices: Option<String>,
 }
 
 /// Instances of one series that were left out for one reason.
@@ -82,9 +84,10 @@ pub fn candidates<'a>(headers: &[&'a InstanceHeader], slices_least: usize) -> Ca
     let left_out = left_out.into_iter().map(|((series_label, reason, obstacle, are_frames), count)| {
         LeftOut { series_label, obstacle, reason, count, are_frames }
     });
-    let usable = joined_series(series.into_values(), slices_least);
-    let usable = usable.into_iter().flat_map(|slices| parts(slices, slices_least));
-    Candidates { usable: usable.collect(), left_out: left_out.collect() }
+    let stacks = joined_series(series.into_values(), slices_least);
+    let few_slices = few_slices(&stacks, slices_least);
+    let usable = stacks.into_iter().flat_map(|slices| parts(slices, slices_least));
+    Candidates { usable: usable.collect(), left_out: left_out.collect(), few_slices }
 }
 
 /// Takes a series apart where its slices cannot be one volume.

@@ -200,7 +200,8 @@ pub fn numbered_runs<'a>(slices: &[AxialSlice<'a>], slices_least: usize) -> Opti
         let name = if sets.contains_key(&name) { format!("{name} (run {number})") } else { name };
         sets.insert(name, run);
     }
-    are_stacks.then_some(sets)
+    // A slice that is there twice would part one stack into two.
+    (are_stacks && lie_beside_each_other(&sets)).then_some(sets)
 }
 
 #[cfg(test)]
@@ -287,5 +288,13 @@ mod tests {
         let names = ["from 1", "from 13"].map(str::to_owned).to_vec();
         assert_eq!(runs(|index| index as i32 + 1), Some(names));
         assert_eq!(runs(|index| index as i32 % 12), None, "the same numbers");
+    }
+
+    #[test]
+    fn a_doubled_slice_parts_no_stack_into_runs() {
+        let headers: Vec<InstanceHeader> = (0..12).chain(11..24).map(sample::header).collect();
+        let mut slices: Vec<AxialSlice> = headers.iter().filter_map(AxialSlice::of).collect();
+        slices.sort_by(AxialSlice::order);
+        assert!(numbered_runs(&slices, 10).is_none());
     }
 }

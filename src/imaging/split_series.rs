@@ -8,81 +8,155 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::InstanceHeader;
-use super::slice_sets::{ACQUISITION, CONTRAST, IMAGE_TYPE, KERNEL, VOLTAGE};
+use super::slice_sets::{ACQUISITION, CONTRAST, IMAGE_TYPE, KERNEL, SliceAttribute, VOLTAGE};
 use super::slices::{AxialSlice, align, check_spacing};
 use crate::printable::counted;
 use crate::step::StepReservation;
 
-/// The slices of each series of a study, those joined that are of one stack. A series has at least `slices_least` slices.
-pub fn joined_series<'a>(
-    series: impl IntoIterator<Item = Vec<AxialSlice<'a>>>,
-    slices_least: usize,
-) -> Vec<Vec<AxialSlice<'a>>> {
-    let mut alike: BTreeMap<String, Vec<Vec<AxialSlice>>> = BTreeMap::new();
-    for slices in series {
-        alike.entry(reconstruction(&slices)).or_default().push(slices);
-    }
-    alike.into_values().flat_map(|series| joined(series, slices_least)).collect()
+/// Slices in order along their normal.
+type SliceStack<'a> = Vec<AxialSlice<'a>>;
+
+/// How well slices must fit together to be joined.
+#[derive(Clone, Copy, PartialEq)]
+enum StackFit {
+    /// They are one regular grid.
+    Regular,
+    /// Some may be missing or there twice.
+    Nearly,
 }
 
-/// The attributes that all slices of one reconstruction have in common, as text.
-fn reconstruction(slices: &[AxialSlice]) -> String {
-    let Some(AxialSlice { header, .. }) = slices.first() else { return String::new() };
-    let values = [KERNEL, VOLTAGE, CONTRAST, IMAGE_TYPE].map(|(_, value)| value(header));
-    format!(
-        "{:?} {:?} {} {} {values:?}",
-        header.series_description, header.manufacturer, header.rows, header.columns
-    )
+/// The slices of each series of a study, those joined that are of one stack. A series has at least `slices_least` slices.
+/// Where none has, series that are a stack but for slices that are missing or doubled are joined as well: then that is told
+/// as of one series.
+pub fn joined_series<'a>(
+    series: impl IntoIterator<Item = SliceStack<'a>>,
+    slices_least: usize,
+) -> Vec<SliceStack<'a>> {
+    let alike = alike(series);
+    let joined = |fit: StackFit| -> Vec<SliceStack> {
+        alike.values().flat_map(|series| joined(series, slices_least.max(2), fit)).collect()
+    };
+    let regular = joined(StackFit::Regular);
+    if regular.iter().any(|slices| slices.len() >= slices_least) { regular } else { joined(StackFit::Nearly) }
 }
+
+/// Series by the attributes that all slices of one reconstruction have in common.
+fn alike<'a>(
+    series: impl IntoIterator<Item = SliceStack<'a>>,
+) -> BTreeMap<[String; RECONSTRUCTION.len()], Vec<SliceStack<'a>>> {
+    let mut alike: BTreeMap<_, Vec<SliceStack>> = BTreeMap::new();
+    for slices in series {
+        let Some(AxialSlice { header, .. }) = slices.first() else { continue };
+        alike.entry(RECONSTRUCTION.map(|(_, value)| value(header))).or_default().push(slices);
+    }
+    alike
+}
+
+/// Attributes of a reconstruction.
+const RECONSTRUCTION: [SliceAttribute; 7] = [
+    ("series description", |header| header.series_description.clone()),
+    ("manufacturer", |header| header.manufacturer.clone()),
+    ("size", |header| format!("{} × {}", header.columns, header.rows)),
+    KERNEL,
+    VOLTAGE,
+    CONTRAST,
+    IMAGE_TYPE,
+];
 
 /// Series of one reconstruction: as they are, or as one, or as one of each acquisition.
-fn joined<'a>(series: Vec<Vec<AxialSlice<'a>>>, slices_least: usize) -> Vec<Vec<AxialSlice<'a>>> {
-    let least = slices_least.max(2);
+fn joined<'a>(series: &[SliceStack<'a>], least: usize, fit: StackFit) -> Vec<SliceStack<'a>> {
     if series.len() < 2 {
-        return series;
+        return series.to_vec();
     }
     let are_parts = series.iter().any(|slices| slices.len() >= least);
-    let stack = |slices: Vec<AxialSlice<'a>>| {
-        // By the orientation of each: in order, they have that of all.
-        let are_alike = slices.iter().all(|slice| slice.difference(&slices[0]).is_empty());
-        let slices = in_order(slices);
-        let is_stack = are_alike && slices.len() >= least && is_one_stack(&slices);
+    let stack = |slices: SliceStack<'a>| {
+        let slices = as_stack(slices).ok()?;
+        let is_stack = slices.len() >= least && (fit == StackFit::Nearly || check_spacing(&slices).is_ok());
         (is_stack && (!are_parts || are_one_series(&slices))).then_some(slices)
     };
     if let Some(whole) = stack(series.concat()) {
         return vec![whole];
     }
-    let mut acquisitions: BTreeMap<String, Vec<AxialSlice>> = BTreeMap::new();
+    let mut acquisitions: BTreeMap<String, SliceStack> = BTreeMap::new();
     for slice in series.iter().flatten() {
         acquisitions.entry(ACQUISITION.1(slice.header)).or_default().push(*slice);
     }
-    let stacks = || acquisitions.into_values().map(stack).collect::<Option<Vec<Vec<AxialSlice>>>>();
-    if are_parts { None } else { stacks() }.unwrap_or(series)
+    let stacks = || acquisitions.into_values().map(stack).collect::<Option<Vec<SliceStack>>>();
+    if are_parts { None } else { stacks() }.unwrap_or_else(|| series.to_vec())
 }
 
-fn in_order(mut slices: Vec<AxialSlice>) -> Vec<AxialSlice> {
+/// Slices in order, if they can be one stack by what their headers say beside their places; otherwise why they cannot, as a
+/// fragment.
+fn as_stack(mut slices: SliceStack) -> Result<SliceStack, String> {
+    // By the orientation of each: in order, they have that of all.
+    let first = slices[0];
+    let difference = slices.iter().map(|slice| slice.difference(&first)).find(|what| !what.is_empty());
+    if let Some(what) = difference {
+        return Err(format!("they differ in {what}"));
+    }
     align(&mut slices);
     slices.sort_by(AxialSlice::order);
-    slices
+    // A copy of a slice may have any number: it is passed over, whether it comes first or last.
+    let one_of_each_place = |mut slices: SliceStack<'_>| {
+        slices.dedup_by(|later, earlier| later.is_at_place_of(earlier));
+        check_numbers(&slices)
+    };
+    let backwards = || one_of_each_place(slices.iter().rev().copied().collect());
+    one_of_each_place(slices.clone()).or_else(|why| backwards().map_err(|_| why))?;
+    Ok(slices)
 }
 
-/// Whether slices in order are one regular grid, and their numbers do not say otherwise.
-fn is_one_stack(slices: &[AxialSlice]) -> bool {
+/// Checks that slices along the patient, each at a place of its own, are numbered as one stack is.
+fn check_numbers(slices: &[AxialSlice]) -> Result<(), String> {
     let frames: BTreeSet<&str> = slices.iter().map(frame_of_reference).collect();
-    let is_one_frame = frames.len() == 1;
+    // An exporter that makes each image a series may give each a frame of its own, too; a few are registrations.
+    if frames.len() > 1 && frames.len() < slices.len() {
+        return Err(format!("they name {} frames of reference", frames.len()));
+    }
     let numbers = |number: fn(&InstanceHeader) -> Option<i32>| -> Vec<Option<i32>> {
         slices.iter().map(|slice| number(slice.header)).collect()
     };
     let instances = numbers(|header| header.instance_number);
-    // An exporter that makes each image a series may number each as the first one.
-    let is_numbered =
-        goes_on(&instances) || (is_one_frame && instances.iter().all(|number| *number == instances[0]));
+    // It may number each as the first one.
+    let are_same = frames.len() == 1 && instances.iter().all(|number| *number == instances[0]);
+    if !are_same && !goes_on(&instances) {
+        return Err("their instance numbers neither rise nor fall along the patient".to_owned());
+    }
     let acquisitions = numbers(|header| header.acquisition_number);
-    // An exporter that makes each image a series may give each a frame of its own, too; a few are registrations.
-    (is_one_frame || frames.len() == slices.len())
-        && is_numbered
-        && (acquisitions.is_sorted() || acquisitions.iter().rev().is_sorted())
-        && check_spacing(slices).is_ok()
+    if !acquisitions.is_sorted() && !acquisitions.iter().rev().is_sorted() {
+        return Err("their acquisition numbers go up and down along the patient".to_owned());
+    }
+    Ok(())
+}
+
+/// The reason why none of several series has enough slices, as a fragment.
+pub fn few_slices(series: &[SliceStack], slices_least: usize) -> Option<String> {
+    let counts = || series.iter().map(Vec::len);
+    let (fewest, most) = (counts().min()?, counts().max()?);
+    if series.len() < 2 || most >= slices_least {
+        return None;
+    }
+    let slices = if fewest == most { counted(most, "slice") } else { format!("{fewest} to {most} slices") };
+    let few = format!(
+        "the study has {} series of {slices} each, and at least {slices_least} slices in one are needed",
+        series.len()
+    );
+    let are_enough = counts().sum::<usize>() >= slices_least;
+    let why = if are_enough { why_apart(series) } else { None };
+    Some(why.map_or(few.clone(), |why| format!("{few}; they were not joined to one stack, as {why}")))
+}
+
+/// The reason why several series are not parts of one stack, as a fragment.
+fn why_apart(series: &[SliceStack]) -> Option<String> {
+    let reconstructions: Vec<_> = alike(series.iter().cloned()).into_keys().collect();
+    let differs = |index: &usize| reconstructions.iter().any(|one| one[*index] != reconstructions[0][*index]);
+    let names: Vec<&str> =
+        (0..RECONSTRUCTION.len()).filter(differs).map(|index| RECONSTRUCTION[index].0).collect();
+    if names.is_empty() {
+        as_stack(series.concat()).err()
+    } else {
+        Some(format!("they differ in {}", names.join(", ")))
+    }
 }
 
 /// Whether slices in order can be parts of one series by their numbers.
@@ -109,17 +183,32 @@ fn goes_on(numbers: &[Option<i32>]) -> bool {
     is_all(|one, next| one < next) || is_all(|one, next| one > next)
 }
 
+/// The number of series that slices name.
+fn series_count(slices: &[AxialSlice]) -> usize {
+    let uids: BTreeSet<&str> = slices.iter().map(|slice| slice.header.series_instance_uid.as_str()).collect();
+    uids.len()
+}
+
+/// A remark on slices that name several series, for the reason why they are no volume.
+pub fn joined_remark(slices: &[AxialSlice]) -> Option<String> {
+    let count = series_count(slices);
+    (count > 1).then(|| {
+        format!(
+            "its {} have {count} Series Instance UIDs and were taken for one series",
+            counted(slices.len(), "slice")
+        )
+    })
+}
+
 /// A reservation if the slices of a volume name several series.
 pub fn several_series(slices: &[AxialSlice]) -> Option<StepReservation> {
-    let mut uids: Vec<&str> = slices.iter().map(|slice| slice.header.series_instance_uid.as_str()).collect();
-    uids.sort_unstable();
-    uids.dedup();
+    let count = series_count(slices);
     let label = slices.first()?.header.series_label();
     let text = format!(
-        "the {} of {label} have {}: they were taken for one series, as their positions form one grid and nothing else tells \
-         them apart; if they are of several scans, volumes and densities are wrong, so send the series with one UID",
+        "the {} of {label} have {count} Series Instance UIDs: they were taken for one series, as their positions form one \
+         grid and nothing else tells them apart; if they are of several scans, volumes and densities are wrong, so send the \
+         series with one UID",
         counted(slices.len(), "slice"),
-        counted(uids.len(), "Series Instance UID")
     );
-    (uids.len() > 1).then(|| StepReservation { code: "several_series".to_owned(), text })
+    (count > 1).then(|| StepReservation { code: "several_series".to_owned(), text })
 }

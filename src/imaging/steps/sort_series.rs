@@ -29,7 +29,7 @@ use crate::imaging::patients::{PatientDifferences, check_patient};
 use crate::imaging::preview::{self, LungPreview};
 use crate::imaging::slice_obstacle::SliceObstacle;
 use crate::imaging::slices::{AxialSlice, check_spacing, off_line, shifts, z};
-use crate::imaging::split_series::several_series;
+use crate::imaging::split_series::{joined_remark, several_series};
 use crate::imaging::stated_scale::stated_scale;
 use crate::imaging::table_steps::TableSteps;
 use crate::imaging::{InstanceHeader, SortedSeries};
@@ -43,7 +43,7 @@ const SPACING_MM_FINE: f64 = 5.0;
 const SPACING_TO_THICKNESS_MOST: f64 = 1.5;
 
 fn step() -> Step {
-    Step::new("sort-series", 11, "Chooses one series of axial CT slices, checks it and puts it in order.")
+    Step::new("sort-series", 12, "Chooses one series of axial CT slices, checks it and puts it in order.")
         .takes_each::<InstanceHeader>("headers")
         .gives::<SortedSeries>("series")
         .gives::<StepReservations>("reservations")
@@ -70,9 +70,13 @@ pub fn sort_series(headers: &[&InstanceHeader], slices_least: usize) -> Result<S
     check_instances(headers)?;
     let slices: Vec<InstanceHeader> = headers.iter().flat_map(|header| header.slices()).collect();
     let slices: Vec<&InstanceHeader> = slices.iter().collect();
-    let Candidates { usable, left_out } = candidates(&slices, slices_least);
+    let Candidates { usable, left_out, few_slices } = candidates(&slices, slices_least);
     if usable.is_empty() {
         return Err(no_candidate(headers, &left_out));
+    }
+    if let Some(reason) = few_slices {
+        let fault = Fault::new(reason, "Send the whole series of thin slices, with one Series Instance UID.");
+        return Err(with_remarks(fault, left_out.iter().map(LeftOut::remark)));
     }
     remarks.extend(left_out.iter().map(LeftOut::remark));
     let (mut passed_over, mut first_fault) = (Vec::new(), None);
@@ -240,7 +244,12 @@ fn frame_of_reference_remark(candidate: &Candidate) -> Option<String> {
 fn with_left_out(fault: Fault, candidate: &Candidate, left_out: &[LeftOut]) -> Fault {
     let label = candidate.slices[0].header.series_label();
     let of_series = left_out.iter().filter(|one| one.series_label == label).map(LeftOut::remark);
-    let remarks: Vec<String> = candidate.remarks.iter().cloned().chain(of_series).collect();
+    let joined = joined_remark(&candidate.slices);
+    with_remarks(fault, joined.into_iter().chain(candidate.remarks.iter().cloned()).chain(of_series))
+}
+
+fn with_remarks(fault: Fault, remarks: impl Iterator<Item = String>) -> Fault {
+    let remarks: Vec<String> = remarks.collect();
     if remarks.is_empty() {
         return fault;
     }

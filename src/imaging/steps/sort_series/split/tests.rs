@@ -25,9 +25,38 @@ fn check_joined(headers: &[InstanceHeader], uids: &str) {
     );
 }
 
+/// Series of one slice each are refused, and this is the reason why they are no stack together.
 #[track_caller]
-fn check_apart(headers: &[InstanceHeader]) {
-    assert!(sorted(headers).is_err(), "{:?}", sorted(headers).map(|series| series.reservations));
+fn check_apart(headers: &[InstanceHeader], why: &str) {
+    let expected = format!(
+        "the study has 20 series of 1 slice each, and at least 10 slices in one are needed; they were not joined to one \
+         stack, as {why}"
+    );
+    assert_eq!(sorted(headers).unwrap_err().reason, expected);
+}
+
+/// The reason why slices that were taken for one series are refused.
+#[track_caller]
+fn check_refused(headers: &[InstanceHeader], reason: &str) {
+    let count = headers.len();
+    let expected = format!(
+        "{reason} (its {count} slices have {count} Series Instance UIDs and were taken for one series)"
+    );
+    assert_eq!(sorted(headers).unwrap_err().reason, expected);
+}
+
+/// Slices with a series each, and one of them again in a series of its own.
+fn doubled(number: i32) -> Vec<InstanceHeader> {
+    let mut headers = split(1, |_, _| ());
+    headers.push(InstanceHeader {
+        sop_instance_uid: "1.2.9.1".to_owned(),
+        series_instance_uid: "1.1.9.1".to_owned(),
+        instance_number: Some(number),
+        name: "copy".to_owned(),
+        path: "copy.dcm".into(),
+        ..sample::header(9)
+    });
+    headers
 }
 
 #[test]
@@ -62,24 +91,69 @@ fn a_series_in_two_parts_is_one_if_its_numbers_go_on() {
 
 #[test]
 fn what_else_tells_slices_apart_keeps_them_apart() {
-    check_apart(&split(1, |index, one| one.series_description = index.to_string()));
-    check_apart(&split(1, |index, one| one.instance_number = Some((index as i32 * 7) % 20)));
-    check_apart(&split(1, |index, one| one.acquisition_number = Some(index as i32 * 7 % 20)));
-    check_apart(&split(1, |index, one| one.rows = 3 + u16::from(index == 9)));
-    check_apart(&split(1, |index, one| {
-        if index > 9 {
-            one.orientation = Some([-1.0, 0.0, 0.0, 0.0, -1.0, 0.0]);
-        }
-    }));
-    check_apart(&split(1, |index, one| one.frame_of_reference_uid = (index / 10).to_string()));
+    let numbers = "their instance numbers neither rise nor fall along the patient";
+    check_apart(
+        &split(1, |index, one| one.series_description = index.to_string()),
+        "they differ in series description",
+    );
+    check_apart(&split(1, |index, one| one.instance_number = Some((index as i32 * 7) % 20)), numbers);
+    check_apart(
+        &split(1, |index, one| one.acquisition_number = Some(index as i32 * 7 % 20)),
+        "their acquisition numbers go up and down along the patient",
+    );
+    check_apart(&split(1, |index, one| one.rows = 3 + index as u16 % 3), "they differ in size");
+    check_apart(
+        &split(1, |index, one| {
+            if index > 9 {
+                one.orientation = Some([-1.0, 0.0, 0.0, 0.0, -1.0, 0.0]);
+            }
+        }),
+        "they differ in orientation",
+    );
+    check_apart(
+        &split(1, |index, one| one.frame_of_reference_uid = (index / 10).to_string()),
+        "they name 2 frames of reference",
+    );
     let own_frames = |_, one: &mut InstanceHeader| {
         one.frame_of_reference_uid = one.sop_instance_uid.clone();
         one.instance_number = Some(1);
     };
-    check_apart(&split(1, own_frames));
-    let mut gap = split(1, |_, _| ());
-    gap.remove(9);
-    check_apart(&gap);
+    check_apart(&split(1, own_frames), numbers);
+    let few = sorted(&split(3, |_, _| ())[..8]).unwrap_err().reason;
+    assert_eq!(few, "the study has 3 series of 2 to 3 slices each, and at least 10 slices in one are needed");
+}
+
+#[test]
+fn a_lost_slice_is_named_as_in_one_series() {
+    let mut headers = split(1, |_, _| ());
+    headers.remove(9);
+    check_refused(&headers, "1 slice is missing in series 3 (Thorax) between z = 8.0 mm and 10.0 mm");
+    headers.iter_mut().for_each(|one| one.instance_number = Some(1));
+    check_refused(&headers, "1 slice is missing in series 3 (Thorax) between z = 8.0 mm and 10.0 mm");
+}
+
+#[test]
+fn a_doubled_slice_is_named_as_in_one_series() {
+    for number in [9, 0, 21] {
+        check_refused(
+            &doubled(number),
+            "1 of the 21 slices of series 3 (Thorax) lie where another one is, the first at z = 9.0 mm",
+        );
+    }
+}
+
+#[test]
+fn a_copy_of_a_slice_is_left_out_as_in_one_series() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut headers = doubled(21);
+    for header in &mut headers {
+        header.path = folder.path().join(&header.name);
+        let pixels = (header.position.unwrap()[2] as u16).to_le_bytes().repeat(12);
+        std::fs::write(&header.path, sample::slice_file(header, &pixels)).unwrap();
+    }
+    check_joined(&headers, "20 Series Instance UIDs");
+    let remarks = sorted(&headers).unwrap().remarks;
+    assert!(remarks.iter().any(|remark| remark.contains("with the same pixels")), "{remarks:?}");
 }
 
 #[test]
