@@ -1,5 +1,7 @@
 //! A series, chosen and sorted, from which a volume is assembled.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::step::{PathOf, Payload, StepReservation};
@@ -32,6 +34,24 @@ impl SortedSeries {
             before.is_none_or(|before| before.sop_instance_uid != slice.sop_instance_uid)
         };
         pairs.filter(move |(before, slice)| is_new(*before, slice)).map(|(_, slice)| slice)
+    }
+}
+
+impl SortedSeries {
+    /// The first slice of each series, as slices of one stack name several where an exporter gave each image a series of
+    /// its own.
+    pub fn series(&self) -> impl Iterator<Item = &InstanceHeader> {
+        let mut seen: HashSet<&str> = HashSet::new();
+        self.slices.iter().filter(move |slice| seen.insert(&slice.series_instance_uid))
+    }
+
+    /// The words for the series beside the first one; empty if there are none.
+    pub fn and_others(&self) -> String {
+        match self.series().count().saturating_sub(1) {
+            0 => String::new(),
+            1 => "and 1 other of the same acquisition".to_owned(),
+            others => format!("and {others} others of the same acquisition"),
+        }
     }
 }
 

@@ -34,6 +34,13 @@ for schema, file in zip(sys.argv[1::2], sys.argv[2::2]):
         assert not Draft202012Validator(schema).is_valid(fewer), key
 "#;
 
+/// Results follow the published schema, and have no key that it lacks.
+pub fn validate_results(results: &Path) {
+    if has("jsonschema").is_some() {
+        python(&[CLOSED, VALIDATE].concat(), &[schema("results").as_path(), results]);
+    }
+}
+
 fn schema(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/src/reference/schemas/{name}.json"))
 }
@@ -81,6 +88,6 @@ fn responses_follow_their_schemas() {
     let complete = deliver(&[Values(values).run("write-results", "files")]);
     let results = complete.path().join("results.json");
     assert!(fs::read_to_string(&results).unwrap().contains("\"reservations\": []"));
-    validated.extend([schema("results"), results]);
+    validate_results(&results);
     python(&[CLOSED, VALIDATE].concat(), &validated.iter().collect::<Vec<_>>());
 }

@@ -110,7 +110,8 @@ pub mod codes {
     pub const SEGMENTATION: ConceptName = ("113076", "DCM", "Segmentation");
     pub const SOURCE_IMAGE: ConceptName = ("121322", "DCM", "Source image for image processing operation");
     pub const REFERENCED_SEGMENT: ConceptName = ("121191", "DCM", "Referenced Segment");
-    pub const SEGMENTATION_SOURCE: ConceptName = ("121232", "DCM", "Source series for segmentation");
+    pub const SEGMENTATION_SERIES: ConceptName = ("121232", "DCM", "Source series for segmentation");
+    pub const SEGMENTATION_IMAGE: ConceptName = ("121233", "DCM", "Source image for segmentation");
 
     pub const VOLUME: ConceptName = ("118565006", "SCT", "Volume");
     // CID 6141, measurements of attenuation in chest CT.

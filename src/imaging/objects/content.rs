@@ -21,8 +21,8 @@ enum ContentValue {
     Code(CodedConcept),
     Text(String),
     Uid(String),
-    /// A segment of a segmentation object: class and instance, number of the segment.
-    Segment([String; 2], u16),
+    /// An image or a segmentation object: class and instance, and the number of a segment of it.
+    Image([String; 2], Option<u16>),
     /// A number as it is written, at most 16 characters, and its unit.
     Number(String, CodedConcept),
 }
@@ -57,13 +57,14 @@ impl ContentItem {
         ContentItem::new(concept, ContentValue::Uid(uid.into()))
     }
 
-    pub fn segment(
-        concept: impl Into<CodedConcept>,
-        [sop_class_uid, sop_instance_uid]: [&str; 2],
-        number: u16,
-    ) -> ContentItem {
-        let object = [sop_class_uid.to_owned(), sop_instance_uid.to_owned()];
-        ContentItem::new(concept, ContentValue::Segment(object, number))
+    /// An image by its SOP Class UID and SOP Instance UID.
+    pub fn image(concept: impl Into<CodedConcept>, object: [&str; 2]) -> ContentItem {
+        ContentItem::new(concept, ContentValue::Image(object.map(str::to_owned), None))
+    }
+
+    /// A segment of a segmentation object, which is given as an image is.
+    pub fn segment(concept: impl Into<CodedConcept>, object: [&str; 2], number: u16) -> ContentItem {
+        ContentItem::new(concept, ContentValue::Image(object.map(str::to_owned), Some(number)))
     }
 
     pub fn number(
@@ -117,7 +118,7 @@ impl ContentValue {
             ContentValue::Code(_) => "CODE",
             ContentValue::Text(_) => "TEXT",
             ContentValue::Uid(_) => "UIDREF",
-            ContentValue::Segment(..) => "IMAGE",
+            ContentValue::Image(..) => "IMAGE",
             ContentValue::Number(..) => "NUM",
         }
     }
@@ -138,12 +139,14 @@ impl ContentValue {
             }
             ContentValue::Text(text) => put(set, tags::TEXT_VALUE, VR::UT, text),
             ContentValue::Uid(uid) => put(set, tags::UID, VR::UI, uid),
-            ContentValue::Segment([class, instance], number) => {
+            ContentValue::Image([class, instance], segment) => {
                 let mut item = InMemDicomObject::new_empty();
                 put(&mut item, tags::REFERENCED_SOP_CLASS_UID, VR::UI, class);
                 put(&mut item, tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, instance);
-                let number = PrimitiveValue::from(*number);
-                item.put(DataElement::new(tags::REFERENCED_SEGMENT_NUMBER, VR::US, number));
+                if let Some(number) = segment {
+                    let number = PrimitiveValue::from(*number);
+                    item.put(DataElement::new(tags::REFERENCED_SEGMENT_NUMBER, VR::US, number));
+                }
                 put_items(set, tags::REFERENCED_SOP_SEQUENCE, vec![item]);
             }
             ContentValue::Number(number, unit) => {

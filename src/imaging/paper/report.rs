@@ -116,7 +116,7 @@ impl LungReport<'_> {
         let voltage = first.peak_kilovoltage.map_or(String::new(), |kv| format!("{kv:.0} kV"));
         let label = first.series_label();
         let name = label.strip_prefix("series ").unwrap_or(&label).to_owned();
-        (name, joined(&[&spacing, &thick, &kernel, &voltage]))
+        (name, joined(&[&self.series.and_others(), &spacing, &thick, &kernel, &voltage]))
     }
 
     fn verdict(&self, page: &mut PaperPage, top: f32) -> f32 {
@@ -245,8 +245,8 @@ impl LungReport<'_> {
         page.text(made, [MARGIN, y - 8.0], TextAlign::Left, SMALL);
         page.text(&SMALL.cut(&self.request, 200.0), [right, y - 8.0], TextAlign::Right, SMALL);
         let uid = self.series.slices.first().map_or("", |slice| slice.series_instance_uid.as_str());
-        let measured = format!("Measured series {uid}");
-        page.text(&measured, [MARGIN, y + 1.0], TextAlign::Left, SMALL);
+        let measured = format!("Measured series {uid} {}", self.series.and_others());
+        page.text(measured.trim_end(), [MARGIN, y + 1.0], TextAlign::Left, SMALL);
     }
 }
 

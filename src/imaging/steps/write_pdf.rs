@@ -15,7 +15,7 @@ fn step() -> Step {
     let [number, description] = GeneratedSeries::parameters(9007, "flow: report page");
     Step::new(
         "write-pdf",
-        2,
+        3,
         "Writes the results as a page of PDF, also as an object in the request's study.",
     )
     .takes::<Request>("request")

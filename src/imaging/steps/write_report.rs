@@ -56,37 +56,41 @@ fn root(call: &Call, groups: Vec<ContentItem>) -> ContentItem {
     let remarks = request_remarks(call.input("request")).chain(source.remarks.iter().map(String::as_str));
     let remarks = remarks.chain(lungs.remarks.iter().map(String::as_str));
     let comments = remarks.map(|remark| ContentItem::text(codes::COMMENT, remark));
-    let series_uid =
-        source.slices.first().map(|slice| ContentItem::uid(codes::SERIES_UID, &slice.series_instance_uid));
+    let series_uids =
+        source.series().map(|slice| ContentItem::uid(codes::SERIES_UID, &slice.series_instance_uid));
     device_observer(ContentItem::template(codes::MEASUREMENT_REPORT, "1500"))
         .with(ContentRelationship::HasModifier, ContentItem::code(codes::PROCEDURE_REPORTED, codes::CT))
         .contains(ContentItem::container(codes::IMAGING_MEASUREMENTS).contains_all(groups))
         .contains(qualitative_evaluations(reservations))
-        .contains_all(series_uid)
+        .contains_all(series_uids)
         .contains_all(comments)
 }
 
-/// The segment that shows a lung, and the series that it was made from; `None` if there is no segment for it.
+/// The segment that shows a lung, and what it was made from; `None` if there is no segment for it. The template allows one
+/// series or several images as the source.
 fn segment(
     shown: &SegmentationReference,
     lung: LungRegion,
     source: &SortedSeries,
-) -> Option<[ContentItem; 2]> {
+) -> Option<Vec<ContentItem>> {
     let number = shown.number(match lung {
         LungRegion::Both => return None,
         LungRegion::Right => SegmentKind::RightLung,
         LungRegion::Left => SegmentKind::LeftLung,
     })?;
-    let series_uid = &source.slices.first()?.series_instance_uid;
     let object = [shown.sop_class_uid.as_str(), &shown.sop_instance_uid];
-    Some([
-        ContentItem::segment(codes::REFERENCED_SEGMENT, object, number),
-        ContentItem::uid(codes::SEGMENTATION_SOURCE, series_uid),
-    ])
+    let mut items = vec![ContentItem::segment(codes::REFERENCED_SEGMENT, object, number)];
+    match source.series().collect::<Vec<_>>()[..] {
+        [only] => items.push(ContentItem::uid(codes::SEGMENTATION_SERIES, &only.series_instance_uid)),
+        _ => items.extend(source.instances().map(|slice| {
+            ContentItem::image(codes::SEGMENTATION_IMAGE, [&slice.sop_class_uid, &slice.sop_instance_uid])
+        })),
+    }
+    Some(items)
 }
 
 /// The measurements of one region (TID 1501), or of one segment (TID 1411).
-fn group(density: &RegionDensity, tracking_uid: String, segment: Option<[ContentItem; 2]>) -> ContentItem {
+fn group(density: &RegionDensity, tracking_uid: String, segment: Option<Vec<ContentItem>>) -> ContentItem {
     use ContentRelationship::{HasContext, HasModifier};
     let (name, site, side) = region(density.lung);
     let site = ContentItem::code(codes::FINDING_SITE, site)
@@ -184,7 +188,7 @@ fn evidence<'a>(
 
 fn step() -> Step {
     let [number, description] = GeneratedSeries::parameters(9002, "flow: lung densities");
-    Step::new("write-report", 5, "Writes the measurements as a structured report in the request's study.")
+    Step::new("write-report", 6, "Writes the measurements as a structured report in the request's study.")
         .takes::<Request>("request")
         .takes::<SortedSeries>("series")
         .takes::<Lungs>("lungs")

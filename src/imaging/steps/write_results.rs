@@ -7,8 +7,8 @@ use crate::imaging::clusters::{CLUSTER_HU, CLUSTER_LEAST_MM3};
 use crate::imaging::json::to_json;
 use crate::imaging::study::request_remarks;
 use crate::imaging::{
-    LungDensities, LungFeatures, LungPart, LungRegion, Lungs, PartDensity, RegionDensity, ScanQuality,
-    SortedSeries, StudyAttributes, density_g_l,
+    InstanceHeader, LungDensities, LungFeatures, LungPart, LungRegion, Lungs, PartDensity, RegionDensity,
+    ScanQuality, SortedSeries, StudyAttributes, density_g_l,
 };
 use crate::step::{
     BuiltIn, Call, Digest, Request, ResponseFile, ResponseFiles, Step, StepOutputs, StepReservation,
@@ -56,6 +56,22 @@ struct SeriesIdentity<'a> {
     pixel_spacing_mm: Option<[f64; 2]>,
     slice_spacing_mm: f64,
     slice_thickness_mm: Option<f64>,
+    /// Other series that slices name, in the order of the slices. Left out if all are of one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    other_series: Vec<OtherSeries<'a>>,
+}
+
+/// A series of the same acquisition, whose slices were measured together with those of the first one.
+#[derive(Serialize, JsonSchema)]
+struct OtherSeries<'a> {
+    series_instance_uid: &'a str,
+    series_number: Option<i32>,
+}
+
+impl OtherSeries<'_> {
+    fn of(slice: &InstanceHeader) -> OtherSeries<'_> {
+        OtherSeries { series_instance_uid: &slice.series_instance_uid, series_number: slice.series_number }
+    }
 }
 
 /// Measurements of both lungs or of one.
@@ -206,6 +222,7 @@ fn identity(series: &SortedSeries) -> SeriesIdentity<'_> {
         pixel_spacing_mm: first.spacing,
         slice_spacing_mm: series.slice_spacing,
         slice_thickness_mm: first.slice_thickness,
+        other_series: series.series().skip(1).map(OtherSeries::of).collect(),
     }
 }
 
@@ -257,7 +274,7 @@ fn shares(below: &[(f64, f64)]) -> Vec<ThresholdShare> {
 }
 
 fn step() -> Step {
-    Step::new("write-results", 5, "Writes everything measured as JSON.")
+    Step::new("write-results", 6, "Writes everything measured as JSON.")
         .takes::<Request>("request")
         .takes::<SortedSeries>("series")
         .takes::<Lungs>("lungs")

@@ -11,6 +11,7 @@ pub mod peers;
 mod real;
 pub mod sample;
 mod segmentation;
+mod split;
 mod stacks;
 
 use std::collections::BTreeMap;
