@@ -424,7 +424,7 @@ const STREAM_BYTES: usize = 2 << 10;
 /// in it.
 fn beginning(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(FIRST_BYTES as usize);
     let mut wanted = FIRST_BYTES;
     loop {
         let missing = wanted - bytes.len() as u64;

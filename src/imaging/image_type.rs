@@ -99,20 +99,19 @@ const REFORMATIONS: [&str; 6] = ["MPR", "REFORMATTED", "RESAMPLED", "AVERAGE", "
 impl ImageKind {
     pub fn of(header: &InstanceHeader) -> ImageKind {
         let values: Vec<String> = header.image_type.iter().map(|value| plain_words(value)).collect();
-        let has = |words: &[&str]| {
-            let names = |value: &String| words.iter().any(|word| value.contains(&format!(" {word} ")));
-            values.iter().any(names)
-        };
+        let said = descriptions(header).map(|(_, value)| plain_words(value));
+        let has = |words: &[&str]| values.iter().any(|value| has_one(value, words));
+        let named = |words: &[&str]| said.iter().any(|value| has_one(value, words));
         if has(&["LOCALIZER"]) {
             ImageKind::Localizer
-        } else if has(&PROJECTIONS) || named(header, &NAMED_PROJECTIONS).is_some() {
+        } else if has(&PROJECTIONS) || named(&NAMED_PROJECTIONS) {
             ImageKind::Projection
-        } else if has(&QUANTITIES) || named(header, &NAMED_QUANTITIES).is_some() {
+        } else if has(&QUANTITIES) || named(&NAMED_QUANTITIES) {
             ImageKind::Quantity
-        } else if has(&ENERGIES) || named(header, &NAMED_ENERGIES).is_some() {
+        } else if has(&ENERGIES) || named(&NAMED_ENERGIES) {
             ImageKind::Monoenergetic
         } else if header.image_type.first().is_some_and(|value| value == "DERIVED") && !has(&REFORMATIONS)
-            || named(header, &NAMED_DERIVED).is_some()
+            || named(&NAMED_DERIVED)
         {
             ImageKind::Derived
         } else {
@@ -146,21 +145,29 @@ fn said_by(header: &InstanceHeader, words: &[&str]) -> String {
 
 /// The attribute beside Image Type that has one of these words, and its value.
 fn named<'a>(header: &'a InstanceHeader, words: &[&str]) -> Option<(&'static str, &'a str)> {
-    let attributes = [
-        ("Series Description", &header.series_description),
-        ("Derivation Description", &header.derivation_description),
-        ("Volume Based Calculation Technique", &header.calculation_technique),
-    ];
-    let names = |value: &str| {
-        let said = plain_words(value);
-        words.iter().any(|word| said.contains(&format!(" {word} ")))
-    };
-    attributes.into_iter().find(|(_, value)| names(value)).map(|(name, value)| (name, value.as_str()))
+    descriptions(header).into_iter().find(|(_, value)| has_one(&plain_words(value), words))
+}
+
+/// The attributes beside Image Type that say what an image is, with their values.
+fn descriptions(header: &InstanceHeader) -> [(&'static str, &str); 3] {
+    [
+        ("Series Description", header.series_description.as_str()),
+        ("Derivation Description", header.derivation_description.as_str()),
+        ("Volume Based Calculation Technique", header.calculation_technique.as_str()),
+    ]
+}
+
+/// Whether one of these words is among [`plain_words`].
+fn has_one(plain: &str, words: &[&str]) -> bool {
+    // Each word is between spaces, the first and the last one too.
+    let is_whole = |start: usize, end: usize| plain[..start].ends_with(' ') && plain[end..].starts_with(' ');
+    words.iter().any(|word| plain.match_indices(word).any(|(start, _)| is_whole(start, start + word.len())))
 }
 
 /// Reservations for slices that are computed from others, compressed with loss, not named CT, or named as of expiration.
 pub fn computed_images(slices: &[InstanceHeader]) -> Vec<StepReservation> {
-    let of_kind = |kind| slices.iter().find(|slice| ImageKind::of(slice) == kind);
+    let kinds: Vec<ImageKind> = slices.iter().map(ImageKind::of).collect();
+    let of_kind = |kind| kinds.iter().position(|one| *one == kind).map(|index| &slices[index]);
     let mut reservations = Vec::new();
     let mut reserve = |code: &str, text: String| {
         reservations.push(StepReservation { code: code.to_owned(), text });

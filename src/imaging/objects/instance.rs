@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR, value::Value};
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
+use dicom_object::{FileMetaTableBuilder, InMemDicomObject, WriteError};
+use dicom_transfer_syntax_registry::entries;
 
 use super::content::{put, put_items};
+use crate::dicom_file::encoding::{ITEM, ITEM_END, SEQUENCE_END};
 use crate::imaging::StudyAttributes;
 use crate::imaging::elements::HeaderElements;
 use crate::step::{Call, Digest, Fault, Parameter, ResponseFile};
@@ -45,6 +47,8 @@ impl GeneratedSeries {
 
 pub struct GeneratedInstance<'a> {
     pub set: InMemDicomObject,
+    /// The sequence behind all other elements but Pixel Data.
+    last_items: Option<(Tag, Box<dyn Iterator<Item = InMemDicomObject> + 'a>)>,
     /// Pixel Data, the last element: it is written once, into the file.
     pixels: Option<PixelSource<'a>>,
     sop_class_uid: &'static str,
@@ -81,8 +85,8 @@ impl<'a> GeneratedInstance<'a> {
         study: &StudyAttributes,
         series: &GeneratedSeries,
     ) -> GeneratedInstance<'a> {
-        let mut instance =
-            GeneratedInstance { set: InMemDicomObject::new_empty(), pixels: None, sop_class_uid, uid };
+        let set = InMemDicomObject::new_empty();
+        let mut instance = GeneratedInstance { set, last_items: None, pixels: None, sop_class_uid, uid };
         let uid = instance.uid.clone();
         instance.text(tags::SOP_CLASS_UID, VR::UI, sop_class_uid);
         instance.text(tags::SOP_INSTANCE_UID, VR::UI, &uid);
@@ -114,6 +118,12 @@ impl<'a> GeneratedInstance<'a> {
         put_items(&mut self.set, tag, items);
     }
 
+    /// A sequence that stands behind all other elements but Pixel Data, and is ASCII. Each item is made when it is
+    /// written: hundreds of them, with copies for the writer, take many times the memory of the file's header.
+    pub fn last_items(&mut self, tag: Tag, items: impl Iterator<Item = InMemDicomObject> + 'a) {
+        self.last_items = Some((tag, Box::new(items)));
+    }
+
     /// Writes the instance as a DICOM file, explicit VR little endian.
     ///
     /// # Errors
@@ -141,6 +151,9 @@ impl<'a> GeneratedInstance<'a> {
             .implementation_version_name(format!("FLOW_{VERSION}"));
         let mut head = Vec::new();
         self.set.with_meta(meta)?.write_all(&mut head)?;
+        if let Some((tag, items)) = self.last_items {
+            write_items(&mut head, tag, items)?;
+        }
         let Some(pixels) = self.pixels else { return Ok(head.into()) };
         let length = pixels.length.next_multiple_of(2);
         head.extend_from_slice(&PIXEL_HEAD);
@@ -189,6 +202,28 @@ impl<'a> GeneratedInstance<'a> {
     }
 }
 
+/// Writes a sequence, explicit VR little endian, with delimiters (PS3.5 7.5) as the writer of whole sets has them.
+fn write_items(
+    bytes: &mut Vec<u8>,
+    tag: Tag,
+    items: impl Iterator<Item = InMemDicomObject>,
+) -> Result<(), WriteError> {
+    let syntax = entries::EXPLICIT_VR_LITTLE_ENDIAN.erased();
+    let mark = |bytes: &mut Vec<u8>, tag: Tag, length: &[u8]| {
+        bytes.extend_from_slice(&tag.group().to_le_bytes());
+        bytes.extend_from_slice(&tag.element().to_le_bytes());
+        bytes.extend_from_slice(length);
+    };
+    mark(bytes, tag, b"SQ\0\0\xFF\xFF\xFF\xFF");
+    for item in items {
+        mark(bytes, ITEM, &[0xFF; 4]);
+        item.write_dataset_with_ts(&mut *bytes, &syntax)?;
+        mark(bytes, ITEM_END, &[0; 4]);
+    }
+    mark(bytes, SEQUENCE_END, &[0; 4]);
+    Ok(())
+}
+
 /// Whether an instance is one that [`GeneratedInstance`] made: by its equipment, and its UID, which is derived.
 pub fn is_own_result(elements: &HeaderElements) -> bool {
     let is_ours = |tag| elements.text(tag) == PRODUCT;
@@ -215,6 +250,40 @@ fn is_ascii(set: &InMemDicomObject) -> bool {
 mod tests {
     use super::*;
     use crate::imaging::{Part10File, sample};
+
+    #[test]
+    fn items_one_by_one_give_the_same_bytes() {
+        let series = GeneratedSeries {
+            uid: Digest::of(b"series").uid(),
+            modality: "SEG",
+            number: 1,
+            description: String::new(),
+        };
+        let item = |number: u16| {
+            let mut inner = InMemDicomObject::new_empty();
+            put(&mut inner, tags::REFERENCED_SOP_INSTANCE_UID, VR::UI, "1.2.3");
+            inner.put(DataElement::new(
+                tags::REFERENCED_SEGMENT_NUMBER,
+                VR::US,
+                PrimitiveValue::from(number),
+            ));
+            let mut item = InMemDicomObject::new_empty();
+            put_items(&mut item, tags::SEGMENT_IDENTIFICATION_SEQUENCE, vec![inner.clone(), inner]);
+            item
+        };
+        let file = |is_one_by_one: u8| {
+            let study = StudyAttributes::default();
+            let class = uids::SEGMENTATION_STORAGE;
+            let mut made = GeneratedInstance::new(class, "1.2".to_owned(), 1, &study, &series);
+            match is_one_by_one {
+                0 => made.items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, (0..3).map(item).collect()),
+                _ => made.last_items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, (0..3).map(item)),
+            }
+            made.pixels(PixelSource::new(3, |bytes| bytes.fill(7)));
+            made.into_file("segmentation.dcm").unwrap().bytes
+        };
+        assert!(file(0) == file(1));
+    }
 
     #[test]
     fn a_result_is_recognised_and_a_slice_is_none() {

@@ -77,6 +77,12 @@ pub struct SegmentFrame {
     pub plane: usize,
 }
 
+/// Functional groups in which planes differ, so that each frame has its own.
+struct OwnGroups {
+    orientation: bool,
+    measures: bool,
+}
+
 const ALGORITHM: &str = "flow find-lungs";
 
 impl<'a> SegmentationObject<'a> {
@@ -87,8 +93,21 @@ impl<'a> SegmentationObject<'a> {
         instance.items(tags::SEGMENT_SEQUENCE, self.segments());
         instance.items(tags::REFERENCED_SERIES_SEQUENCE, referenced_series(&self.planes));
         self.put_dimensions(&mut instance);
-        self.put_groups(&mut instance);
-        instance.pixels(self.pixels);
+        let is_own = self.put_shared_groups(&mut instance);
+        let SegmentationObject { frames, planes, size, pixels, .. } = self;
+        let groups = frames.into_iter().map(move |frame| {
+            let plane = &planes[frame.plane];
+            let mut groups = frame.groups(plane);
+            if is_own.orientation {
+                plane.put_orientation(&mut groups);
+            }
+            if is_own.measures {
+                plane.put_measures(&mut groups, size.plane_spacing);
+            }
+            groups
+        });
+        instance.last_items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, groups);
+        instance.pixels(pixels);
         instance
     }
 
@@ -155,8 +174,8 @@ impl<'a> SegmentationObject<'a> {
         instance.items(tags::DIMENSION_INDEX_SEQUENCE, indexes);
     }
 
-    /// Functional groups: shared where all planes are equal, else of each frame.
-    fn put_groups(&self, instance: &mut GeneratedInstance) {
+    /// Functional groups in which all planes are equal. Tells those that each frame has of its own.
+    fn put_shared_groups(&self, instance: &mut GeneratedInstance) -> OwnGroups {
         let mut shared = InMemDicomObject::new_empty();
         let first = &self.planes[0];
         let are_equal = |equal: fn(&SourcePlane, &SourcePlane) -> bool| {
@@ -170,19 +189,8 @@ impl<'a> SegmentationObject<'a> {
         if one_measure {
             first.put_measures(&mut shared, self.size.plane_spacing);
         }
-        let frames = self.frames.iter().map(|frame| {
-            let plane = &self.planes[frame.plane];
-            let mut groups = frame.groups(plane);
-            if !one_orientation {
-                plane.put_orientation(&mut groups);
-            }
-            if !one_measure {
-                plane.put_measures(&mut groups, self.size.plane_spacing);
-            }
-            groups
-        });
         instance.items(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, vec![shared]);
-        instance.items(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, frames.collect());
+        OwnGroups { orientation: !one_orientation, measures: !one_measure }
     }
 }
 
