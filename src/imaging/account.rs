@@ -13,6 +13,7 @@ use super::lung_hollows::EndHollows;
 use super::organ_sides::OrganSides;
 use super::pieces::{AirPieces, LungColumns, PieceKind};
 use super::sides::LungSides;
+use crate::printable::beyond;
 use crate::step::{Fault, StepReservation, StepReservations};
 
 /// The largest area in the first or last slice, as a share of the widest; with more, the lungs are cut.
@@ -459,7 +460,8 @@ pub fn lung_size_reservation(right: f64, left: f64) -> Option<StepReservation> {
     }
     let small = if right < left { "right" } else { "left" };
     let text = format!(
-        "the {small} lung has {percent:.0} % of the other's volume, less than {:.0} %: it is collapsed, consolidated or removed in part, or not all of it was found",
+        "the {small} lung has {} % of the other's volume, less than {:.0} %: it is collapsed, consolidated or removed in part, or not all of it was found",
+        beyond(percent, 100.0 * SMALL_SHARE, 0),
         100.0 * SMALL_SHARE
     );
     reservation("small_lung", text)

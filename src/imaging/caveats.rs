@@ -4,6 +4,7 @@
 
 use super::kernels::is_sharp;
 use super::{NoisePlace, ScanQuality};
+use crate::printable::beyond;
 use crate::step::StepReservations;
 
 /// Thicker slices are not thin-section CT (MacMahon et al. 2017, Radiology 284:228). Low attenuation areas are
@@ -127,7 +128,8 @@ fn slices(quality: &ScanQuality, caveats: &mut StepReservations) {
     let thickness = quality.slice_thickness_mm.filter(|mm| *mm > 0.0).unwrap_or(spacing);
     if thickness > SLICE_MM_MOST {
         let text = format!(
-            "slices are {thickness:.1} mm thick, more than {SLICE_MM_MOST} mm: low attenuation areas are averaged away (one chest has 3.2 % at 1 mm and 1.3 % at 5 mm), so compare them only with scans of this thickness"
+            "slices are {} mm thick, more than {SLICE_MM_MOST} mm: low attenuation areas are averaged away (one chest has 3.2 % at 1 mm and 1.3 % at 5 mm), so compare them only with scans of this thickness",
+            beyond(thickness, SLICE_MM_MOST, 1)
         );
         caveats.say("thick_slices", text);
     }
@@ -152,7 +154,8 @@ fn sharpness(quality: &ScanQuality, manufacturer: &str, caveats: &mut StepReserv
     let pixel = quality.pixel_mm;
     if pixel > PIXEL_MM_MOST {
         let text = format!(
-            "pixels are {pixel:.1} mm wide, more than {PIXEL_MM_MOST:.0} mm: vessels, walls and borders are averaged into the lung, volumes and densities are uncertain"
+            "pixels are {} mm wide, more than {PIXEL_MM_MOST:.0} mm: vessels, walls and borders are averaged into the lung, volumes and densities are uncertain",
+            beyond(pixel, PIXEL_MM_MOST, 1)
         );
         caveats.say("low_resolution", text);
     }
@@ -173,7 +176,8 @@ fn noise(quality: &ScanQuality, caveats: &mut StepReservations) {
         Some(NoisePlace::SoftTissue) | None => "soft tissue",
     };
     let text = format!(
-        "the noise is {noise:.0} HU in {place}, more than {NOISE_HU_MOST:.0} HU: it adds voxels below every threshold (30 HU double the low attenuation areas of a healthy lung)"
+        "the noise is {} HU in {place}, more than {NOISE_HU_MOST:.0} HU: it adds voxels below every threshold (30 HU double the low attenuation areas of a healthy lung)",
+        beyond(noise, NOISE_HU_MOST, 0)
     );
     caveats.say("noise", text);
 }
@@ -183,12 +187,14 @@ fn inspiration(quality: &ScanQuality, caveats: &mut StepReservations) {
     if let Some(solidity) = quality.trachea_solidity.filter(|solidity| *solidity < SOLIDITY_LEAST) {
         let (percent, least) = (100.0 * solidity, 100.0 * SOLIDITY_LEAST);
         let text = format!(
-            "the trachea fills {percent:.0} % of its convex hull, less than {least:.0} %, as when its back wall bends inwards in expiration: volumes and densities may not be those of full inspiration"
+            "the trachea fills {} % of its convex hull, less than {least:.0} %, as when its back wall bends inwards in expiration: volumes and densities may not be those of full inspiration",
+            beyond(percent, least, 0)
         );
         caveats.say("expiration", text);
     } else if *mean_hu > INSPIRED_HU_MOST {
         let text = format!(
-            "the lungs have {mean_hu:.0} HU on average, more than {INSPIRED_HU_MOST:.0} HU, at {lung_ml:.0} mL: as in expiration or with diffuse disease, so low attenuation areas may be hidden"
+            "the lungs have {} HU on average, more than {INSPIRED_HU_MOST:.0} HU, at {lung_ml:.0} mL: as in expiration or with diffuse disease, so low attenuation areas may be hidden",
+            beyond(*mean_hu, INSPIRED_HU_MOST, 0)
         );
         caveats.say("expiration", text);
     }
@@ -200,21 +206,24 @@ fn density(quality: &ScanQuality, caveats: &mut StepReservations) {
         quality.high_attenuation_percent.filter(|share| is_fine && *share > HIGH_ATTENUATION_PERCENT_MOST);
     if let Some(share) = share {
         let text = format!(
-            "{share:.0} % of the lungs have -600 to -250 HU, more than {HIGH_ATTENUATION_PERCENT_MOST:.0} %: as in fibrosis, oedema or expiration, so densities do not show emphysema alone"
+            "{} % of the lungs have -600 to -250 HU, more than {HIGH_ATTENUATION_PERCENT_MOST:.0} %: as in fibrosis, oedema or expiration, so densities do not show emphysema alone",
+            beyond(share, HIGH_ATTENUATION_PERCENT_MOST, 0)
         );
         caveats.say("high_attenuation", text);
     }
     for (side, share) in ["right", "left"].into_iter().zip(quality.enclosed_percent) {
         let Some(share) = share.filter(|share| *share > ENCLOSED_PERCENT_MOST) else { continue };
         let text = format!(
-            "dense tissue takes {share:.0} % of the place that the {side} lung surrounds, more than {ENCLOSED_PERCENT_MOST:.0} %: consolidation, fluid or a mass may be left out of the lung"
+            "dense tissue takes {} % of the place that the {side} lung surrounds, more than {ENCLOSED_PERCENT_MOST:.0} %: consolidation, fluid or a mass may be left out of the lung",
+            beyond(share, ENCLOSED_PERCENT_MOST, 0)
         );
         caveats.say("dense_tissue", text);
     }
     for (side, share) in ["right", "left"].into_iter().zip(quality.rib_gap_percent) {
         let Some(share) = share.filter(|share| *share > RIB_GAP_PERCENT_MOST) else { continue };
         let text = format!(
-            "dense tissue over 20 mm thick lies between the {side} lung and the ribs in {share:.0} % of directions, more than {RIB_GAP_PERCENT_MOST:.0} %: fluid, consolidation or a mass may be left out of the lung"
+            "dense tissue over 20 mm thick lies between the {side} lung and the ribs in {} % of directions, more than {RIB_GAP_PERCENT_MOST:.0} %: fluid, consolidation or a mass may be left out of the lung",
+            beyond(share, RIB_GAP_PERCENT_MOST, 0)
         );
         caveats.say("dense_tissue", text);
     }
@@ -322,6 +331,11 @@ mod tests {
             &ScanQuality { rib_gap_percent: [Some(12.2), Some(0.2)], ..good() },
             "dense_tissue",
             "the right lung",
+        );
+        check(
+            &ScanQuality { rib_gap_percent: [Some(3.2), Some(0.2)], ..good() },
+            "dense_tissue",
+            "3.2 % of directions, more than 3 %",
         );
     }
 

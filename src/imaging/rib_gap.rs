@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use super::bits::VoxelSet;
 use super::coarse::CoarseGrid;
 use super::{Lungs, Volume};
+use crate::printable::beyond;
 use crate::step::{StepReservation, StepReservations};
 
 /// The mean of a cell with bone in it.
@@ -42,7 +43,8 @@ pub fn rib_gap_percent(volume: &Volume, lungs: &Lungs) -> [Option<f64>; 2] {
 pub fn front_gaps(volume: &Volume, lungs: &Lungs, known: &StepReservations) -> Vec<StepReservation> {
     let reservation = |side: &str, percent: f64| {
         let text = format!(
-            "dense tissue over {GAP_MM:.0} mm thick lies before the {side} lung, up to the ribs, in {percent:.0} % of directions to the front, more than {FRONT_PERCENT_MOST:.0} %: a lobe may contain no air, or fluid or a mass may be left out of the lung"
+            "dense tissue over {GAP_MM:.0} mm thick lies before the {side} lung, up to the ribs, in {} % of directions to the front, more than {FRONT_PERCENT_MOST:.0} %: a lobe may contain no air, or fluid or a mass may be left out of the lung",
+            beyond(percent, FRONT_PERCENT_MOST, 0)
         );
         StepReservation { code: "dense_tissue".to_owned(), text }
     };

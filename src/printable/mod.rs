@@ -32,6 +32,21 @@ pub fn counted<N: Copy + Display + From<u8> + PartialEq>(count: N, noun: &str) -
     }
 }
 
+/// A number beyond a limit, with as many decimals as tell the two apart, and no fewer than asked for.
+///
+/// ```
+/// use flow::printable::beyond;
+///
+/// assert_eq!(beyond(22.4, 15.0, 0), "22");
+/// assert_eq!(beyond(15.3, 15.0, 0), "15.3");
+/// assert_eq!(beyond(64.98, 65.0, 0), "64.98");
+/// ```
+pub fn beyond(value: f64, limit: f64, decimals: usize) -> String {
+    let tells = |text: &String| text.parse() != Ok(limit);
+    let texts = (decimals..decimals + 4).map(|decimals| format!("{value:.decimals$}"));
+    texts.clone().find(tells).or_else(|| texts.last()).unwrap_or_default()
+}
+
 /// An error with all its causes on one line. The text is to be escaped where it is shown.
 pub fn with_causes<E: std::error::Error + 'static>(error: &E) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
