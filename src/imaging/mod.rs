@@ -15,6 +15,7 @@ mod body_size;
 mod border;
 mod candidates;
 mod caveats;
+mod central_tissue;
 mod clusters;
 mod coarse;
 mod codecs;

@@ -30,6 +30,7 @@ use crate::imaging::airways::{AirwayEnd, AirwayLimits, TrackedAirways, find_airw
 use crate::imaging::bits::{VoxelBall, VoxelBounds, VoxelSet};
 use crate::imaging::body::body_inside;
 use crate::imaging::body_size::adult_share;
+use crate::imaging::central_tissue::central_tissue;
 use crate::imaging::components::VoxelComponents;
 use crate::imaging::gas::{gas_pockets, surface_gas_ml};
 use crate::imaging::lung_hollows::EndHollows;
@@ -73,7 +74,7 @@ fn step() -> Step {
         .about("Vessels and nodules up to twice this wide are counted as lung.");
     let least = Parameter::number("volume_least_ml", default.volume_least_ml, 0.0, 10_000.0, "mL")
         .about("Less air than this inside the body is not taken for lungs.");
-    Step::new("find-lungs", 11, "Finds the right and the left lung in a CT volume.")
+    Step::new("find-lungs", 12, "Finds the right and the left lung in a CT volume.")
         .takes::<Volume>("volume")
         .gives::<Lungs>("lungs")
         .gives::<StepReservations>("reservations")
@@ -115,6 +116,11 @@ pub fn find_lungs(volume: &Volume, settings: &LungSettings, token: &CancelToken)
         true => find_sideways(volume, settings, token),
         false => find_sideways(&volume.transposed(), settings, token).map(Lungs::transposed),
     };
+    let found = found.map(|mut lungs| {
+        let central = central_tissue(volume, &lungs);
+        lungs.reservations.0.extend(central);
+        lungs
+    });
     // Whatever is amiss with the lungs then follows from that.
     let numbers = || impossible_numbers(volume).or_else(|| wrapped_fault(volume));
     found.map_err(|fault| numbers().filter(|_| token.check().is_ok()).unwrap_or(fault))

@@ -4,6 +4,7 @@
 //! The truth is what is found in the unchanged chest, which other programs' results confirm (see `reference`),
 //! moved and cut as the variant moves and cuts it.
 
+mod central;
 mod changes;
 mod chest;
 
@@ -17,6 +18,7 @@ use flow::step::CancelToken;
 use crate::reference;
 use crate::support::data::Data;
 
+use central::{TISSUE_HU, consolidated};
 use changes::{
     arms, ball_of_gas, bands, bridged, broken_trachea, bulla, cut_at, cut_on_both_sides, effusion, emphysema,
     fibrosis, field_of, full_trachea, gas_under_skin, implants, noisy, open_airway, pneumothorax,
@@ -138,6 +140,22 @@ fn chests() -> Vec<RealVariant> {
         of("bands in the left lung", |chest| bands(chest, &[Lungs::LEFT]), Reserved("apart from")),
         of("bands in both lungs", |chest| bands(chest, &[Lungs::LEFT, Lungs::RIGHT]), Reserved("apart from")),
         of("effusion", effusion, Perhaps("of the other's volume")),
+        of(
+            "16 mm consolidated beside the mediastinum",
+            |chest| consolidated(chest, 16.0, TISSUE_HU),
+            // In voxels of 4 mm, this is too little to be told.
+            Perhaps("nearest lung"),
+        ),
+        of(
+            "30 mm consolidated beside the mediastinum",
+            |chest| consolidated(chest, 30.0, TISSUE_HU),
+            Reserved("nearest lung"),
+        ),
+        of(
+            "30 mm of -200 HU beside the mediastinum",
+            |chest| consolidated(chest, 30.0, -200),
+            Reserved("nearest lung"),
+        ),
         hard("fibrosis of the bases", fibrosis, Right),
         of("bridged before the heart", |chest| bridged(chest, 3.0), Right),
         hard("touching widely", |chest| bridged(chest, 12.0), Right),
