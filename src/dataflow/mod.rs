@@ -67,6 +67,7 @@ mod section_parts;
 mod section_pool;
 mod section_run;
 mod section_ways;
+mod service_patience;
 mod settings;
 mod stream_loops;
 mod stream_roles;

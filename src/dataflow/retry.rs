@@ -33,7 +33,7 @@ impl RetryRule {
     }
 
     /// The longest time for which runs that called nobody do not count, as the service is left alone.
-    const HELD_BACK_MAX: Duration = Duration::from_secs(120);
+    pub(super) const HELD_BACK_MAX: Duration = Duration::from_secs(120);
 
     /// The runs that count, of `runs` in all with the one that ended in this fault. `held` is the time that was waited
     /// after runs that did not count.

@@ -13,6 +13,7 @@ use crate::step::{
 use super::node::{DataflowNode, SectionMember};
 use super::perform::{broken, guarded};
 use super::retry::RetryRule;
+use super::service_patience::ServicePatience;
 
 /// All that a call needs besides its items, for any thread.
 pub(super) struct CallWork {
@@ -26,6 +27,7 @@ pub(super) struct CallWork {
     token: CancelToken,
     environment: Arc<dyn CallEnvironment>,
     retry: RetryRule,
+    patience: ServicePatience,
 }
 
 /// Items with their ordinals, and what is asked about them.
@@ -46,6 +48,7 @@ impl CallWork {
         CallWork {
             ask,
             retry: node.retry.clone().unwrap_or_else(RetryRule::of_calls),
+            patience: ServicePatience::default(),
             round: member.round,
             inputs: inputs.clone(),
             identity: identity.clone(),
@@ -120,7 +123,7 @@ impl CallWork {
     /// Asks until each item has an answer or a fault that another attempt would not change.
     fn ask(&self, batch: &CallItems, retried: &mut u64) -> Vec<Result<Value, Fault>> {
         let mut results: Vec<Option<Result<Value, Fault>>> = batch.items.iter().map(|_| None).collect();
-        let (mut attempts, mut answered, mut held) = (0, 0, Duration::ZERO);
+        let (mut attempts, mut answered) = (0, 0);
         loop {
             let open: Vec<usize> = (0..results.len()).filter(|index| results[*index].is_none()).collect();
             if open.is_empty() {
@@ -134,9 +137,12 @@ impl CallWork {
             attempts += 1;
             let part = batch.at(&open);
             let key = self.attempt_key(&part.places, answered);
-            let wait = match self.attempt(&part, key) {
+            let attempted = self.attempt(&part, key);
+            let is_held = attempted.as_ref().is_err_and(|failed| failed.fault.held_back);
+            let wait = match attempted {
                 Ok(answers) => {
                     answered += 1;
+                    self.patience.answered();
                     let mut wait = None;
                     for (index, answer) in open.into_iter().zip(answers) {
                         match answer.as_ref().err().and_then(|fault| self.retry.delay(fault, attempts)) {
@@ -146,24 +152,43 @@ impl CallWork {
                     }
                     wait
                 }
-                Err(CallFault { fault, retry_after }) => {
-                    let counted = self.retry.counted(&fault, attempts, held);
-                    let wait = self.retry.delay_after(&fault, counted, retry_after);
-                    if counted < attempts {
-                        held += wait.unwrap_or_default();
-                    }
-                    attempts = counted;
+                Err(failed) => {
+                    let wait = self.wait_after(&failed, &mut attempts);
                     if wait.is_none() {
-                        let answers = self.in_halves(&part, &fault, retried);
+                        let answers = self.in_halves(&part, &failed.fault, retried);
                         open.into_iter().zip(answers).for_each(|(index, one)| results[index] = Some(one));
                     }
                     wait
                 }
             };
             if let Some(wait) = wait {
+                let before = self.patience.so_far();
                 self.environment.wait(jittered(wait, key, attempts), &self.token);
+                if is_held {
+                    self.patience.waited(before, wait);
+                }
             }
         }
+    }
+
+    /// The wait before the next attempt after one that failed as a whole; `None` if there is none. An attempt that called
+    /// nobody is taken from the attempts, while there is patience with the service.
+    fn wait_after(&self, failed: &CallFault, attempts: &mut u32) -> Option<Duration> {
+        let CallFault { fault, retry_after } = failed;
+        let patience = self.patience.so_far();
+        let counted = self.retry.counted(fault, *attempts, patience.held);
+        // Behind the patience the step's own waits count, and not how long the service is left alone.
+        let asked = retry_after.filter(|_| !fault.held_back || counted < *attempts);
+        *attempts = counted;
+        let again = !(fault.held_back && patience.has_ended);
+        let wait = self.retry.delay_after(fault, counted, asked).filter(|_| again);
+        match fault.kind {
+            // The service has refused: it answers.
+            FaultKind::Data => self.patience.answered(),
+            FaultKind::Transient | FaultKind::TimedOut if wait.is_none() => self.patience.gave_up(),
+            _ => {}
+        }
+        wait
     }
 
     /// The results of a batch that was refused as a whole: one item may be at fault for all others.

@@ -56,14 +56,18 @@ fn ask() -> Step {
     Step::new("ask", 1, "Asks.").takes::<Question>("question").gives::<Question>("answer")
 }
 
-fn answer(ask: Step, keys: &str, rest: &str) -> (Response, String) {
+fn asked(ask: Step, keys: &str, rest: &str) -> Dataflow {
     let text = format!(
         "dataflow: asked\nsteps:\n  questions: {{step: list, needs: {{request: request}}}}\n  \
          answers:\n    step: ask\n    needs: {{question: questions}}\n{keys}  \
          file: {{step: write, needs: {{all: answers}}}}\nresponse: [file]\n{rest}"
     );
     let dataflow = Dataflow::parse("asked.yaml", &text, &table(ask));
-    run(dataflow.unwrap_or_else(|problems| panic!("{problems}")))
+    dataflow.unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+fn answer(ask: Step, keys: &str, rest: &str) -> (Response, String) {
+    run(asked(ask, keys, rest))
 }
 
 fn run(dataflow: Dataflow) -> (Response, String) {
@@ -215,6 +219,37 @@ response: [file]
         "{:?}",
         response.0
     );
+}
+
+#[test]
+fn patience_with_a_service_that_is_left_alone_does_not_grow_with_the_batches() {
+    let held_back = || Fault { held_back: true, ..Fault::transient("left alone", "Wait.") };
+    let ask_until = |comes_back: usize| {
+        let attempts = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&attempts);
+        let ask = ask().calls(move |questions: Vec<Question>, _, _| {
+            if counted.fetch_add(1, Ordering::SeqCst) + 1 >= comes_back {
+                return Ok(questions.into_iter().map(Ok).collect());
+            }
+            let retry_after = Some(Duration::from_secs(60));
+            Err(CallFault { fault: held_back(), retry_after })
+        });
+        let dataflow = asked(ask, "    batch: {size: 10}\n    retry: {count: 3}\n", "");
+        let request = Request::new("one", BTreeMap::new(), vec![Item::inline("item", *b"one")]);
+        // Here the batches come one after the other, and nothing is waited for.
+        let (response, _) = dataflow.interpret(&Arc::new(request));
+        (attempts.load(Ordering::SeqCst), response)
+    };
+    // The first batch: twice in two minutes, the attempt that ends them and three further ones. The others: once.
+    let (attempts, response) = ask_until(usize::MAX);
+    assert_eq!(attempts, 2 + 1 + 3 + 99);
+    assert_eq!((report(&response).done, report(&response).failed), (0, 1000));
+    assert!(report(&response).faults.iter().all(|one| one.fault.reason == "left alone"), "{response:?}");
+
+    let (_, response) = ask_until(3);
+    assert_eq!((response.verdict, report(&response).done), (ResponseVerdict::Complete, 1000));
+    let (attempts, response) = ask_until(2 + 1 + 3 + 3);
+    assert_eq!((attempts, report(&response).done), (2 + 1 + 3 + 2 + 97, 970));
 }
 
 #[test]
