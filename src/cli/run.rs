@@ -391,7 +391,7 @@ impl Run {
             );
         }
         if !self.files.is_empty() {
-            return Input::after_left(Input::files(&self.files), service, progress);
+            return Input::after_left(Input::files(&self.files, progress), service, progress);
         }
         if !self.is_service() {
             return match self.is_bare(service)? {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::admission::{DataflowSelector, Service, Source};
 use crate::dicom::folder::{InputError, SkippedPath};
 use crate::dicom::{DeliveredObjects, StudyFiles};
-use crate::files::{FilesError, PlainFiles};
+use crate::files::{FilesError, PlainFiles, SkippedFile};
 use crate::imaging::phantom::{PhantomChest, PhantomOptions, PhantomSyntax};
 use crate::outbox::Outbox;
 use crate::printable::counted;
@@ -55,12 +55,8 @@ impl Input {
         progress: &ProgressDisplay,
     ) -> Result<Input, CommandError> {
         let found = StudyFiles::find_without(paths, results).map_err(unopened)?;
-        for SkippedPath { path, reason, .. } in found.skipped.iter().take(SKIPPED_NAMED_MAX) {
-            progress.say_line(format_args!("skipped   {}: {reason}", path.display()));
-        }
-        if let Some(more @ 1..) = found.skipped.len().checked_sub(SKIPPED_NAMED_MAX) {
-            progress.say_line(format_args!("skipped   {}", counted(more, "more file")));
-        }
+        let skipped = found.skipped.iter();
+        tell_skipped(skipped.map(|SkippedPath { path, reason, .. }| (path, reason)), progress);
         if found.studies.is_empty() {
             let failure =
                 CommandError::new(CommandErrorKind::NoInput, format!("no DICOM study in {}", joined(paths)));
@@ -70,9 +66,11 @@ impl Input {
     }
 
     /// Files of any kind.
-    pub fn files(paths: &[PathBuf]) -> Result<Input, CommandError> {
+    pub fn files(paths: &[PathBuf], progress: &ProgressDisplay) -> Result<Input, CommandError> {
         let unopened = |error: FilesError| CommandError::of(kind(error.is_missing()))(error);
-        PlainFiles::find(paths).map(Input::of).map_err(unopened)
+        let found = PlainFiles::find(paths).map_err(unopened)?;
+        tell_skipped(found.skipped().iter().map(|SkippedFile { path, reason }| (path, reason)), progress);
+        Ok(Input::of(found))
     }
 
     /// Sources that the site's file has made.
@@ -153,6 +151,19 @@ impl Input {
                 Ok(Input::missing(missing))
             }
         }
+    }
+}
+
+fn tell_skipped<'a>(
+    skipped: impl ExactSizeIterator<Item = (&'a PathBuf, &'a String)>,
+    progress: &ProgressDisplay,
+) {
+    let count = skipped.len();
+    for (path, reason) in skipped.take(SKIPPED_NAMED_MAX) {
+        progress.say_line(format_args!("skipped   {}: {reason}", path.display()));
+    }
+    if let Some(more @ 1..) = count.checked_sub(SKIPPED_NAMED_MAX) {
+        progress.say_line(format_args!("skipped   {}", counted(more, "more file")));
     }
 }
 

@@ -6,4 +6,4 @@ mod source;
 
 pub use folder::{ResponseFolder, ResponseFolderError};
 pub use site::{FilesSection, FilesSite, OutputSetting};
-pub use source::{FILE_ATTRIBUTES, FilesError, PlainFiles};
+pub use source::{FILE_ATTRIBUTES, FilesError, PlainFiles, SkippedFile};

@@ -4,7 +4,7 @@
 //! folder, and `bytes`. Its subject is the path: the same path with other content is a revision, which
 //! is run on what is there now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,18 @@ inventory::submit! { BuiltInSource(|| Arc::new(PlainFiles::default())) }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Default)]
-pub struct PlainFiles(Vec<Request>);
+pub struct PlainFiles {
+    requests: Vec<Request>,
+    skipped: Vec<SkippedFile>,
+}
+
+/// A path below a folder that is left out.
+#[derive(Debug)]
+pub struct SkippedFile {
+    pub path: PathBuf,
+    /// A fragment that fits after "was skipped: ".
+    pub reason: String,
+}
 
 /// A path whose files cannot be a request.
 #[derive(Debug, thiserror::Error)]
@@ -67,18 +78,27 @@ impl FilesError {
 }
 
 impl PlainFiles {
-    /// Reads each path once, for the digests of its files, and makes a request of it. Links are followed,
-    /// but not to folders below a path.
+    /// Reads each path once, for the digests of its files, and makes a request of it. Links are followed; a folder counts
+    /// once, however many lead to it.
     ///
     /// # Errors
     /// If a path or a file below it cannot be read, or a folder has no files.
     pub fn find(paths: &[PathBuf]) -> Result<PlainFiles, FilesError> {
-        paths.iter().map(|path| request(path)).collect::<Result<_, _>>().map(PlainFiles)
+        let mut found = PlainFiles::default();
+        for path in paths {
+            found.requests.push(request(path, &mut found.skipped)?);
+        }
+        Ok(found)
     }
 
     /// In the order of the paths.
     pub fn requests(&self) -> &[Request] {
-        &self.0
+        &self.requests
+    }
+
+    /// Links that lead nowhere, and what is neither a file nor a folder.
+    pub fn skipped(&self) -> &[SkippedFile] {
+        &self.skipped
     }
 }
 
@@ -88,7 +108,7 @@ impl Source for PlainFiles {
     }
 
     fn feed(&self, admission: &Admission) -> Intake {
-        admission.accept_all(self.0.iter().cloned())
+        admission.accept_all(self.requests.iter().cloned())
     }
 
     fn attributes(&self) -> &'static [AttributeDeclaration] {
@@ -101,11 +121,11 @@ impl Source for PlainFiles {
     }
 }
 
-fn request(path: &Path) -> Result<Request, FilesError> {
+fn request(path: &Path, skipped: &mut Vec<SkippedFile>) -> Result<Request, FilesError> {
     // Other processes of a cluster may have another working directory.
     let path = std::path::absolute(path).map_err(unreadable(path))?;
     let root = if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(&path) };
-    let files = files(&path)?;
+    let files = files(&path, skipped)?;
     let items: Vec<Item> = files.iter().map(|file| item(root, file)).collect::<Result<_, _>>()?;
     if items.is_empty() {
         return Err(FilesError::Empty { path });
@@ -124,26 +144,57 @@ fn request(path: &Path) -> Result<Request, FilesError> {
 }
 
 /// The file itself, or all files below a folder in the order of their paths.
-fn files(path: &Path) -> Result<Vec<PathBuf>, FilesError> {
+fn files(path: &Path, skipped: &mut Vec<SkippedFile>) -> Result<Vec<PathBuf>, FilesError> {
     if !fs::metadata(path).map_err(unreadable(path))?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let (mut files, mut folders) = (Vec::new(), vec![path.to_owned()]);
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).map_err(unreadable(&folder))? {
-            let entry = entry.map_err(unreadable(&folder))?;
-            let (path, kind) = (entry.path(), entry.file_type().map_err(unreadable(&folder))?);
-            match kind.is_dir() {
-                true => folders.push(path),
-                // Links to folders are not followed, because they may form a circle. Pipes are left out,
-                // because opening one blocks.
-                false if path.is_file() => files.push(path),
-                false => {}
-            }
+    let mut walk = FileWalk { folders: vec![path.to_owned()], ..FileWalk::default() };
+    // Links come after all other folders, in their order: otherwise the name of a file to which two ways lead would depend
+    // on the file system.
+    while let Some(folder) = walk.folders.pop().or_else(|| walk.links.pop_first()) {
+        let real = fs::canonicalize(&folder).map_err(unreadable(&folder))?;
+        if walk.seen.insert(real) {
+            walk.enter(&folder)?;
         }
     }
-    files.sort();
-    Ok(files)
+    walk.files.sort();
+    walk.skipped.sort_by(|a, b| a.path.cmp(&b.path));
+    skipped.append(&mut walk.skipped);
+    Ok(walk.files)
+}
+
+/// The folders below a path that are still to be entered, and what was found.
+#[derive(Default)]
+struct FileWalk {
+    folders: Vec<PathBuf>,
+    /// Links to folders.
+    links: BTreeSet<PathBuf>,
+    /// Folders that were entered, by their real paths: links can lead in a circle.
+    seen: BTreeSet<PathBuf>,
+    files: Vec<PathBuf>,
+    skipped: Vec<SkippedFile>,
+}
+
+impl FileWalk {
+    fn enter(&mut self, folder: &Path) -> Result<(), FilesError> {
+        for entry in fs::read_dir(folder).map_err(unreadable(folder))? {
+            let entry = entry.map_err(unreadable(folder))?;
+            let (path, kind) = (entry.path(), entry.file_type().map_err(unreadable(folder))?);
+            match fs::metadata(&path) {
+                Ok(found) if found.is_dir() && kind.is_symlink() => _ = self.links.insert(path),
+                Ok(found) if found.is_dir() => self.folders.push(path),
+                Ok(found) if found.is_file() => self.files.push(path),
+                // Opening a pipe would wait for somebody to write into it.
+                Ok(_) => self.skip(path, "it is neither a file nor a folder".to_owned()),
+                Err(error) => self.skip(path, format!("it could not be read: {error}")),
+            }
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, path: PathBuf, reason: String) {
+        self.skipped.push(SkippedFile { path, reason });
+    }
 }
 
 fn item(root: &Path, path: &Path) -> Result<Item, FilesError> {
@@ -195,6 +246,32 @@ mod tests {
         assert_eq!(letter.name, format!("a-letter_{}", letter.id.short()));
         assert_eq!(letter.subject, folder.join("a letter.txt").display().to_string());
         assert_eq!(letter.items[0].digest, Digest::of(b"letter"));
+    }
+
+    #[test]
+    fn linked_folders_are_followed_once_and_what_is_left_out_is_named() {
+        let (place, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let link = |to: &Path, name: &str| std::os::unix::fs::symlink(to, place.path().join(name)).unwrap();
+        fs::create_dir(place.path().join("real")).unwrap();
+        fs::write(place.path().join("real/a.txt"), "a").unwrap();
+        fs::write(elsewhere.path().join("b.txt"), "b").unwrap();
+        link(elsewhere.path(), "linked");
+        link(elsewhere.path(), "linked again");
+        link(&place.path().join("real"), "a link to real");
+        link(place.path(), "round");
+        link(&place.path().join("none"), "broken");
+        let _socket = std::os::unix::net::UnixListener::bind(place.path().join("socket")).unwrap();
+
+        let found = PlainFiles::find(&[place.path().to_owned()]).unwrap();
+        let names: Vec<&str> = found.requests()[0].items.iter().map(|item| item.name.as_str()).collect();
+        assert_eq!(names, ["linked/b.txt", "real/a.txt"]);
+        let skipped = found.skipped().iter();
+        let skipped: Vec<_> =
+            skipped.map(|one| (one.path.file_name().unwrap().to_str().unwrap(), &*one.reason)).collect();
+        let [("broken", broken), ("socket", "it is neither a file nor a folder")] = skipped[..] else {
+            panic!("{skipped:?}")
+        };
+        assert!(broken.starts_with("it could not be read: No such file"), "{broken}");
     }
 
     #[test]

@@ -30,9 +30,11 @@ fn each_path_is_a_request_that_is_answered_revised_and_found_by_the_names_of_its
     fs::write(place.path("letters/a.txt"), "first ").unwrap();
     fs::write(place.path("letters/b.txt"), "second").unwrap();
     fs::write(place.path("alone.txt"), "short").unwrap();
+    std::os::unix::fs::symlink("none", place.path("letters/broken")).unwrap();
     let run = ["run", "copy.yaml", "--files", "letters", "alone.txt"];
     let ended = place.run(&run);
     assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(ended.err.contains("letters/broken: it could not be read: No such file"), "{}", ended.err);
 
     let responses = place.responses("flow-output");
     let names = |part: &str| {
