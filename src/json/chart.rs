@@ -24,7 +24,7 @@ pub fn bars(total: &JsonTotal) -> Picture {
     let lines = total.0.len().min(GROUPS_MOST) + usize::from(rest > 0);
     let mut canvas = Canvas::filled(WIDTH, 2 * MARGIN + lines.max(1) * GROUP, WHITE);
     let most = total.0.values().map(|group| group.sum.unsigned_abs()).max().unwrap_or(0).max(1);
-    for (index, (name, group)) in total.0.iter().take(GROUPS_MOST).enumerate() {
+    for (index, (name, group)) in total.by_name().iter().take(GROUPS_MOST).enumerate() {
         draw(&mut canvas, MARGIN + index * GROUP, name, group, most);
     }
     if rest > 0 {

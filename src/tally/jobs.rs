@@ -62,7 +62,7 @@ impl SampleJobs {
             let price = answers::price(job, if asks_first { 1 } else { 2 });
             let amount = price * job["count"].as_u64().unwrap_or_default();
             if amount >= AMOUNT_MIN {
-                let kind = job["kind"].as_str().unwrap_or_default().to_owned();
+                let kind = job["kind"].to_string();
                 let amount = i64::try_from(amount).map_err(io::Error::other)?;
                 total.add(kind, amount).map_err(|fault| io::Error::other(fault.reason))?;
             }

@@ -22,6 +22,7 @@ mod file_schemas;
 mod init;
 mod joins;
 mod journal;
+mod json_steps;
 mod ledger;
 mod limits;
 mod loops;

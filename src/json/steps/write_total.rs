@@ -5,7 +5,7 @@ use crate::json::{JsonTotal, TotalGroup};
 use crate::step::{BuiltIn, Fault, FaultKind, ResponseFile, ResponseFiles, Step, StepOutputs};
 
 fn step() -> Step {
-    Step::new("write-total", 1, "Writes totals as JSON, as CSV and as a picture with a bar for each group.")
+    Step::new("write-total", 2, "Writes totals as JSON, as CSV and as a picture with a bar for each group.")
         .takes::<JsonTotal>("total")
         .gives::<ResponseFiles>("files")
         .runs(|call| {
@@ -27,7 +27,7 @@ inventory::submit! { BuiltIn(step) }
 
 fn json(total: &JsonTotal) -> Result<Vec<u8>, Fault> {
     let TotalGroup { count, sum } = total.all()?;
-    let whole = serde_json::json!({ "count": count, "sum": sum, "groups": total.0 });
+    let whole = serde_json::json!({ "count": count, "sum": sum, "groups": total.by_name() });
     let mut text = serde_json::to_vec_pretty(&whole).expect("texts and numbers can be written as JSON");
     text.push(b'\n');
     Ok(text)
@@ -38,6 +38,6 @@ fn csv(total: &JsonTotal) -> Vec<u8> {
     let line = |(name, group): (&String, &TotalGroup)| {
         format!("\"{}\",{},{}\r\n", name.replace('"', "\"\""), group.count, group.sum)
     };
-    let lines: String = total.0.iter().map(line).collect();
+    let lines: String = total.by_name().iter().map(line).collect();
     format!("group,count,sum\r\n{lines}").into_bytes()
 }

@@ -1,0 +1,49 @@
+//! Dataflows of built-in steps on JSON: what the check says of their parameters, totals, and the files of responses.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use flow::dataflow::{Dataflow, Response, ResponseVerdict};
+use flow::json::JsonItem;
+use flow::step::{Item, Request, ResponseFile, ResponseFiles, Step, StepOutputs, StepTable};
+
+/// The built-in steps, and one that writes how many items of a stream there are.
+fn table() -> StepTable {
+    let dump =
+        Step::new("dump", 1, "Counts.").takes_each::<JsonItem>("items").gives::<ResponseFiles>("files");
+    StepTable::built_in().with(dump.runs(|call| {
+        let count = call.each::<JsonItem>("items").len().to_string();
+        let file = ResponseFile::new("out.txt", "text/plain", count.into_bytes());
+        Ok(StepOutputs::one("files", ResponseFiles(vec![file])))
+    }))
+}
+
+const LINES: &str = "  lines: {step: read-json-lines, needs: {request: request}}\n";
+
+fn parsed(steps: &str, response: &str) -> Result<Dataflow, String> {
+    let text = format!("dataflow: x\nsteps:\n{LINES}{steps}response: {response}\n");
+    Dataflow::parse("x.yaml", &text, &table()).map_err(|problems| problems.to_string())
+}
+
+fn answer(steps: &str, response: &str, lines: &str) -> (Response, Vec<ResponseFile>) {
+    let dataflow = parsed(steps, response).unwrap_or_else(|problems| panic!("{problems}"));
+    let request = Request::new("one", BTreeMap::new(), vec![Item::inline("a.jsonl", lines.as_bytes())]);
+    dataflow.interpret(&Arc::new(request))
+}
+
+#[test]
+fn totals_keep_values_of_other_types_apart() {
+    let total = "  numbers: {step: pick-number, needs: {item: lines}, with: {field: /n, group: /g}}
+  total: {step: total-json, needs: {numbers: numbers}}
+  report: {step: write-total, needs: {total: total}}\n";
+    let groups = |values: &[&str]| {
+        let lines = values.iter().map(|value| format!("{{\"n\": 1, \"g\": {value}}}\n"));
+        let (response, files) = answer(total, "[report]", &lines.collect::<String>());
+        assert_eq!(response.verdict, ResponseVerdict::Complete, "{response:?}");
+        let json: serde_json::Value = serde_json::from_slice(&files[0].bytes).unwrap();
+        json["groups"].as_object().unwrap().keys().cloned().collect::<Vec<String>>()
+    };
+    assert_eq!(groups(&["\"2024\"", "\"a\"", "null", "\"a\""]), ["2024", "a", "null"]);
+    let values = ["null", "\"null\"", "1", "\"1\"", "true", "\"true\"", "\"a\""];
+    assert_eq!(groups(&values), ["\"1\"", "\"null\"", "\"true\"", "1", "a", "null", "true"]);
+}
