@@ -2,7 +2,7 @@
 
 use serde_json::Value as JsonValue;
 
-use crate::json::JsonItem;
+use crate::json::{JsonItem, check_name};
 use crate::printable::counted;
 use crate::step::{BuiltIn, Call, CallAttempt, CallFault, Fault, FaultKind, Parameter, Step};
 use crate::tally::SampleServices;
@@ -26,7 +26,11 @@ fn step() -> Step {
             .about("The address, to which a JSON array of items is sent with POST.")
             .checked(is_address),
     )
-    .parameter(Parameter::text("into", "answer", &[]).about("The field of the item that takes the answer."))
+    .parameter(
+        Parameter::text("into", "answer", &[])
+            .about("The field of the item that takes the answer.")
+            .checked(check_name),
+    )
     .parameter(
         Parameter::texts("headers")
             .about("Further header fields, each as NAME: VALUE.")

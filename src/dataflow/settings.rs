@@ -17,18 +17,28 @@ pub(super) fn of_all(plan: &DataflowPlan, collector: &mut ProblemCollector) -> V
 /// The values of the file, and the defaults for all others.
 fn parameters(node: &DraftNode, step: &StepDeclaration, collector: &mut ProblemCollector) -> StepParameters {
     let mut parameters = StepParameters::defaults(&step.parameters);
+    let mut is_sound = step.parameters.iter().filter(|one| one.required).all(|one| is_given(one, node));
     for (name, tree) in &node.settings {
         match step.parameters.iter().find(|parameter| parameter.name == name.value) {
             Some(parameter) => {
-                if let Some(setting) = setting(parameter, tree, collector) {
-                    parameters.set(parameter.name, setting);
-                }
+                let setting = setting(parameter, tree, collector);
+                is_sound &= setting.is_some();
+                setting.into_iter().for_each(|setting| parameters.set(parameter.name, setting));
             }
             None => unknown(name, node, step, collector),
         }
     }
+    // What is wrong with one parameter was noted already.
+    let together = step.settings_check.filter(|_| is_sound).map(|check| check(&parameters));
+    if let (Some(Err(reason)), Some((first, _))) = (together, node.settings.first()) {
+        collector.add(first.place, format!("\"{}\" ({}): {reason}", node.name.value, step.name));
+    }
     step.parameters.iter().filter(|one| one.required).for_each(|one| required(one, node, step, collector));
     parameters
+}
+
+fn is_given(parameter: &Parameter, node: &DraftNode) -> bool {
+    node.settings.iter().any(|(name, _)| name.value == parameter.name)
 }
 
 fn required(

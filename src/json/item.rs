@@ -56,6 +56,28 @@ impl JsonItem {
     }
 }
 
+/// Says what is wrong with a JSON Pointer.
+///
+/// # Errors
+/// In words that fit after "the parameter …: ".
+pub fn check_pointer(pointer: &str) -> Result<(), String> {
+    match pointer.is_empty() || pointer.starts_with('/') {
+        true => Ok(()),
+        false => Err(format!("{pointer:?} is not a field: write /{pointer}")),
+    }
+}
+
+/// Says what is wrong with the name of a field that a step sets.
+///
+/// # Errors
+/// In words that fit after "the parameter …: ".
+pub fn check_name(name: &str) -> Result<(), String> {
+    match name.starts_with('/') {
+        false => Ok(()),
+        true => Err(format!("{name:?} is a JSON Pointer; it takes the name of a field of the item itself")),
+    }
+}
+
 fn fault(reason: String) -> Fault {
     Fault::new(reason, "Correct the item, or the names of fields in the dataflow file.")
 }

@@ -8,5 +8,5 @@ pub mod steps;
 pub mod template;
 mod total;
 
-pub use item::JsonItem;
+pub use item::{JsonItem, check_name, check_pointer};
 pub use total::{JsonTotal, NumberOfGroup, TotalGroup};

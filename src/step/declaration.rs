@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::stream::{ChainFactory, StreamFunction};
 use super::value::PathOf;
-use super::{Call, Digest, Fault, Parameter, Payload, StepOutputs, Value};
+use super::{Call, Digest, Fault, Parameter, Payload, SettingsCheck, StepOutputs, Value};
 
 /// The way in which an input takes the values that are wired to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub struct StepDeclaration {
     pub outputs: Vec<OutputDeclaration>,
     /// The parameters that a dataflow file can set.
     pub parameters: Vec<Parameter>,
+    /// The function that says what is wrong with their values together.
+    pub settings_check: Option<SettingsCheck>,
     /// Whether the step takes microseconds and needs no thread of the pool.
     pub cheap: bool,
     /// Whether making the outputs again is faster than keeping them. After a restart, such a step runs again.
@@ -135,6 +137,7 @@ impl Step {
                 inputs: Vec::new(),
                 outputs: Vec::new(),
                 parameters: Vec::new(),
+                settings_check: None,
                 cheap: false,
                 recomputed: false,
                 identifies: false,
@@ -178,6 +181,13 @@ impl Step {
     #[must_use]
     pub fn parameter(mut self, parameter: Parameter) -> Step {
         self.declaration.parameters.push(parameter);
+        self
+    }
+
+    /// Has the values of its parameters checked together; `check` says what is wrong, in a sentence without its end.
+    #[must_use]
+    pub fn settings_checked(mut self, check: SettingsCheck) -> Step {
+        self.declaration.settings_check = Some(check);
         self
     }
 

@@ -80,7 +80,7 @@ pub use inputs::{StepInputs, WiredInput};
 pub use interned::interned;
 pub use item::{Item, ItemContent, ItemPlace};
 pub use outcome::{Outcome, OutcomeReason, StepOutcomes, StepReport};
-pub use parameter::{JsonCheck, Parameter, ParameterKind, ParameterValue, StepParameters};
+pub use parameter::{JsonCheck, Parameter, ParameterKind, ParameterValue, SettingsCheck, StepParameters};
 pub use plain_value::{JsonValue, NumberValue, TextValue};
 pub use request::Request;
 pub use reservation::{StepReservation, StepReservations};

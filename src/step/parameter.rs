@@ -115,6 +115,9 @@ impl fmt::Debug for TextCheck {
     }
 }
 
+/// The check of the values of all parameters of a step together.
+pub type SettingsCheck = fn(&StepParameters) -> Result<(), String>;
+
 /// A declared parameter.
 ///
 /// ```
@@ -352,6 +355,32 @@ impl StepParameters {
     /// The value of a parameter.
     pub fn get(&self, name: &str) -> Option<&ParameterValue> {
         self.0.get(name)
+    }
+
+    /// Checks that a list of texts has one.
+    ///
+    /// # Errors
+    /// If it has none.
+    pub fn check_not_empty(&self, name: &str) -> Result<(), String> {
+        match self.get(name) {
+            Some(ParameterValue::Texts(texts)) if texts.is_empty() => {
+                Err(format!("`{name}` takes one text or more"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that a number is not greater than another one.
+    ///
+    /// # Errors
+    /// If it is.
+    pub fn check_order(&self, least: &str, most: &str) -> Result<(), String> {
+        match (self.get(least), self.get(most)) {
+            (Some(ParameterValue::Number(low)), Some(ParameterValue::Number(high))) if low > high => {
+                Err(format!("`{least}`, {low}, is more than `{most}`, {high}"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// All parameters with their values, in alphabetical order.

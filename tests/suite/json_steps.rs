@@ -32,6 +32,69 @@ fn answer(steps: &str, response: &str, lines: &str) -> (Response, Vec<ResponseFi
 }
 
 #[test]
+fn a_field_without_its_slash_and_settings_that_fit_nothing_are_problems_at_their_lines() {
+    let dump = "  all: {step: dump, needs: {items: a}}\n";
+    let join = "  other: {step: read-json-lines, needs: {request: request}}\n";
+    let item = "needs: {item: lines}";
+    let problems = [
+        ("", format!("step: keep-json, {item}, with: {{field: n}}"), "\"n\" is not a field: write /n"),
+        ("", format!("step: distinct-json, {item}, with: {{field: n}}"), "write /n"),
+        ("", format!("step: multiply-json, {item}, with: {{factors: [/n, m]}}"), "write /m"),
+        (
+            join,
+            "step: join-json, needs: {left: lines, right: other}, with: {left_key: n, right_key: /n}".into(),
+            "write /n",
+        ),
+        (
+            join,
+            "step: join-json, needs: {left: lines, right: other}, with: {left_key: /n, right_key: m}".into(),
+            "write /m",
+        ),
+        (
+            "",
+            format!("step: multiply-json, {item}, with: {{factors: [/n], into: /a/b}}"),
+            "\"/a/b\" is a JSON Pointer",
+        ),
+        ("", format!("step: rate-json, {item}, with: {{into: /a, rules: []}}"), "\"/a\" is a JSON Pointer"),
+        ("", format!("step: set-json, {item}, with: {{fields: {{/a: 1}}}}"), "\"/a\" is a JSON Pointer"),
+        (
+            "",
+            format!("step: call-http, {item}, with: {{url: \"http://a/\", into: /a}}"),
+            "\"/a\" is a JSON Pointer",
+        ),
+        (
+            "",
+            format!("step: multiply-json, {item}, with: {{factors: []}}"),
+            "`factors` takes one text or more",
+        ),
+        (
+            "",
+            format!("step: keep-json, {item}, with: {{field: /n, least: 3, most: 2}}"),
+            "`least`, 3, is more than `most`, 2",
+        ),
+    ];
+    for (more, step, says) in problems {
+        let line = if more.is_empty() { 4 } else { 5 };
+        let said = parsed(&format!("{more}  a: {{{step}}}\n{dump}"), "[all]").unwrap_err();
+        assert!(said.starts_with(&format!("x.yaml:{line}:")) && said.contains(says), "{step}: {said}");
+        assert_eq!(said.matches("x.yaml:").count(), 1, "{said}");
+    }
+    let route = |with: &str| {
+        let steps = format!(
+            "  a: {{step: route-json, {item}, with: {{{with}}}}}\n{}",
+            dump.replace("a}}", "a.yes}}")
+        );
+        parsed(&steps, "[all]")
+    };
+    assert!(route("field: n, equals: [a]").unwrap_err().contains("write /n"));
+    assert!(route("field: /n, equals: []").unwrap_err().contains("`equals` takes one text or more"));
+    assert!(route("field: \"\", equals: [a]").is_ok(), "the item itself");
+    // What is wrong by itself is said once.
+    let said = route("feild: /n, equals: []").unwrap_err();
+    assert!(said.contains("\"feild\"") && !said.contains("one text"), "{said}");
+}
+
+#[test]
 fn totals_keep_values_of_other_types_apart() {
     let total = "  numbers: {step: pick-number, needs: {item: lines}, with: {field: /n, group: /g}}
   total: {step: total-json, needs: {numbers: numbers}}

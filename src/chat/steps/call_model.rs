@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::chat::model_answer::{AnswerForm, ModelAnswer};
 use crate::chat::model_request::{ModelQuestion, ModelServer, check_server};
-use crate::json::{JsonItem, template};
+use crate::json::{JsonItem, check_name, template};
 use crate::step::{BuiltIn, Call, CallAttempt, CallFault, Fault, FaultKind, Parameter, Step};
 
 const PATIENCE_S: f64 = 20.0;
@@ -27,7 +27,7 @@ fn step() -> Step {
         .parameter(text("model").required().about("The name of the model."))
         .parameter(text("instruction").about("What the model shall do: a text with fields as {/content/text}."))
         .parameter(text("prompt").required().about("What it is about: a text with fields as {/content/text}."))
-        .parameter(Parameter::text("into", "answer", &[]).about("The field that takes {text, model, fallback}."))
+        .parameter(Parameter::text("into", "answer", &[]).about("The field that takes {text, model, fallback}.").checked(check_name))
         .parameter(
             Parameter::text("form", AnswerForm::TEXT, &[AnswerForm::TEXT, AnswerForm::JSON])
                 .about("With `json`, the answer has to be JSON, and the field has it as `value`."),

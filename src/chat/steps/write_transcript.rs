@@ -2,18 +2,24 @@
 
 use serde_json::Value as JsonValue;
 
-use crate::json::JsonItem;
+use crate::json::{JsonItem, check_name, check_pointer};
 use crate::step::{BuiltIn, Call, Fault, Parameter, Step};
 
 fn step() -> Step {
     Step::new("write-transcript", 1, "Writes the events before a message as lines of a text, ROLE: TEXT.")
         .takes::<JsonItem>("item")
         .gives::<JsonItem>("item")
-        .parameter(Parameter::text("into", "transcript", &[]).about("The field that takes the text."))
         .parameter(
-            Parameter::texts("fields").about(
-                "JSON Pointers into an event; the first that leads to a text gives it: [/content/text].",
-            ),
+            Parameter::text("into", "transcript", &[])
+                .about("The field that takes the text.")
+                .checked(check_name),
+        )
+        .parameter(
+            Parameter::texts("fields")
+                .about(
+                    "JSON Pointers into an event; the first that leads to a text gives it: [/content/text].",
+                )
+                .checked(check_pointer),
         )
         .cheap()
         .recomputed()

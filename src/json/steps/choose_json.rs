@@ -2,14 +2,16 @@
 
 use serde_json::Value as JsonValue;
 
-use crate::json::{JsonItem, condition, template};
+use crate::json::{JsonItem, check_name, condition, template};
 use crate::step::{BuiltIn, Call, Fault, Parameter, Step};
 
 fn step() -> Step {
     Step::new("choose-json", 1, "Sets a field to the value of the first rule whose condition holds.")
         .takes::<JsonItem>("item")
         .gives::<JsonItem>("item")
-        .parameter(Parameter::text("into", "", &[]).required().about("The name of the field."))
+        .parameter(
+            Parameter::text("into", "", &[]).required().about("The name of the field.").checked(check_name),
+        )
         .parameter(
             Parameter::json("rules", JsonValue::Null, check)
                 .required()

@@ -2,7 +2,7 @@
 
 use serde_json::Value as JsonValue;
 
-use crate::json::JsonItem;
+use crate::json::{JsonItem, check_name, check_pointer};
 use crate::step::{BuiltIn, Call, JoinRule, Parameter, Step, UnmatchedItem};
 
 const DROP: &str = "drop";
@@ -18,9 +18,9 @@ fn step() -> Step {
     .takes::<JsonItem>("left")
     .takes::<JsonItem>("right")
     .gives_many::<JsonItem>("items")
-    .parameter(Parameter::text("left_key", "", &[]).required().about("A JSON Pointer: /customer."))
-    .parameter(Parameter::text("right_key", "", &[]).required().about("A JSON Pointer: /id."))
-    .parameter(Parameter::text("into", "joined", &[]).about("The field that takes the right item."))
+    .parameter(Parameter::text("left_key", "", &[]).required().about("A JSON Pointer: /customer.").checked(check_pointer))
+    .parameter(Parameter::text("right_key", "", &[]).required().about("A JSON Pointer: /id.").checked(check_pointer))
+    .parameter(Parameter::text("into", "joined", &[]).about("The field that takes the right item.").checked(check_name))
     .parameter(
         Parameter::text("unmatched", DROP, &[DROP, KEEP])
             .about("What becomes of a left item without a match: with `keep`, the field is null."),

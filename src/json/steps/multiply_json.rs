@@ -2,7 +2,7 @@
 
 use serde_json::Value as JsonValue;
 
-use crate::json::JsonItem;
+use crate::json::{JsonItem, check_name, check_pointer};
 use crate::step::{BuiltIn, Call, Fault, Parameter, Step};
 
 fn step() -> Step {
@@ -13,8 +13,14 @@ fn step() -> Step {
     )
     .takes::<JsonItem>("item")
     .gives::<JsonItem>("item")
-    .parameter(Parameter::texts("factors").required().about("JSON Pointers: [/count, /answer/price]."))
-    .parameter(Parameter::text("into", "product", &[]).about("The name of the field."))
+    .parameter(
+        Parameter::texts("factors")
+            .required()
+            .about("JSON Pointers: [/count, /answer/price].")
+            .checked(check_pointer),
+    )
+    .parameter(Parameter::text("into", "product", &[]).about("The name of the field.").checked(check_name))
+    .settings_checked(|parameters| parameters.check_not_empty("factors"))
     .runs_each(multiplied)
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as JsonValue, json};
 
-use crate::json::{JsonItem, condition};
+use crate::json::{JsonItem, check_name, condition};
 use crate::step::{BuiltIn, Call, Fault, Parameter, Step};
 
 /// The most points that a rule can give or take, so that sums are exact.
@@ -16,7 +16,11 @@ fn step() -> Step {
     )
     .takes::<JsonItem>("item")
     .gives::<JsonItem>("item")
-    .parameter(Parameter::text("into", "rating", &[]).about("The field that takes {score, reasons}."))
+    .parameter(
+        Parameter::text("into", "rating", &[])
+            .about("The field that takes {score, reasons}.")
+            .checked(check_name),
+    )
     .parameter(
         Parameter::json("rules", JsonValue::Null, check)
             .required()

@@ -2,7 +2,7 @@
 
 use serde_json::Value as JsonValue;
 
-use crate::json::{JsonItem, template};
+use crate::json::{JsonItem, check_name, template};
 use crate::step::{BuiltIn, Call, Fault, Parameter, Step};
 
 fn step() -> Step {
@@ -22,9 +22,10 @@ fn step() -> Step {
 inventory::submit! { BuiltIn(step) }
 
 fn check(fields: &JsonValue) -> Result<(), String> {
-    if !fields.is_object() {
+    let Some(named) = fields.as_object() else {
         return Err("it is not a map from names to values".to_owned());
-    }
+    };
+    named.keys().try_for_each(|name| check_name(name))?;
     template::check(fields)
 }
 
