@@ -204,6 +204,9 @@ impl SiteFacts {
         let unanswered = (self.destinations > 0 && dataflow.error_response().is_empty()).then(|| {
             "without a `failure:` part the site's destinations get nothing when a step fails".to_owned()
         });
+        let empty = dataflow
+            .response_off_at()
+            .map(|step| format!("the response has no files, because the step \"{step}\" is switched off"));
         let labels = dataflow.labels();
         let lacking = labels.iter().filter(|(label, _)| !self.labels.contains(label));
         let placed = lacking.map(|(label, steps)| {
@@ -212,7 +215,7 @@ impl SiteFacts {
                 steps.join(", ")
             )
         });
-        let warnings: Vec<String> = unanswered.into_iter().chain(placed).collect();
+        let warnings: Vec<String> = unanswered.into_iter().chain(empty).chain(placed).collect();
         (!warnings.is_empty()).then(|| warnings.join("; "))
     }
 }

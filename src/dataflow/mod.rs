@@ -71,6 +71,7 @@ mod service_patience;
 mod settings;
 mod stream_loops;
 mod stream_roles;
+mod switched_off;
 mod unroll;
 mod wiring;
 

@@ -65,6 +65,12 @@ impl DataflowNode {
         own.into_iter().chain(members.map(|name| &**name))
     }
 
+    /// The name of the step that gives an output: that of the node, or of one of its section.
+    pub fn step_at<'a>(&'a self, output: &'a str) -> &'a str {
+        let member = output.split_once('.').filter(|_| self.section.is_some());
+        member.map_or(&*self.name, |(step, _)| step)
+    }
+
     /// The wait before the next run, after a fault and `runs` runs in all; `None` if there is no next run.
     pub fn retry_delay(&self, fault: &Fault, runs: u32) -> Option<Duration> {
         self.retry.as_ref()?.delay_after(fault, runs, fault.retry_after)

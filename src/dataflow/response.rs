@@ -201,13 +201,18 @@ impl Dataflow {
     /// Makes the response. `refused` is the fault of a request that could not start.
     pub fn respond(&self, request: &Request, refused: Option<&Fault>, accounts: &[NodeAccount]) -> Response {
         let mut steps = self.work_reports(request, refused, accounts);
-        let reservations = self.reservations(request, accounts);
+        let mut reservations = self.reservations(request, accounts);
         let failed = steps.iter().any(|report| matches!(report.outcome, Outcome::Failed(_)));
-        let verdict = match (failed, reservations.is_empty()) {
+        let verdict = |reservations: &[ResponseReservation]| match (failed, reservations.is_empty()) {
             (true, _) => ResponseVerdict::Failed,
             (false, true) => ResponseVerdict::Complete,
             (false, false) => ResponseVerdict::CompleteWithReservations,
         };
+        let files = self.files(verdict(&reservations), accounts);
+        if !failed && files.is_empty() {
+            reservations.extend(self.response_off());
+        }
+        let verdict = verdict(&reservations);
         if verdict == ResponseVerdict::Failed {
             steps.extend(self.reports(NodePhase::Failure, request, accounts));
         }
@@ -220,7 +225,7 @@ impl Dataflow {
             steps,
             reservations,
             streams: self.streams(accounts),
-            files: self.files(verdict, accounts),
+            files,
             supersedes: None,
             revises: request.supersedes,
         }
@@ -358,9 +363,11 @@ impl Dataflow {
         for (node, output) in failure.chain(asked) {
             let given = accounts[node].files.iter().flatten();
             let given = given.filter(|(name, _)| output.is_none_or(|output| output == *name));
-            for artifact in given.flat_map(|(_, artifacts)| artifacts) {
-                let name = names.unused(&artifact.name, &self.nodes[node].name);
-                files.push(Artifact { name, ..artifact.clone() });
+            for (output, artifacts) in given {
+                for artifact in artifacts {
+                    let name = names.unused(&artifact.name, self.nodes[node].step_at(output));
+                    files.push(Artifact { name, ..artifact.clone() });
+                }
             }
         }
         files

@@ -192,6 +192,15 @@ fn the_commands_name_a_customer() {
 }
 
 #[test]
+fn a_customer_for_whom_nothing_is_left_is_warned_of() {
+    let customers = Customers::north("customer: north\ndataflow: tally\nsteps: {jobs: {enabled: false}}\n");
+    let (code, _, err) = customers.flow(&["check", "--customer", "north"]);
+    assert_eq!(code, 0);
+    let says = "warning: the response has no files, because the step \"jobs\" is switched off\n";
+    assert!(err.ends_with(says), "{err}");
+}
+
+#[test]
 fn rules_of_a_site_choose_the_customer() {
     let customers = Customers::north(NORTH);
     let site = |text: &str| Site::parse("site.yaml", text, customers.folder.path(), &built_in_sections());

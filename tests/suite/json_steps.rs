@@ -110,3 +110,40 @@ fn totals_keep_values_of_other_types_apart() {
     let values = ["null", "\"null\"", "1", "\"1\"", "true", "\"true\"", "\"a\""];
     assert_eq!(groups(&values), ["\"1\"", "\"null\"", "\"true\"", "1", "a", "null", "true"]);
 }
+
+#[test]
+fn files_of_one_name_are_in_the_folder_of_the_step_that_gives_them() {
+    let steps = "  bad: {step: dump, needs: {items: lines}}\n  good: {step: dump, needs: {items: lines}}\n";
+    let (response, _) = answer(steps, "[bad, good]", "1\n");
+    let names: Vec<&str> = response.files.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(names, ["out.txt", "good/out.txt"]);
+}
+
+#[test]
+fn a_response_of_steps_that_are_all_off_says_so() {
+    let steps = |kept: &str, all: &str| {
+        format!(
+            "  kept: {{step: keep-json, needs: {{item: lines}}, with: {{field: /n}}{kept}}}
+  all: {{step: dump, needs: {{items: kept}}{all}}}
+  plain: {{step: dump, needs: {{items: lines}}}}\n"
+        )
+    };
+    let off = ", enabled: false";
+    for (steps, cause) in [(steps(off, ""), "kept"), (steps("", off), "all")] {
+        assert_eq!(parsed(&steps, "[all]").unwrap().response_off_at(), Some(cause));
+        let (response, files) = answer(&steps, "[all]", "{\"n\": 1}\n");
+        assert_eq!((response.verdict, files.len()), (ResponseVerdict::CompleteWithReservations, 0));
+        let [said] = &response.reservations[..] else { panic!("{response:?}") };
+        assert_eq!((said.step.as_str(), said.code.as_str()), (cause, "response_off"));
+        let (response, files) = answer(&steps, "[all, plain]", "{\"n\": 1}\n");
+        assert_eq!((response.verdict, files.len()), (ResponseVerdict::Complete, 1), "one is left");
+    }
+    // Ways that meet: one is enough.
+    let meeting = "  one: {step: distinct-json, needs: {item: lines}, with: {field: /n}ONE}
+  other: {step: distinct-json, needs: {item: lines}, with: {field: /n}, enabled: false}
+  all: {step: dump, needs: {items: [one, other]}}\n";
+    let off_at = |one: &str| {
+        parsed(&meeting.replace("ONE", one), "[all]").unwrap().response_off_at().map(str::to_owned)
+    };
+    assert_eq!((off_at(""), off_at(off)), (None, Some("one".to_owned())));
+}
