@@ -1,9 +1,13 @@
 //! The folders of a process that is kept alive: one that it can write, and one with its inputs.
 //!
 //! The inputs of a call lie where the program can only read: it goes on running while the next ones are written. What
-//! it gives lies below `out/` of its own folder, which is made anew for each call, and is read without following links.
+//! it gives lies below `out/` of its own folder, and is read without following links. A call finds in that folder what was
+//! there when the program declared its steps, and nothing of other calls. What the program keeps between calls lies in a
+//! folder of temporary files below it.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -14,18 +18,27 @@ use tempfile::TempDir;
 use crate::step::{ArrayForm, ArrayView, Item, Payload, ResponseFiles, StepDeclaration};
 
 use super::folder::{ProgramFolderError, failed, found, log_end, open_below, read_all};
+use super::hidden_places::HiddenPlaces;
 use super::left_folder::remove_left_folder;
 use super::npy;
 
 pub struct CallFolders {
     work: TempDir,
     inputs: TempDir,
+    /// Both of them, which faults do not name.
+    places: HiddenPlaces,
     stderr: File,
+    /// The names in the folder of the program when it declared its steps.
+    own: BTreeSet<OsString>,
     /// `out/` of the present call, if the step gives files.
     out: Option<File>,
     /// Whether `in/` was made.
     has_inputs: Cell<bool>,
 }
+
+/// The names in the folder of a program that flow gives.
+const OUT: &str = "out";
+const TEMPORARY: &str = "tmp";
 
 impl CallFolders {
     /// # Errors
@@ -34,10 +47,13 @@ impl CallFolders {
         let folder = |prefix: &str| tempfile::Builder::new().prefix(prefix).tempdir();
         let made = || -> io::Result<CallFolders> {
             let (work, inputs) = (folder("flow-steps-")?, folder("flow-inputs-")?);
+            let places = HiddenPlaces::of(&[work.path(), inputs.path()]);
+            fs::create_dir(work.path().join(TEMPORARY))?;
             // Beside the inputs: the program has it open, and cannot put another in its place.
             let options = File::options().read(true).append(true).create_new(true).clone();
             let stderr = options.open(inputs.path().join("stderr"))?;
-            Ok(CallFolders { work, inputs, stderr, out: None, has_inputs: Cell::new(false) })
+            let (own, has_inputs) = (BTreeSet::new(), Cell::new(false));
+            Ok(CallFolders { work, inputs, places, stderr, own, out: None, has_inputs })
         };
         made().map_err(failed("make", "the folders of a program"))
     }
@@ -47,8 +63,17 @@ impl CallFolders {
         self.work.path()
     }
 
+    /// The folder for temporary files of the program. They stay between calls, as its variables do.
+    pub fn temporary(&self) -> PathBuf {
+        self.work().join(TEMPORARY)
+    }
+
     pub fn inputs(&self) -> &Path {
         self.inputs.path()
+    }
+
+    pub fn places(&self) -> &HiddenPlaces {
+        &self.places
     }
 
     /// The place for the files of a program that is not started from its own folder. The program can only read them.
@@ -62,21 +87,52 @@ impl CallFolders {
 
     /// What was written to standard error since the last call.
     pub fn errors(&self) -> Vec<u8> {
-        log_end(&self.stderr)
+        self.places.hidden(&log_end(&self.stderr))
     }
 
-    /// Makes `out/` for a call, if the step gives files there. What a call does not need is not made: on a slow disk a
-    /// folder takes longer than a call.
+    /// Notes what is in the folder of the program before the first call.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn note_own(&mut self) -> Result<(), ProgramFolderError> {
+        let listed = || -> io::Result<BTreeSet<OsString>> {
+            fs::read_dir(self.work())?.map(|entry| Ok(entry?.file_name())).collect()
+        };
+        self.own = listed().map_err(failed("list", "the folder of a program"))?;
+        self.own.remove(OsStr::new(OUT));
+        Ok(())
+    }
+
+    /// Removes what is in the folder of the program and was not there before the first call. The folder itself stays: it
+    /// is the program's working directory.
+    fn clear(&self) -> Result<(), ProgramFolderError> {
+        let clear = || -> io::Result<()> {
+            for entry in fs::read_dir(self.work())? {
+                let entry = entry?;
+                match entry.file_type()?.is_dir() {
+                    _ if self.own.contains(&entry.file_name()) => {}
+                    true => remove_left_folder(&entry.path())?,
+                    false => gone(fs::remove_file(entry.path()))?,
+                }
+            }
+            Ok(())
+        };
+        clear().map_err(failed("remove", "what a call left"))
+    }
+
+    /// Empties the folder of the program for a call, also of what was written after the last one had ended, and makes
+    /// `out/` if the step gives files there. What a call does not need is not made: on a slow disk a folder takes longer
+    /// than a call.
     ///
     /// # Errors
     /// What an earlier call left cannot be removed.
     pub fn begin(&mut self, step: &StepDeclaration) -> Result<(), ProgramFolderError> {
+        self.clear()?;
         let has_files = |kind: &str| kind == ResponseFiles::TYPE || ArrayForm::of(kind).is_some();
         if !step.outputs.iter().any(|output| has_files(output.kind)) {
             return Ok(());
         }
-        let out = self.work().join("out");
-        remove(&out)?;
+        let out = self.work().join(OUT);
         fs::create_dir(&out).map_err(failed("make", "out"))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = rustix::fs::open(&out, flags, Mode::empty()).map(File::from).map_err(io::Error::from);
@@ -89,11 +145,10 @@ impl CallFolders {
     /// # Errors
     /// It cannot be removed.
     pub fn end(&mut self) -> Result<(), ProgramFolderError> {
-        if self.out.take().is_some() {
-            remove(&self.work().join("out"))?;
-        }
+        self.out = None;
+        self.clear()?;
         if self.has_inputs.take() {
-            remove(&self.place("in"))?;
+            remove_left_folder(&self.place("in")).map_err(failed("remove", "the inputs of a call"))?;
         }
         let is_silent = self.stderr.metadata().is_ok_and(|kind| kind.len() == 0);
         if is_silent { Ok(()) } else { self.stderr.set_len(0).map_err(failed("empty", "stderr")) }
@@ -183,8 +238,9 @@ impl Drop for CallFolders {
     }
 }
 
-fn remove(folder: &Path) -> Result<(), ProgramFolderError> {
-    remove_left_folder(folder).map_err(failed("remove", "what a call left"))
+/// A removal of what may be gone already.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 fn shown(path: &Path) -> String {

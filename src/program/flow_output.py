@@ -8,6 +8,24 @@ import pathlib
 from flow_fault import fault_of
 from flow_step import Array
 
+# The folder of the process. A step may have left it.
+_FOLDER = os.getcwd()
+_OUT = os.path.join(_FOLDER, "out")
+
+
+def go_back():
+    """Goes back to the folder of the process, in which each call begins."""
+    try:
+        is_there = os.getcwd() == _FOLDER
+    except OSError:
+        is_there = False
+    if not is_there:
+        try:
+            os.chdir(_FOLDER)
+        except OSError as error:
+            reason = f"the step left its working directory, and it cannot be gone back to: {error.strerror}"
+            raise RuntimeError(reason) from error
+
 
 def _is_array(value):
     return isinstance(value, Array) or hasattr(value, "__array_interface__")
@@ -16,7 +34,7 @@ def _is_array(value):
 def _save_array(value, path):
     about = value.about if isinstance(value, Array) else {}
     numbers = value._numbers if isinstance(value, Array) else value
-    if isinstance(numbers, str):
+    if isinstance(numbers, (str, os.PathLike)):
         pathlib.Path(path).write_bytes(pathlib.Path(numbers).read_bytes())
         return about
     import numpy
@@ -32,13 +50,15 @@ def _file_name(given):
         raise TypeError(f"the name of a file is a text, not {name!r}")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     is_outside = name.startswith("/") or ".." in parts or not parts
-    if is_outside or any("\\" in part or "\0" in part or len(os.fsencode(part)) > 200 for part in parts):
+    if is_outside or any("\\" in part or "\0" in part or len(part.encode()) > 200 for part in parts):
         raise ValueError(f"{name!r} cannot be the name of a file: it is a path below the output, of parts of 1 to "
                          "200 bytes without a backslash or NUL, none of them ..")
     return "/".join(parts)
 
 
 def _save_files(files, folder):
+    """Writes files, and gives their names, so that flow misses none of them."""
+    names = []
     os.makedirs(folder, exist_ok=True)
     if isinstance(files, list):
         files = {file.name: file for file in files}
@@ -54,6 +74,8 @@ def _save_files(files, folder):
             content = _json_file(name, content)
         with open(path, "wb") as file:
             file.write(content)
+        names.append(name)
+    return names
 
 
 def _json_file(name, content):
@@ -95,10 +117,9 @@ def answer(value, declared):
         if name not in given:
             raise ValueError(f"the step did not give its output {name!r}")
         if kind == "files":
-            _save_files(given[name], os.path.join("out", name))
-            said[name] = None
+            said[name] = _save_files(given[name], os.path.join(_OUT, name))
         elif _is_array(given[name]):
-            said[name] = _save_array(given[name], os.path.join("out", name + ".npy"))
+            said[name] = _save_array(given[name], os.path.join(_OUT, name + ".npy"))
         else:
             said[name] = given[name]
     return {"outputs": said}

@@ -20,7 +20,7 @@ import flow_output
 import flow_step
 from flow_column import column, is_numpy, passed_on, values_of
 from flow_fault import fault_of
-from flow_output import answer, as_json, checked, item
+from flow_output import answer, as_json, checked, go_back, item
 from flow_step import Array, Fault, File, Item, Request, _steps
 
 PROTOCOL = 1
@@ -342,21 +342,29 @@ def _passed(part, results, following):
 
 
 def _run(call, lines, send):
-    function, declared, batch = step = _steps[call["step"]]
     try:
-        if declared["outputs"][0].get("gives") == "many":
-            return _make(step, call, lines, send)
-        if declared["inputs"] and declared["inputs"][0]["takes"] == "stream":
-            arguments = _arguments(function, declared, call)
-            arguments[declared["inputs"][0]["name"]] = _taken(lines, send, batch)
-            return answer(function(**arguments), declared)
-        if "column" in call:
-            call["batch"] = values_of(call["column"], batch)
-        if "batch" not in call:
-            return answer(function(**_arguments(function, declared, call)), declared)
-        return _chain(call) if "then" in call else _said(call, _several(call))
+        go_back()
+        try:
+            return _called(call, lines, send)
+        finally:
+            go_back()
     except Exception as error:
         return {"fault": fault_of(error)}
+
+
+def _called(call, lines, send):
+    function, declared, batch = step = _steps[call["step"]]
+    if declared["outputs"][0].get("gives") == "many":
+        return _make(step, call, lines, send)
+    if declared["inputs"] and declared["inputs"][0]["takes"] == "stream":
+        arguments = _arguments(function, declared, call)
+        arguments[declared["inputs"][0]["name"]] = _taken(lines, send, batch)
+        return answer(function(**arguments), declared)
+    if "column" in call:
+        call["batch"] = values_of(call["column"], batch)
+    if "batch" not in call:
+        return answer(function(**_arguments(function, declared, call)), declared)
+    return _chain(call) if "then" in call else _said(call, _several(call))
 
 
 def _sources(folder):

@@ -47,19 +47,19 @@ class Item(os.PathLike):
     """One record of the request: a file."""
 
     def __init__(self, path, name=None):
-        self.path, self.name = str(path), name or os.path.basename(str(path))
+        self.path, self.name = pathlib.Path(path), name or os.path.basename(str(path))
 
     def __fspath__(self):
-        return self.path
+        return str(self.path)
 
     def open(self):
         return open(self.path, "rb")
 
     def bytes(self):
-        return pathlib.Path(self.path).read_bytes()
+        return self.path.read_bytes()
 
     def text(self, encoding="utf-8"):
-        return pathlib.Path(self.path).read_text(encoding)
+        return self.path.read_text(encoding)
 
 
 class File(Item):
@@ -82,10 +82,11 @@ class Array:
 
     def __init__(self, numbers, about=None):
         self._numbers, self.about = numbers, about or {}
+        self._file = pathlib.Path(numbers) if isinstance(numbers, (str, os.PathLike)) else None
 
     @property
     def numpy(self):
-        if isinstance(self._numbers, str):
+        if isinstance(self._numbers, (str, os.PathLike)):
             import numpy
 
             self._numbers = numpy.load(self._numbers, mmap_mode="r", allow_pickle=False)
@@ -93,8 +94,8 @@ class Array:
 
     @property
     def path(self):
-        """The file in the NPY format, for those who have no NumPy."""
-        return self._numbers
+        """The file in the NPY format, for those who have no NumPy; None if the step made the numbers."""
+        return self._file
 
     def __array__(self, dtype=None, copy=None):
         import numpy

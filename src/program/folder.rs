@@ -22,6 +22,7 @@ use tempfile::TempDir;
 
 use crate::step::{Item, ResponseFile, ResponseFiles};
 
+use super::hidden_places::HiddenPlaces;
 use super::left_folder::remove_left_folder;
 
 /// A temporary folder. Dropping it removes it with its contents.
@@ -126,7 +127,7 @@ impl ProgramFolder {
 
     /// The standard error, or the end of a long one.
     pub fn errors(&self) -> Vec<u8> {
-        log_end(&self.stderr)
+        HiddenPlaces::of(&[self.path()]).hidden(&log_end(&self.stderr))
     }
 
     /// Nothing stands in the place of the folder and files that the program was given: a link may lead

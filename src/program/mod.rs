@@ -26,6 +26,7 @@ pub mod fuzzing;
 mod gpg;
 mod group_call;
 mod hello;
+mod hidden_places;
 mod item_results;
 mod kept_code;
 mod left_folder;

@@ -174,7 +174,7 @@ impl ProgramPool {
         Ok((StreamProcess { pool: Arc::clone(self), process: Some(process) }, answer))
     }
 
-    /// Asks a process, or another one if that has ended while it was idle.
+    /// Asks a process, or another one if that has ended while it was idle, or its folder cannot be used.
     fn asked(
         &self,
         idle: Option<StepProcess>,
@@ -187,7 +187,7 @@ impl ProgramPool {
         if let Some(mut process) = idle {
             match ask(&mut process, step, call, batch) {
                 Ok(answer) => return Ok((process, answer)),
-                Err(ProcessFailure::Ended(_)) => {}
+                Err(ProcessFailure::Ended(_) | ProcessFailure::Folder(_)) => {}
                 Err(failure) => return Err(failed(failure, &process)),
             }
         }

@@ -98,11 +98,12 @@ impl StepProcess {
             let left = start_time.checked_sub(began.elapsed()).ok_or(PipeEnd::Unwanted)?;
             end.look(token).map(|look| PipeLook { wait: look.wait.min(left), ..look })
         };
-        let line = pipes(&mut self.pipes).line(look);
-        line.map_err(|end| match end {
+        let line = pipes(&mut self.pipes).line(look).map_err(|end| match end {
             PipeEnd::Unwanted if !token.is_cancelled() => ProcessFailure::Silent,
             end => self.failure(end, token),
-        })
+        })?;
+        self.folders.note_own()?;
+        Ok(line)
     }
 
     /// Sends a message with its number.
@@ -112,9 +113,7 @@ impl StepProcess {
     pub fn send(&mut self, message: &ProgramMessage, token: &CancelToken) -> Result<(), ProcessFailure> {
         match pipes(&mut self.pipes).line_at_once() {
             Ok(None) => {}
-            Ok(Some(line)) => {
-                return Err(ProcessFailure::Garbage { line, reason: "nothing was asked".to_owned() });
-            }
+            Ok(Some(line)) => return Err(self.garbage(&line, "nothing was asked".to_owned())),
             Err(end) => return Err(self.failure(end, token)),
         }
         self.lines += 1;
@@ -142,14 +141,12 @@ impl StepProcess {
         if token.is_cancelled() {
             return Err(ProcessFailure::Cancelled);
         }
-        let answer = match StepAnswer::read(&line, self.lines) {
-            Ok(answer) => answer,
-            Err(reason) => return Err(ProcessFailure::Garbage { line, reason }),
-        };
+        let mut answer = StepAnswer::read(&line, self.lines).map_err(|reason| self.garbage(&line, reason))?;
+        answer.hide(self.folders.places());
         let Some(head) = answer.column() else { return Ok(answer) };
         if self.form != MessageForm::Columns {
             let reason = "it has a column, and the program did not declare that it gives them".to_owned();
-            return Err(ProcessFailure::Garbage { line, reason });
+            return Err(self.garbage(&line, reason));
         }
         if head.bytes > MESSAGE_MAX.saturating_sub(line.len()) {
             return Err(self.failure(PipeEnd::TooLong, token));
@@ -161,9 +158,9 @@ impl StepProcess {
                 let stall = COLUMN_STALL.as_secs();
                 let reason =
                     format!("its column has {come} of {all} bytes, and no more came within {stall} s");
-                Err(ProcessFailure::Garbage { line, reason })
+                Err(self.garbage(&line, reason))
             }
-            Err(PipeEnd::Closed) if !token.is_cancelled() => Err(self.cut(line, "its column does not end")),
+            Err(PipeEnd::Closed) if !token.is_cancelled() => Err(self.cut(&line, "its column does not end")),
             Err(end) => Err(self.failure(end, token)),
         }
     }
@@ -181,17 +178,21 @@ impl StepProcess {
         let answer = self.receive(token)?;
         match pipes(&mut self.pipes).rest() {
             line if line.is_empty() => Ok(answer),
-            line => Err(ProcessFailure::Garbage { line, reason: "it goes on behind its answer".to_owned() }),
+            line => Err(self.garbage(&line, "it goes on behind its answer".to_owned())),
         }
     }
 
     /// The failure of a process of which no more comes in the middle of an answer.
-    fn cut(&mut self, line: Vec<u8>, reason: &str) -> ProcessFailure {
+    fn cut(&mut self, line: &[u8], reason: &str) -> ProcessFailure {
         match self.end.within(END_TIME) {
             Some(Ok(status)) => ProcessFailure::Cut { status, reason: reason.to_owned() },
             // It goes on, and has only closed its output.
-            Some(Err(_)) | None => ProcessFailure::Garbage { line, reason: reason.to_owned() },
+            Some(Err(_)) | None => self.garbage(line, reason.to_owned()),
         }
+    }
+
+    fn garbage(&self, line: &[u8], reason: String) -> ProcessFailure {
+        ProcessFailure::Garbage { line: self.folders.places().hidden(line), reason }
     }
 
     fn failure(&mut self, end: PipeEnd, token: &CancelToken) -> ProcessFailure {
@@ -199,7 +200,7 @@ impl StepProcess {
             _ if token.is_cancelled() => ProcessFailure::Cancelled,
             PipeEnd::Closed => match pipes(&mut self.pipes).rest() {
                 line if line.is_empty() => self.end.now(),
-                line => self.cut(line, "the line does not end"),
+                line => self.cut(&line, "the line does not end"),
             },
             PipeEnd::TooLong => ProcessFailure::TooLong { bytes_max: MESSAGE_MAX as u64 },
             PipeEnd::Unwanted => ProcessFailure::Cancelled,
@@ -260,7 +261,8 @@ fn command(order: &ProcessOrder, folders: &CallFolders) -> io::Result<Command> {
     }
     let mut command = Command::new(&order.program);
     command.args(&order.arguments).current_dir(folder);
-    command.env_clear().env("PATH", PATH).env("LANG", "C.UTF-8").env("HOME", folder).env("TMPDIR", folder);
+    command.env_clear().env("PATH", PATH).env("LANG", "C.UTF-8");
+    command.env("HOME", folders.temporary()).env("TMPDIR", folders.temporary());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(folders.stderr().try_clone()?);
     Ok(command)
 }

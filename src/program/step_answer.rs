@@ -1,5 +1,7 @@
 //! The answers of a program: outputs, results of items, or a fault.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value as Json};
 
@@ -12,6 +14,7 @@ use super::call_folder::CallFolders;
 use super::column::{ColumnHead, GivenColumn};
 use super::fault::{of_folder, wrong};
 use super::folder::{both_ends, last_words};
+use super::hidden_places::HiddenPlaces;
 use super::item_results::ItemResults;
 use super::plain_item::{PlainItem, exact_number};
 use super::{npy, reservations};
@@ -152,6 +155,19 @@ impl StepAnswer {
             _ => {
                 Err("it has not one of outputs, results, values, items, next and fault, nor a column"
                     .to_owned())
+            }
+        }
+    }
+
+    /// Takes the paths of private folders out of what its faults say.
+    pub fn hide(&mut self, places: &HiddenPlaces) {
+        let items = self.results.iter_mut().chain(&mut self.items).flatten();
+        let of_items = items.filter_map(|item| item.fault.as_mut());
+        let placed = self.faults.iter_mut().map(|placed| &mut placed.fault);
+        let before = self.before.iter_mut().map(|lost| &mut lost.fault);
+        for fault in self.fault.iter_mut().chain(of_items).chain(placed).chain(before) {
+            for text in [&mut fault.reason, &mut fault.remedy, &mut fault.log] {
+                places.hide(text);
             }
         }
     }
@@ -328,7 +344,7 @@ fn output_value(
     let name = output.name;
     if output.kind == ResponseFiles::TYPE {
         let files = folders.given_files(name, bytes_most).map_err(|error| of_folder(&error))?;
-        return Ok(Value::new(files));
+        return named(name, said, &files).map_or(Ok(Value::new(files)), |reason| Err(wrong(reason)));
     }
     let said = said.ok_or_else(|| wrong(format!("the step did not give its output {name:?}")))?;
     if let Some(form) = ArrayForm::of(output.kind) {
@@ -338,6 +354,23 @@ fn output_value(
         return array.map_err(|reason| wrong(format!("the output {name:?} is no {}: {reason}", output.kind)));
     }
     plain_value(output.kind, said).map_err(|reason| wrong(format!("the output {name:?} {reason}")))
+}
+
+/// The reason why the files of an output are not those that the step names, if it names them.
+fn named(output: &str, said: Option<Json>, files: &ResponseFiles) -> Option<String> {
+    let names = match said? {
+        Json::Null => return None,
+        Json::Array(names) => names,
+        _ => {
+            return Some(format!(
+                "the output {output:?} is not null or the list of its files in out/{output}/"
+            ));
+        }
+    };
+    let found: BTreeSet<&str> = files.0.iter().map(|file| file.name.as_str()).collect();
+    let is_there = |name: &&Json| name.as_str().is_some_and(|name| found.contains(name));
+    let lacking = names.iter().find(|name| !is_there(name))?;
+    Some(format!("the step gave the file {lacking} of its output {output:?}, and it is not in out/{output}/"))
 }
 
 /// A value of a type that travels as JSON.

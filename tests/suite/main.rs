@@ -38,6 +38,7 @@ mod program_chains;
 mod program_columns;
 mod program_confinement;
 mod program_faults;
+mod program_folders;
 mod program_kept;
 mod program_modules;
 mod program_root;
