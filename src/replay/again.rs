@@ -15,6 +15,7 @@ use super::calls::ReplayedCalls;
 use super::comparison::{self, ComparisonSide, RunVerdict};
 use super::records::PastRuns;
 use super::scope::StepTreatment;
+use super::timed_run;
 use super::{NoSuchStep, PastRequest, RecordingRun, ReplayScope};
 
 /// The result of a replay.
@@ -46,7 +47,7 @@ pub struct ReplayedRun {
 pub struct ReplayObserver<'a> {
     /// Limit of the listed changes of each value or file; with 0, values are only compared by digest.
     pub listed: usize,
-    /// Called for each compared run.
+    /// Called for each compared run, once the next one has ended.
     pub tell: Option<&'a mut dyn FnMut(&ReplayedRun)>,
     /// Ends the replay: runs that have not begun fail as cancelled.
     pub cancel: CancelToken,
@@ -79,13 +80,21 @@ pub fn again(
     let parts: BTreeMap<&str, StepTreatment> = names.zip(parts).collect();
     let mut runs = Vec::new();
     let cancel = watch.cancel.clone();
-    let performed = |due: &ReadyRun| performed(past, due, &cancel);
+    let timeout = |due: &ReadyRun| match scope {
+        // A debugger takes its time.
+        ReplayScope::Only(_) => None,
+        ReplayScope::Whole | ReplayScope::From(_) => due.node.timeout,
+    };
+    let performed = |due: &ReadyRun| performed(past, due, timeout(due), &cancel);
     let mut perform = |due: &ReadyRun| match parts[due.step()] {
         StepTreatment::Run => {
             let depends = RunDependencies::of(past, due);
-            let before = records.find(depends.key, due);
-            let before =
-                before.map(|run| (ComparisonSide::Recorded(run, past), RunDependencies::recorded(run)));
+            let before = match (records.reported(due), records.find(depends.key, due)) {
+                (Some(fault), _) => Some((ComparisonSide::Reported(fault), None)),
+                (None, run) => {
+                    run.map(|run| (ComparisonSide::Recorded(run, past), Some(RunDependencies::recorded(run))))
+                }
+            };
             let recorded = records.take(due).filter(|_| due.node.step.declaration.calls);
             let (result, took) =
                 recorded.map_or_else(|| performed(due), |recorded| (recorded, Duration::ZERO));
@@ -100,6 +109,7 @@ pub fn again(
         StepTreatment::Leave => records.left(due),
     };
     let (response, files) = dataflow.interpret_by(&Arc::new(past.recording.request.clone()), &mut perform);
+    watch.end(&runs);
     Ok(ReplayResult { runs, response, files })
 }
 
@@ -119,14 +129,15 @@ pub fn shadow(
         let depends = RunDependencies::of(past, due);
         let (result, took) = match by_key.get(&depends.key) {
             Some(ran) => (ran.result.clone(), Duration::ZERO),
-            None => performed(past, due, &watch.cancel),
+            None => performed(past, due, due.node.timeout, &watch.cancel),
         };
         let before = by_name.get(&(due.step(), due.item));
-        let before = before.map(|ran| (ComparisonSide::Made(&ran.result), ran.depends.clone()));
+        let before = before.map(|ran| (ComparisonSide::Made(&ran.result), Some(ran.depends.clone())));
         watch.note(&mut runs, ReplayedRun::new(due, depends, before, (&result, took), watch.listed));
         result
     };
     let (response, files) = dataflow.interpret_by(&Arc::new(past.recording.request.clone()), &mut perform);
+    watch.end(&runs);
     ReplayResult { runs, response, files }
 }
 
@@ -134,7 +145,7 @@ impl ReplayedRun {
     fn new(
         due: &ReadyRun,
         depends: RunDependencies,
-        before: Option<(ComparisonSide, RunDependencies)>,
+        before: Option<(ComparisonSide, Option<RunDependencies>)>,
         (result, took): (&Result<StepOutputs, Fault>, Duration),
         listed: usize,
     ) -> ReplayedRun {
@@ -154,7 +165,7 @@ impl ReplayedRun {
             item: due.item,
             verdict,
             parts,
-            changed: before.map(|before| depends.changed(&before)).unwrap_or_default(),
+            changed: before.flatten().map(|before| depends.changed(&before)).unwrap_or_default(),
             depends,
             result: result.clone(),
             took,
@@ -197,13 +208,19 @@ impl RunDependencies {
 }
 
 impl ReplayObserver<'_> {
-    /// Of several attempts of a step, the last result counts.
+    /// Of several attempts of a step, the last result counts: it is told when the next run has ended.
     fn note(&mut self, runs: &mut Vec<ReplayedRun>, ran: ReplayedRun) {
-        if let Some(tell) = &mut self.tell {
-            tell(&ran);
+        if runs.pop_if(|last| last.name() == ran.name()).is_none() {
+            self.end(runs);
         }
-        runs.pop_if(|last| last.name() == ran.name());
         runs.push(ran);
+    }
+
+    /// Tells the last run, to which no other attempt comes.
+    fn end(&mut self, runs: &[ReplayedRun]) {
+        if let (Some(tell), Some(last)) = (&mut self.tell, runs.last()) {
+            tell(last);
+        }
     }
 }
 
@@ -223,6 +240,7 @@ fn identity(past: &PastRequest, due: &ReadyRun) -> ResultIdentity {
 fn performed(
     past: &PastRequest,
     due: &ReadyRun,
+    timeout: Option<Duration>,
     cancel: &CancelToken,
 ) -> (Result<StepOutputs, Fault>, Duration) {
     if cancel.is_cancelled() {
@@ -234,6 +252,8 @@ fn performed(
     }
     let began = Instant::now();
     let environment = ReplayedCalls::shared(past, due);
-    let result = due.node.perform(&identity(past, due), due.inputs, cancel, &environment);
+    let identity = identity(past, due);
+    let run = |token: &CancelToken| due.node.perform(&identity, due.inputs, token, &environment);
+    let result = timed_run::within(timeout, cancel, run);
     (result, began.elapsed())
 }

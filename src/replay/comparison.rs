@@ -13,6 +13,8 @@ use super::{FileDifference, PastRequest, RecordingForm, RecordingRun, ValueDiffe
 #[derive(Clone, Copy)]
 pub(super) enum ComparisonSide<'a> {
     Recorded(&'a RecordingRun, &'a PastRequest),
+    /// The run itself is not recorded; its fault stands in the response.
+    Reported(&'a Fault),
     Made(&'a Result<StepOutputs, Fault>),
 }
 
@@ -125,18 +127,22 @@ impl ComparisonSide<'_> {
             ComparisonSide::Recorded(run, _) => run.outcome.clone(),
             ComparisonSide::Made(Ok(_)) => Outcome::Done,
             ComparisonSide::Made(Err(fault)) => Outcome::Failed(fault.clone()),
+            ComparisonSide::Reported(fault) => Outcome::Failed((*fault).clone()),
         }
     }
 
     fn digests(&self) -> BTreeMap<String, Digest> {
         match self {
-            ComparisonSide::Recorded(run, _) => {
+            // What is recorded of a run that failed is its log, and no output.
+            ComparisonSide::Recorded(run, _) if run.outcome == Outcome::Done => {
                 run.outputs.iter().map(|output| (output.name.clone(), output.digest)).collect()
             }
             ComparisonSide::Made(Ok(outputs)) => {
                 outputs.iter().map(|(name, value)| (name.to_owned(), value.digest())).collect()
             }
-            ComparisonSide::Made(Err(_)) => BTreeMap::new(),
+            ComparisonSide::Recorded(..) | ComparisonSide::Reported(_) | ComparisonSide::Made(Err(_)) => {
+                BTreeMap::new()
+            }
         }
     }
 
@@ -147,6 +153,7 @@ impl ComparisonSide<'_> {
                 let output = run.outputs.iter().find(|output| output.name == name)?;
                 recorded(&output.kept, past)
             }
+            ComparisonSide::Reported(_) => None,
             ComparisonSide::Made(result) => {
                 let value = result.as_ref().ok()?.get(name)?;
                 let files = files_at(value);

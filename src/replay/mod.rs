@@ -5,6 +5,7 @@
 //! | `recording` | the recording of a request |
 //! | `past` | a recording with its bytes, from the journal or an archive |
 //! | `scope`, `again`, `records` | the choice of the steps to run again, and their runs |
+//! | `timed_run` | the time limit of a run |
 //! | `comparison` | the results of a run compared with the recorded ones |
 //! | `afresh`, `anonymous` | a recording made from a replay, also of an anonymized request |
 //! | `digester` | the digest of recorded bytes |
@@ -33,6 +34,7 @@ mod picture;
 mod recording;
 mod records;
 mod scope;
+mod timed_run;
 
 pub use again::{ReplayObserver, ReplayResult, ReplayedRun, RunDependencies, again, shadow};
 pub use anonymous::{AnonymizeError, AnonymousRequest, anonymous};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::dataflow::interpret::ReadyRun;
-use crate::step::{Digest, Fault, Item, Outcome, ResponseFiles, StepOutputs};
+use crate::step::{Digest, Fault, FaultKind, Item, Outcome, ResponseFiles, StepOutputs, StepReport};
 
 use super::{PastRequest, RecordingForm, RecordingRun};
 
@@ -32,7 +32,8 @@ impl<'a> PastRuns<'a> {
     pub fn keep(&self, step: &str) -> bool {
         let mut runs = self.by_name.iter().filter(|((name, _), _)| *name == step).peekable();
         let is_kept = |run: &RecordingRun| run.outputs.iter().all(|output| output.kept != RecordingForm::No);
-        runs.peek().is_some() && runs.all(|(_, run)| is_kept(run))
+        let is_known = runs.peek().is_some() || self.reports(step).any(|report| time_out(report).is_some());
+        is_known && runs.all(|(_, run)| is_kept(run))
     }
 
     /// The run with this key; otherwise the run of the same name with another key.
@@ -42,6 +43,9 @@ impl<'a> PastRuns<'a> {
 
     /// The results of a run, if they can be read back.
     pub fn take(&self, due: &ReadyRun) -> Option<Result<StepOutputs, Fault>> {
+        if let Some(fault) = self.reported(due) {
+            return Some(Err(fault.clone()));
+        }
         let run = self.named(due)?;
         match &run.outcome {
             Outcome::Done => self.outputs(due, run).map(Ok),
@@ -52,10 +56,26 @@ impl<'a> PastRuns<'a> {
 
     /// The result of a run whose values are not needed.
     pub fn left(&self, due: &ReadyRun) -> Result<StepOutputs, Fault> {
+        if let Some(fault) = self.reported(due) {
+            return Err(fault.clone());
+        }
         match self.named(due).map(|run| &run.outcome) {
             Some(Outcome::Failed(fault)) => Err(fault.clone()),
             Some(Outcome::Done | Outcome::Skipped { .. }) | None => Ok(StepOutputs::default()),
         }
+    }
+
+    /// The fault of a run that took too long. It was given up, so that the recording has earlier attempts at most.
+    pub fn reported(&self, due: &ReadyRun) -> Option<&'a Fault> {
+        let item = due.item.and_then(|item| self.past.recording.request.items.get(item));
+        let name = item.map(|item| item.name.as_str());
+        self.reports(due.step()).find(|report| report.item.as_deref() == name).and_then(time_out)
+    }
+
+    /// What the response says of a step.
+    fn reports(&self, step: &str) -> impl Iterator<Item = &'a StepReport> {
+        let response = self.past.recording.response.iter();
+        response.flat_map(|response| &response.steps).filter(move |report| &*report.step == step)
     }
 
     fn named(&self, due: &ReadyRun) -> Option<&'a RecordingRun> {
@@ -84,5 +104,12 @@ impl<'a> PastRuns<'a> {
     fn path_of(&self, digest: Digest) -> Option<PathBuf> {
         let is_it = |item: &&Item| item.digest == digest;
         self.past.recording.request.items.iter().find(is_it)?.path().map(PathBuf::from)
+    }
+}
+
+fn time_out(report: &StepReport) -> Option<&Fault> {
+    match &report.outcome {
+        Outcome::Failed(fault) if fault.kind == FaultKind::TimedOut => Some(fault),
+        Outcome::Failed(_) | Outcome::Done | Outcome::Skipped { .. } => None,
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::{Place, tree};
+use crate::program_steps::has_python;
 
 const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recorded/measure.tar");
 
@@ -118,6 +119,93 @@ fn an_exported_request_replays_elsewhere_also_without_its_patient() {
     fs::write(elsewhere.path("cut.tar"), &bytes[..bytes.len() / 2]).unwrap();
     let cut = elsewhere.run(&["replay", "cut.tar"]);
     assert_eq!((cut.code, cut.err.contains("could not use cut.tar")), (74, true), "{}", cut.err);
+}
+
+const FAILING: &str = r#"
+import os, sys, time
+from flow_step import *
+
+@step
+def boom(item: "item") -> "files":
+    raise ValueError("boom")
+
+@step
+def fault(item: "item") -> "files":
+    print("said before")
+    raise Fault("bad")
+
+@step
+def interrupted(item: "item") -> "files":
+    raise KeyboardInterrupt
+
+@step
+def no_image(item: "item") -> "files":
+    raise ValueError(f"cannot identify image file {item.path}")
+
+@step
+def slow(item: "item") -> "files":
+    time.sleep(3600)
+
+@step
+def passing(item: "item") -> "files":
+    if not hasattr(passing, "failed"):
+        passing.failed = True
+        print("the first time", file=sys.stderr)
+        raise Fault("first", transient=True)
+    return {"a.txt": "a"}
+
+@step
+def numbers(request: "request") -> "*json":
+    yield from range(3)
+
+@step
+def each(number: "json") -> "json":
+    if number == 1:
+        raise KeyboardInterrupt
+    return number
+
+@step
+def total(numbers: "*json") -> "files":
+    return {"total.json": sum(numbers)}
+"#;
+
+#[test]
+fn what_failed_is_identical_when_it_fails_again() {
+    if !has_python() {
+        return;
+    }
+    let place = Place::new();
+    fs::write(place.path("a.txt"), "a").unwrap();
+    fs::write(place.path("steps.py"), FAILING).unwrap();
+    let alone = |step: &str| format!("  {step}: {{step: {step}, needs: {{item: request.items}}}}\n");
+    let slow = "  slow: {step: slow, needs: {item: request.items}, timeout: 500 ms, \
+                retry: {count: 1, first_delay: 10 ms, on: [timed_out]}}\n";
+    let passing =
+        "  passing: {step: passing, needs: {item: request.items}, retry: {count: 2, first_delay: 10 ms}}\n";
+    let program = "  program: {step: run-program, needs: {item: request.items}, \
+                   with: {program: sh, arguments: [-c, 'echo oops in $PWD >&2; exit 3']}}\n";
+    let stream = "  numbers: {step: numbers, needs: {request: request}}\n  \
+                  each: {step: each, needs: {number: numbers}}\n  total: {step: total, needs: {numbers: each}}\n";
+    let cases: [(&str, String, &str); 8] = [
+        ("boom", alone("boom"), ""),
+        ("fault", alone("fault"), ""),
+        ("interrupted", alone("interrupted"), ""),
+        ("no-image", alone("no-image"), ""),
+        ("slow", slow.to_owned(), ""),
+        ("passing", passing.to_owned(), ""),
+        ("program", program.to_owned(), ""),
+        ("total", stream.to_owned(), "on_item_failure: complete with reservations\n"),
+    ];
+    for (name, steps, more) in cases {
+        let text =
+            format!("dataflow: {name}\nprograms: [steps.py]\n{more}steps:\n{steps}response: [{name}]\n");
+        fs::write(place.path("one.yaml"), text).unwrap();
+        let output = format!("out-{name}");
+        let run = place.run(&["run", "one.yaml", "--files", "a.txt", "--state", name, "--output", &output]);
+        let replayed = place.run(&["replay", "1", "--state", name]);
+        assert_eq!(replayed.code, 0, "{name}: {}\n{}\n{}", run.out, replayed.out, replayed.err);
+        assert!(replayed.out.contains("identical") && !replayed.out.contains("DIFFERS"), "{}", replayed.out);
+    }
 }
 
 /// Each dataflow has a program leave a mark in the folder of the place.
