@@ -123,8 +123,7 @@ def _declaration(function, name, batch):
             parameters.append(_parameter(argument))
     outputs = _said(function.__annotations__.get("return", "json"))
     makes = isinstance(outputs, str) and outputs.startswith("*")
-    if makes != inspect.isgeneratorfunction(function):
-        raise TypeError(f"{function.__name__}: a step that yields items says so: -> \"*json\"")
+    _check_kind(function, makes, outputs)
     outputs = outputs.lstrip("*") if makes else outputs
     outputs = outputs if isinstance(outputs, dict) else {_plain(outputs): outputs}
     gives = {"gives": "many"} if makes else {}
@@ -143,6 +142,17 @@ def _declaration(function, name, batch):
         "batch": bool(batch) and not makes and not takes_stream,
         "grouped": is_plain and not makes and not batch,
     }
+
+
+def _check_kind(function, makes, outputs):
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(f"{function.__name__}: a step is a plain function: write def in place of async def, and run what "
+                        "is asynchronous in it with asyncio.run(...)")
+    if makes and not inspect.isgeneratorfunction(function):
+        raise TypeError(f"{function.__name__}: -> \"{outputs}\" says that the function yields its items: use yield "
+                        "instead of return")
+    if inspect.isgeneratorfunction(function) and not makes:
+        raise TypeError(f"{function.__name__}: a step that yields items says so: -> \"*json\"")
 
 
 def _check_batch(function, batch, kind):

@@ -129,6 +129,19 @@ fn a_step_that_yields_without_saying_so_is_refused() {
     let steps = Steps::python("@step\ndef numbers(request: 'request') -> 'json':\n    yield 1\n");
     let told = steps.problems("steps.py", "  numbers: {step: numbers, needs: {request: request}}");
     assert!(told.contains("a step that yields items says so"), "{told}");
+    let told = |code: &str| {
+        let steps = Steps::python(&format!("@step\n{code}"));
+        steps.problems("steps.py", "  numbers: {step: numbers, needs: {request: request}}")
+    };
+    let returned = told("def numbers(request: 'request') -> '*json':\n    return [1]\n");
+    assert!(returned.contains("use yield instead of return"), "{returned}");
+    for body in ["return 1", "yield 1"] {
+        let told = told(&format!("async def numbers(request: 'request') -> 'json':\n    {body}\n"));
+        assert!(
+            told.contains("numbers: a step is a plain function: write def in place of async def"),
+            "{told}"
+        );
+    }
 }
 
 #[test]
