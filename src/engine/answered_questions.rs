@@ -27,7 +27,8 @@ impl AnsweredQuestions {
         AnsweredQuestions { partial, each: OnceLock::new() }
     }
 
-    /// The recorded answers to questions of a request, of which these runs are remembered; nothing if there are none at all.
+    /// The recorded answers to questions of a request, of which these runs are remembered; nothing if there are none at all,
+    /// or if no batch failed in part before a retry: whole batches are found as such, without a look at all answers.
     pub fn recall(
         &self,
         questions: &[QuestionKey],
@@ -35,15 +36,15 @@ impl AnsweredQuestions {
         request: Digest,
         store: &Store,
     ) -> Vec<Option<Vec<u8>>> {
+        if self.partial.is_empty() {
+            return Vec::new();
+        }
         let each = self.each.get_or_init(|| {
             let answers = runs.values().chain(&self.partial);
             let answers = answers.filter_map(|(run, content)| recorded_answers(run, content, request, store));
             answers.filter_map(|bytes| CallAnswers::each_of_record(&bytes).ok()).flatten().collect()
         });
-        match each.is_empty() {
-            true => Vec::new(),
-            false => questions.iter().map(|question| each.get(question).cloned()).collect(),
-        }
+        questions.iter().map(|question| each.get(question).cloned()).collect()
     }
 }
 

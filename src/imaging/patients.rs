@@ -71,7 +71,8 @@ pub fn check_patient(headers: &[&InstanceHeader]) -> Result<PatientDifferences, 
         ));
     }
     persons.extend(issuers);
-    let names: BTreeSet<&str> = headers.iter().map(|header| header.patient_name.as_str()).collect();
+    let names = headers.iter().map(|header| header.patient_name.as_str());
+    let names: BTreeSet<&str> = names.filter(|name| !name.is_empty()).collect();
     if with_id == 0 && names.len() > 1 {
         persons.push(format!("no Patient ID and {} different Patient's Names", names.len()));
     }
@@ -90,7 +91,7 @@ pub fn check_patient(headers: &[&InstanceHeader]) -> Result<PatientDifferences, 
 impl PatientDifferences {
     /// Tells of several names with one Patient ID.
     fn add_names(&mut self, names: &BTreeSet<&str>) {
-        let first = names.iter().find(|name| !name.is_empty()).copied().unwrap_or_default();
+        let first = names.first().copied().unwrap_or_default();
         if names.iter().all(|name| may_be_one_person(first, name)) {
             return self.remarks.push(format!(
                 "the instances have the same Patient ID and {} different spellings of the patient's name",
@@ -109,7 +110,11 @@ impl PatientDifferences {
 /// Whether two values of Patient's Name can be spellings of one name: family and given name are alike, in one of their
 /// representations (PS3.5 6.2.1), also in the other order.
 fn may_be_one_person(one: &str, other: &str) -> bool {
-    one.split('=').any(|one| other.split('=').any(|other| is_same_name(one, other)))
+    groups(one).any(|one| groups(other).any(|other| is_same_name(one, other)))
+}
+
+fn groups(name: &str) -> impl Iterator<Item = &str> {
+    name.split('=').take(NAME_GROUPS)
 }
 
 fn is_same_name(one: &str, other: &str) -> bool {
@@ -128,6 +133,9 @@ fn name_parts(name: &str) -> [String; 2] {
     let mut parts = name.split(separators).map(letters).filter(|part| !part.is_empty());
     [parts.next().unwrap_or_default(), parts.next().unwrap_or_default()]
 }
+
+/// The representations of a name: alphabetic, ideographic and phonetic.
+const NAME_GROUPS: usize = 3;
 
 /// The most letters of a part of a name that are compared.
 const NAME_LETTERS_MAX: usize = 64;
@@ -217,6 +225,12 @@ mod tests {
         let nothing = PatientDifferences::default();
         assert_eq!(checked(|_| {}).unwrap(), nothing);
         assert_eq!(checked(|one| one.patient_birth_date.clear()).unwrap(), nothing);
+        let with_a_name: Vec<InstanceHeader> = (0..4)
+            .map(|slice| InstanceHeader { patient_name: "Doe^Jane".to_owned(), ..header(slice) })
+            .collect();
+        let mut some_without = with_a_name.clone();
+        some_without[2].patient_name.clear();
+        assert_eq!(check_patient(&some_without.iter().collect::<Vec<_>>()).unwrap(), nothing);
         assert_eq!(checked(|one| one.issuer_of_patient_id.clear()).unwrap(), nothing);
         let remarks = |change| checked(change).unwrap().remarks;
         let without = remarks(|one| one.patient_id.clear());

@@ -43,8 +43,8 @@ pub fn counted<N: Copy + Display + From<u8> + PartialEq>(count: N, noun: &str) -
 /// ```
 pub fn beyond(value: f64, limit: f64, decimals: usize) -> String {
     let tells = |text: &String| text.parse() != Ok(limit);
-    let texts = (decimals..decimals + 4).map(|decimals| format!("{value:.decimals$}"));
-    texts.clone().find(tells).or_else(|| texts.last()).unwrap_or_default()
+    let mut texts = (decimals..decimals + 4).map(|decimals| format!("{value:.decimals$}"));
+    texts.clone().find(tells).or_else(|| texts.next_back()).unwrap_or_default()
 }
 
 /// An error with all its causes on one line. The text is to be escaped where it is shown.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR, value::Value};
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::{FileMetaTableBuilder, InMemDicomObject, WriteError};
+use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use dicom_transfer_syntax_registry::entries;
 
 use super::content::{put, put_items};
@@ -207,7 +207,7 @@ fn write_items(
     bytes: &mut Vec<u8>,
     tag: Tag,
     items: impl Iterator<Item = InMemDicomObject>,
-) -> Result<(), WriteError> {
+) -> Result<(), Box<dyn std::error::Error>> {
     let syntax = entries::EXPLICIT_VR_LITTLE_ENDIAN.erased();
     let mark = |bytes: &mut Vec<u8>, tag: Tag, length: &[u8]| {
         bytes.extend_from_slice(&tag.group().to_le_bytes());
