@@ -15,6 +15,8 @@ pub type KeptRun = (RunRecord, Vec<u8>);
 pub struct AnsweredQuestions {
     /// Those of batches of which others failed before a retry: the batches as such are asked about again.
     partial: Vec<KeptRun>,
+    /// Whether an operator has asked for a retry: its batches may be made of other items.
+    is_retried: bool,
     /// All answers by their questions, made when the first one is recalled.
     each: OnceLock<HashMap<QuestionKey, Vec<u8>>>,
 }
@@ -24,11 +26,12 @@ impl AnsweredQuestions {
         let runs = history.runs_of_response().into_values();
         let partial = runs.filter(|(run, _)| run.has_answers() && !run.is_whole());
         let partial = partial.map(|(run, content)| (run.clone(), content.to_vec())).collect();
-        AnsweredQuestions { partial, each: OnceLock::new() }
+        AnsweredQuestions { partial, is_retried: history.is_retried(), each: OnceLock::new() }
     }
 
     /// The recorded answers to questions of a request, of which these runs are remembered; nothing if there are none at all,
-    /// or if no batch failed in part before a retry: whole batches are found as such, without a look at all answers.
+    /// or if the request was not retried and no batch failed in part: batches are the same then, and found as such, without a
+    /// look at all answers.
     pub fn recall(
         &self,
         questions: &[QuestionKey],
@@ -36,7 +39,7 @@ impl AnsweredQuestions {
         request: Digest,
         store: &Store,
     ) -> Vec<Option<Vec<u8>>> {
-        if self.partial.is_empty() {
+        if self.partial.is_empty() && !self.is_retried {
             return Vec::new();
         }
         let each = self.each.get_or_init(|| {

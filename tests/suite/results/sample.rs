@@ -48,7 +48,9 @@ impl Values {
     }
 
     pub fn request_and(&self, name: &'static str, value: Value) -> StepInputs {
-        only(name, value).with("request", WiredInput::One(self.0["request"].clone()))
+        // Pictures may be of a series, and are not here.
+        let inputs = only(name, value).with("series", WiredInput::Absent);
+        inputs.with("request", WiredInput::One(self.0["request"].clone()))
     }
 }
 

@@ -318,7 +318,8 @@ fn a_missing_slice_is_noticed_where_positions_are_rounded() {
             for missing in 1..29 {
                 let mut others = headers.clone();
                 others.remove(missing);
-                assert!(sorted(&others).is_err(), "{spacing} from {offset}, without slice {missing}");
+                let is_told = sorted(&others).map_or(true, |series| !series.reservations.is_empty());
+                assert!(is_told, "{spacing} from {offset}, without slice {missing}");
             }
         }
     }
