@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::step::{PathOf, Payload, StepReservation};
+use crate::step::{PathOf, Payload, Request, StepReservation};
 
-use super::InstanceHeader;
+use super::{InstanceHeader, StudyAttributes};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SortedSeries {
@@ -43,6 +43,23 @@ impl SortedSeries {
     pub fn series(&self) -> impl Iterator<Item = &InstanceHeader> {
         let mut seen: HashSet<&str> = HashSet::new();
         self.slices.iter().filter(move |slice| seen.insert(&slice.series_instance_uid))
+    }
+
+    /// The study of a request, with the patient as the images of this series name them: other instances of the study may
+    /// name somebody else.
+    pub fn study(&self, request: &Request) -> StudyAttributes {
+        let mut study = StudyAttributes::of(request);
+        let Some(first) = self.slices.first() else { return study };
+        let named = [
+            (&mut study.patient_name, &first.patient_name),
+            (&mut study.patient_id, &first.patient_id),
+            (&mut study.patient_birth_date, &first.patient_birth_date),
+            (&mut study.patient_sex, &first.patient_sex),
+        ];
+        for (attribute, value) in named.into_iter().filter(|(_, value)| !value.is_empty()) {
+            attribute.clone_from(value);
+        }
+        study
     }
 
     /// The words for the series beside the first one; empty if there are none.

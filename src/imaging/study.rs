@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use crate::step::{AttributeValues, Request};
 
-use super::SortedSeries;
-
 /// Patient and study attributes, decoded to Unicode; empty where the study lacks them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StudyAttributes {
@@ -24,23 +22,6 @@ pub struct StudyAttributes {
 }
 
 impl StudyAttributes {
-    /// The study of a request, with the patient as the images of a series name them: other instances of the study may
-    /// name somebody else.
-    pub fn of_series(request: &Request, series: &SortedSeries) -> StudyAttributes {
-        let mut study = StudyAttributes::of(request);
-        let Some(first) = series.slices.first() else { return study };
-        let named = [
-            (&mut study.patient_name, &first.patient_name),
-            (&mut study.patient_id, &first.patient_id),
-            (&mut study.patient_birth_date, &first.patient_birth_date),
-            (&mut study.patient_sex, &first.patient_sex),
-        ];
-        for (attribute, value) in named.into_iter().filter(|(_, value)| !value.is_empty()) {
-            attribute.clone_from(value);
-        }
-        study
-    }
-
     /// The study's date, `20260131` as `2026-01-31`; any other text unchanged.
     pub fn study_date_text(&self) -> String {
         let text = &self.study_date;

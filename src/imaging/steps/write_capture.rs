@@ -80,7 +80,7 @@ fn step() -> Step {
         .runs(|call| {
             let request = call.input::<Request>("request");
             let study = match call.optional::<SortedSeries>("series") {
-                Some(series) => StudyAttributes::of_series(request, series),
+                Some(series) => series.study(request),
                 None => StudyAttributes::of(request),
             };
             let series = GeneratedSeries::of(call, "OT");

@@ -78,7 +78,7 @@ impl<'a> OverlaySeries<'a> {
             lungs: call.input("lungs"),
             upright: UprightFrame::around(series)?,
             low_density_hu: call.number("low_density_hu") as i16,
-            study: StudyAttributes::of_series(call.input::<Request>("request"), series),
+            study: series.study(call.input("request")),
             own: GeneratedSeries::of(call, "OT"),
             own_frame_of_reference: call.uid(1),
         })

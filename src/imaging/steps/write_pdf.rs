@@ -37,7 +37,7 @@ inventory::submit! { BuiltIn(step) }
 
 fn write_pdf(call: &Call) -> Result<Vec<ResponseFile>, Fault> {
     let source = call.input::<SortedSeries>("series");
-    let study = StudyAttributes::of_series(call.input::<Request>("request"), source);
+    let study = source.study(call.input("request"));
     let pdf = page(call, &study, source)?;
     let object = EncapsulatedPdf {
         uid: call.uid(1),

@@ -14,7 +14,7 @@ use crate::imaging::radiomics::ShapeFeatures;
 use crate::imaging::study::request_remarks;
 use crate::imaging::{
     LungDensities, LungFeatures, LungPart, LungRegion, Lungs, RegionDensity, SegmentKind,
-    SegmentationReference, SortedSeries, StudyAttributes, density_g_l,
+    SegmentationReference, SortedSeries, density_g_l,
 };
 use crate::step::{
     BuiltIn, Call, Fault, Request, ResponseFile, ResponseFiles, Step, StepOutputs, StepReservations,
@@ -24,7 +24,7 @@ fn write_report(call: &Call) -> Result<ResponseFile, Fault> {
     let request = call.input::<Request>("request");
     let (source, densities) =
         (call.input::<SortedSeries>("series"), call.input::<LungDensities>("densities"));
-    let study = StudyAttributes::of_series(request, source);
+    let study = source.study(request);
     let series = GeneratedSeries::of(call, "SR");
     let regions = densities.regions.iter().zip(2..);
     let shown = call.optional::<SegmentationReference>("segmentation");

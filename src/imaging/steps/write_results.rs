@@ -8,7 +8,7 @@ use crate::imaging::json::to_json;
 use crate::imaging::study::request_remarks;
 use crate::imaging::{
     InstanceHeader, LungDensities, LungFeatures, LungPart, LungRegion, Lungs, PartDensity, RegionDensity,
-    ScanQuality, SortedSeries, StudyAttributes, density_g_l,
+    ScanQuality, SortedSeries, density_g_l,
 };
 use crate::step::{
     BuiltIn, Call, Digest, Request, ResponseFile, ResponseFiles, Step, StepOutputs, StepReservation,
@@ -185,7 +185,7 @@ fn write_results(call: &Call) -> ResponseFile {
     let (request, series) = (call.input::<Request>("request"), call.input::<SortedSeries>("series"));
     let (lungs, densities) = (call.input::<Lungs>("lungs"), call.input::<LungDensities>("densities"));
     let reservations = call.optional("reservations").unwrap_or(&lungs.reservations);
-    let study = StudyAttributes::of_series(request, series);
+    let study = series.study(request);
     let results = ResultsFile {
         request: request.id,
         study: StudyIdentity {

@@ -10,7 +10,7 @@ use crate::imaging::objects::{
 };
 use crate::imaging::packed::{PackedFrames, SliceWindow};
 use crate::imaging::upright::UprightFrame;
-use crate::imaging::{Lungs, SegmentKind, SegmentationReference, SortedSeries, StudyAttributes, VoxelSet};
+use crate::imaging::{Lungs, SegmentKind, SegmentationReference, SortedSeries, VoxelSet};
 use crate::step::{BuiltIn, Call, Fault, Request, ResponseFile, ResponseFiles, Step, StepOutputs};
 use dicom_dictionary_std::uids;
 
@@ -83,7 +83,7 @@ impl<'a> SegmentPlanes<'a> {
     }
 
     fn write(&self, call: &Call) -> Result<ResponseFile, Fault> {
-        let study = StudyAttributes::of_series(call.input::<Request>("request"), self.series);
+        let study = self.series.study(call.input("request"));
         let mut slices: Vec<usize> = self.frames.iter().map(|(_, slice)| *slice).collect();
         slices.sort_unstable();
         slices.dedup();
