@@ -33,8 +33,7 @@ fn notes(call: &Call) -> PageNotes {
             words.push(word);
         }
     }
-    let series = call.optional::<SortedSeries>("series").and_then(|series| series.slices.first());
-    let series = series.map(|slice| isolated(&slice.series_label()));
+    let series = call.optional::<SortedSeries>("series").and_then(series_text);
     let date =
         call.optional::<Request>("request").map(|request| StudyAttributes::of(request).study_date_text());
     let date = date.filter(|date| !date.is_empty());
@@ -43,9 +42,15 @@ fn notes(call: &Call) -> PageNotes {
     PageNotes { footer: parts.collect::<Vec<String>>().join(" · "), reservations: words }
 }
 
+/// The series by its label, and how many others have slices of the same stack.
+fn series_text(series: &SortedSeries) -> Option<String> {
+    let text = format!("{} {}", isolated(&series.slices.first()?.series_label()), series.and_others());
+    Some(text.trim_end().to_owned())
+}
+
 fn step() -> Step {
     let number = Parameter::number;
-    Step::new("draw-pictures", 2, "Draws views of the lungs and the histogram of their densities.")
+    Step::new("draw-pictures", 3, "Draws views of the lungs and the histogram of their densities.")
         .takes::<Volume>("volume")
         .takes::<Lungs>("lungs")
         .takes::<LungDensities>("densities")
@@ -61,3 +66,27 @@ fn step() -> Step {
 }
 
 inventory::submit! { BuiltIn(step) }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::imaging::sample;
+
+    #[test]
+    fn a_picture_says_that_its_slices_are_of_several_series() {
+        let slices = vec![sample::header(0), sample::header(1)];
+        let mut series = SortedSeries {
+            slices,
+            slice_spacing: 1.0,
+            shifts: vec![],
+            remarks: vec![],
+            reservations: vec![],
+        };
+        let label = isolated(&series.slices[0].series_label());
+        assert_eq!(series_text(&series), Some(label.clone()));
+        series.slices[1].series_instance_uid = "1.2.3.9".to_owned();
+        assert_eq!(series_text(&series), Some(format!("{label} and 1 other of the same acquisition")));
+        series.slices.clear();
+        assert_eq!(series_text(&series), None);
+    }
+}
