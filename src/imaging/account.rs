@@ -1,11 +1,13 @@
 //! The account of the air inside the body: what is not counted as lung, and what that means for the results.
 //!
-//! A remark is for information. A reservation limits the meaning of the results.
+//! A remark is for information. A reservation limits the meaning of the results. Volumes come in the lengths of an adult, and
+//! are told in those of the body.
 
 use super::Volume;
 use super::airways::AirwayEnd;
 use super::bits::{VoxelBall, VoxelBounds, VoxelSet};
 use super::body::{BodyInside, FloodedVolumes};
+use super::body_size::BodyScale;
 use super::border::chord_mm;
 use super::coarse::CoarseGrid;
 use super::components::VoxelComponents;
@@ -39,6 +41,7 @@ const LOW_DENSITY_HU: i16 = -950;
 pub struct AirAccount {
     pub remarks: Vec<String>,
     pub reservations: StepReservations,
+    scale: BodyScale,
     lung_ml: f64,
     /// Gas beside the lungs that is not connected with them.
     chest_gas_ml: f64,
@@ -48,10 +51,11 @@ impl AirAccount {
     /// The account of all pieces of air inside the body. What belongs to the airways is not in it: a trachea that a
     /// tumour or a narrow place parts from the lungs is a piece of its own. Neither is what the closed lungs enclose and
     /// count. `accounted` are the cells of both.
-    pub fn of(pieces: &AirPieces, grid: &CoarseGrid, accounted: &VoxelSet) -> AirAccount {
+    pub fn of(pieces: &AirPieces, grid: &CoarseGrid, accounted: &VoxelSet, scale: BodyScale) -> AirAccount {
         let mut account = AirAccount {
             remarks: Vec::new(),
             reservations: StepReservations::default(),
+            scale,
             lung_ml: pieces.kind_ml(PieceKind::Lung),
             chest_gas_ml: 0.0,
         };
@@ -93,11 +97,11 @@ impl AirAccount {
         account.limit(
             "distant_air",
             ml(PieceKind::Distant, None),
-            "of air as dense as lung, more than 40 mm from the lungs, are not counted",
+            "of air as dense as lung, far from the lungs, are not counted",
         );
         let fragments = ml(PieceKind::Fragment, Some(true));
         if fragments > LOST_SHARE_MOST * account.lung_ml {
-            account.limit("small_pieces", fragments, "of air in pieces below 1 mL are not counted");
+            account.limit("small_pieces", fragments, "of air in small pieces are not counted");
         }
         account
     }
@@ -166,7 +170,7 @@ impl AirAccount {
                 "no trachea was found in the lungs' air: airways in it are counted as lung",
             );
         }
-        let ml = lumen.count() as f64 * volume.voxel_ml();
+        let ml = self.scale.ml(lumen.count() as f64 * volume.voxel_ml());
         self.remark(format!("the trachea and the main bronchi, {ml:.0} mL, are not counted as lung"));
     }
 
@@ -180,7 +184,7 @@ impl AirAccount {
         ends: Option<EndHollows>,
     ) {
         let is_trachea_below = certain_trachea == Some(AirwayEnd::Feet);
-        let shape = ends.filter(|_| certain_trachea.is_none()).and_then(|ends| ends.reservation());
+        let shape = ends.filter(|_| certain_trachea.is_none()).and_then(|ends| ends.reservation(self.scale));
         let signs = [
             (
                 is_spine_misplaced,
@@ -200,7 +204,7 @@ impl AirAccount {
         let is_turned = is_spine_misplaced || is_trachea_below || shape.is_some();
         self.reservations.0.extend(shape);
         if !is_turned {
-            self.reservations.0.extend(organs.and_then(|organs| organs.reservation()));
+            self.reservations.0.extend(organs.and_then(|organs| organs.reservation(self.scale)));
         }
     }
 
@@ -214,13 +218,13 @@ impl AirAccount {
 
     fn note(&mut self, ml: f64, what: &str) {
         if ml >= NAMED_ML {
-            self.remark(format!("{ml:.0} mL {what}"));
+            self.remark(format!("{:.0} mL {what}", self.scale.ml(ml)));
         }
     }
 
     fn limit(&mut self, code: &str, ml: f64, what: &str) {
         if ml >= NAMED_ML {
-            self.reserve(code, format!("{ml:.0} mL {what}"));
+            self.reserve(code, format!("{:.0} mL {what}", self.scale.ml(ml)));
         }
     }
 
@@ -289,8 +293,10 @@ impl AirAccount {
         }
         let found = [&sides.right, &sides.left].into_iter().filter(|lung| !lung.is_empty());
         let inside_ml = found.map(|lung| lung.count() as f64 * voxel_ml).fold(f64::INFINITY, f64::min);
-        let cm2 = area / 100.0;
-        if outside_ml > OUTSIDE_SHARE_MOST * inside_ml {
+        let cm2 = self.scale.cm2(area / 100.0);
+        let is_much = outside_ml > OUTSIDE_SHARE_MOST * inside_ml;
+        let outside_ml = self.scale.ml(outside_ml);
+        if is_much {
             return Err(Fault::new(
                 format!(
                     "the lungs are cut: the field of view ends inside them over {cm2:.0} cm², about {outside_ml:.0} mL are outside"
@@ -307,8 +313,12 @@ impl AirAccount {
     pub fn describe_sides(&mut self, sides: &LungSides) {
         let [right, left] = [sides.right.count() as f64, sides.left.count() as f64];
         self.reservations.0.extend(lung_size_reservation(right, left));
-        if right > 0.0 && left > 0.0 {
-            self.describe_cut(sides.cut_mm2);
+        // Pleurae in contact, an airway, or a thin place that blur has bridged.
+        if right > 0.0 && left > 0.0 && sides.cut_mm2 > 0.0 {
+            let cm2 = self.scale.cm2(sides.cut_mm2 / 100.0);
+            self.remark(format!(
+                "air connects the lungs in the images over {cm2:.1} cm², and was parted there"
+            ));
         }
         if let Some(doubt) = sides.doubt {
             self.reserve("sides_uncertain", doubt.text());
@@ -338,23 +348,13 @@ impl AirAccount {
         self.limit(
             "gas_at_surface",
             layers_ml,
-            "of gas in layers at the lungs' surface, as in a small pneumothorax or in bullae, are counted as lung",
+            "of gas in layers at the lungs' surface, as in a small pneumothorax, in bullae or in the mediastinum, are counted as lung",
         );
         self.limit(
             "gas_outside_ribs",
             outside_ribs_ml,
             "or more of gas outside the ribs, as under the skin or between muscles (subcutaneous emphysema), are counted as lung",
         );
-    }
-
-    /// Lungs that are connected in the images: pleurae in contact, an airway, or a thin place that blur has bridged.
-    fn describe_cut(&mut self, mm2: f64) {
-        if mm2 > 0.0 {
-            let cm2 = mm2 / 100.0;
-            self.remark(format!(
-                "air connects the lungs in the images over {cm2:.1} cm², and was parted there"
-            ));
-        }
     }
 
     /// Gas in the chest, and the numbers with it.
@@ -390,8 +390,9 @@ impl AirAccount {
         all.add(&pockets.inside);
         let mut low = all.clone();
         low.keep_below(|y, z| volume.row(y, z), bounds, LOW_DENSITY_HU);
-        let (ml, percent) =
-            (all.count() as f64 * volume.voxel_ml(), 100.0 * low.count() as f64 / all.count() as f64);
+        let [ml, pockets_ml] =
+            [all.count() as f64 * volume.voxel_ml(), pockets_ml].map(|ml| self.scale.ml(ml));
+        let percent = 100.0 * low.count() as f64 / all.count() as f64;
         self.reserve("gas_in_lungs", format!(
             "{pockets_ml:.0} mL of gas in the lungs' place, as in a pneumothorax or a bulla, are not counted as lung; with it the volume is {ml:.0} mL, of which {percent:.1} % are below {LOW_DENSITY_HU} HU"
         ));

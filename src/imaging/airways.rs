@@ -14,8 +14,7 @@ use super::Volume;
 use super::bits::{VoxelBounds, VoxelSet};
 use super::components::{VoxelComponents, VoxelRegion};
 
-/// Cross section of a trachea in mm²; adults have 150 to 450. These areas and lengths are those of adults: children's
-/// are smaller as their bodies are ([`AirwayLimits`]).
+/// Cross section of a trachea in mm²; adults have 150 to 450. The lengths of a volume are those of an adult.
 const TRACHEA_MM2: std::ops::RangeInclusive<f64> = 40.0..=700.0;
 /// Longest by shortest side of the cross section's bounding box.
 const ASPECT_MOST: f64 = 2.5;
@@ -32,8 +31,6 @@ const LUMEN_MM2_LEAST: f64 = 12.0;
 /// The growth of a lumen that is allowed: a share per mm, and an area at once.
 const WIDENING_PER_MM: f64 = 0.3;
 const WIDENING_MM2: f64 = 40.0;
-/// From this share of an adult's cross section on, a body counts as an adult's.
-const ADULT_SHARE: f64 = 0.8;
 /// The largest share of the lungs' air that can be airways. In adults it is 1 to 4 %; what has more is a lung.
 const AIR_SHARE_MOST: f64 = 0.1;
 /// Thresholds in HU, each tried when the one before lets the lumen spread out.
@@ -42,26 +39,6 @@ const LUMEN_HU: [i16; 6] = [-400, -500, -600, -700, -800, -900];
 const WALL_HU: i16 = -500;
 const WALL_MM: f64 = 3.0;
 const WALL_SHARE: f64 = 0.7;
-
-/// How wide the airways of a body can be. A newborn's lung is no wider than an adult's trachea.
-#[derive(Clone, Copy, Debug)]
-pub struct AirwayLimits {
-    /// Areas as shares of an adult's.
-    area: f64,
-    /// Lengths as shares of an adult's.
-    length: f64,
-    /// The most voxels of all airways.
-    voxels_most: u64,
-}
-
-impl AirwayLimits {
-    /// The limits for a body with a share of an adult's cross section, and with a number of voxels of air in its lungs.
-    pub fn of(adult_share: f64, air_voxels: u64) -> AirwayLimits {
-        let area = (adult_share / ADULT_SHARE).min(1.0);
-        let voxels_most = (AIR_SHARE_MOST * air_voxels as f64) as u64;
-        AirwayLimits { area, length: area.sqrt(), voxels_most }
-    }
-}
 
 /// The end of the images from which airways are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,15 +57,16 @@ pub struct TrackedAirways {
 }
 
 /// Trachea and main bronchi within a box of a volume, on the box's grid; `None` if no trachea is found. `air` is the
-/// air inside the body, on the same grid.
+/// air inside the body, on the same grid, and lungs have `lung_voxels` of air.
 pub fn find_airways(
     volume: &Volume,
     bounds: &VoxelBounds,
     air: &VoxelSet,
-    limits: &AirwayLimits,
+    lung_voxels: u64,
     end: AirwayEnd,
 ) -> Option<TrackedAirways> {
-    let mut tracker = AirwayTracker::new(volume, bounds, *limits);
+    let voxels_most = (AIR_SHARE_MOST * lung_voxels as f64) as u64;
+    let mut tracker = AirwayTracker::new(volume, bounds);
     if end == AirwayEnd::Feet {
         tracker.head_first = !tracker.head_first;
     }
@@ -98,8 +76,8 @@ pub fn find_airways(
         for start in tracheas(&tracker, air, step) {
             let found = tracker.follow(start, step);
             let voxels = found.iter().flat_map(|(_, branches)| branches).map(Vec::len).sum::<usize>() as u64;
-            let length_mm = found.len() as f64 * volume.spacing[2] / limits.length;
-            if length_mm >= LENGTH_MM_LEAST && voxels <= limits.voxels_most {
+            let length_mm = found.len() as f64 * volume.spacing[2];
+            if length_mm >= LENGTH_MM_LEAST && voxels <= voxels_most {
                 let is_at_end = step * CERTAIN_START <= tracker.depth;
                 let is_certain =
                     is_at_end && length_mm >= LONG_MM && tracker.median_hu(&found) <= AIR_HU_MOST;
@@ -128,9 +106,7 @@ fn is_round(region: &VoxelRegion, tracker: &AirwayTracker) -> bool {
     let [width, height] = [0, 1].map(|axis| (high[axis] - low[axis]) as f64 * tracker.volume.spacing[axis]);
     let area = region.voxels as f64 * tracker.pixel_mm2;
     let aspect = width.max(height) / width.min(height);
-    TRACHEA_MM2.contains(&(area / tracker.limits.area))
-        && aspect <= ASPECT_MOST
-        && area >= 0.5 * width * height
+    TRACHEA_MM2.contains(&area) && aspect <= ASPECT_MOST && area >= 0.5 * width * height
 }
 
 fn pixels(slice: &VoxelSet, region: &VoxelRegion) -> Vec<[usize; 2]> {
@@ -151,26 +127,15 @@ struct AirwayTracker<'a> {
     head_first: bool,
     pixel_mm2: f64,
     wall_pixels: usize,
-    limits: AirwayLimits,
 }
 
 impl<'a> AirwayTracker<'a> {
-    fn new(volume: &'a Volume, bounds: &VoxelBounds, limits: AirwayLimits) -> AirwayTracker<'a> {
+    fn new(volume: &'a Volume, bounds: &VoxelBounds) -> AirwayTracker<'a> {
         let [columns, rows, depth] = [0, 1, 2].map(|axis| bounds.high[axis] - bounds.low[axis]);
         let pixel_mm2 = volume.spacing[0] * volume.spacing[1];
         let wall_pixels = (WALL_MM / pixel_mm2.sqrt()).ceil() as usize;
         let head_first = volume.axes[2][2] < 0.0;
-        AirwayTracker {
-            volume,
-            bounds: *bounds,
-            columns,
-            rows,
-            depth,
-            head_first,
-            pixel_mm2,
-            wall_pixels,
-            limits,
-        }
+        AirwayTracker { volume, bounds: *bounds, columns, rows, depth, head_first, pixel_mm2, wall_pixels }
     }
 
     /// The number of a slice, counted from the head.
@@ -220,10 +185,9 @@ impl<'a> AirwayTracker<'a> {
         let mut taken = self.nothing();
         let mut lumina = Vec::new();
         for branch in branches {
-            let growth = 1.0 + WIDENING_PER_MM * self.volume.spacing[2] / self.limits.length;
+            let growth = 1.0 + WIDENING_PER_MM * self.volume.spacing[2];
             let area = branch.len() as f64 * self.pixel_mm2;
-            let most =
-                (LUMEN_MM2_MOST * self.limits.area).min(area * growth + WIDENING_MM2 * self.limits.area);
+            let most = LUMEN_MM2_MOST.min(area * growth + WIDENING_MM2);
             let mut search = BranchSearch::new(self, z, (most / self.pixel_mm2) as usize);
             for seed in branch {
                 if taken.contains([seed[0], seed[1], 0]) {
@@ -317,7 +281,7 @@ struct BranchSearch<'a> {
 
 impl<'a> BranchSearch<'a> {
     fn new(tracker: &'a AirwayTracker, z: usize, most: usize) -> BranchSearch<'a> {
-        let least = (LUMEN_MM2_LEAST * tracker.limits.area / tracker.pixel_mm2).ceil() as usize;
+        let least = (LUMEN_MM2_LEAST / tracker.pixel_mm2).ceil() as usize;
         BranchSearch { tracker, z, most, least, refused: Default::default() }
     }
 

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::bits::{VoxelBounds, VoxelSet};
+use super::body_size::BodyScale;
 use super::coarse::CoarseGrid;
 use super::components::VoxelComponents;
 use super::{Lungs, ScanQuality, Volume};
@@ -25,8 +26,14 @@ const FRONT_SHARE: f64 = 0.55;
 /// The part of the lungs' height above stomach and bowel, in which an agent may be that was drunk.
 const UPPER_SHARE: f64 = 0.67;
 
-/// A reservation if a contrast agent is seen between the lungs and no header names one.
-pub fn unnamed_contrast(volume: &Volume, lungs: &Lungs, quality: &ScanQuality) -> Option<StepReservation> {
+/// A reservation if a contrast agent is seen between the lungs and no header names one. The volume has the lengths of an
+/// adult.
+pub fn unnamed_contrast(
+    volume: &Volume,
+    scale: BodyScale,
+    lungs: &Lungs,
+    quality: &ScanQuality,
+) -> Option<StepReservation> {
     if !quality.contrast_agent.is_empty() {
         return None;
     }
@@ -37,7 +44,8 @@ pub fn unnamed_contrast(volume: &Volume, lungs: &Lungs, quality: &ScanQuality) -
     let text = format!(
         "no header names a contrast agent, but at least {:.0} mL between the lungs have {} HU throughout, as blood with one: \
          blood in the lungs is denser, so mean and percentiles are higher and low attenuation areas smaller than without",
-        pool.ml, pool.hu
+        scale.ml(pool.ml),
+        pool.hu
     );
     (pool.ml >= POOL_ML_LEAST).then(|| StepReservation { code: "contrast_agent".to_owned(), text })
 }
@@ -116,7 +124,7 @@ mod tests {
         };
         let lungs = Lungs::of(side(0, 30), side(30, 60));
         let quality = ScanQuality { contrast_agent: agent.to_owned(), ..caveats::sample() };
-        unnamed_contrast(&volume, &lungs, &quality).map(|one| one.text)
+        unnamed_contrast(&volume, BodyScale::ADULT, &lungs, &quality).map(|one| one.text)
     }
 
     #[test]

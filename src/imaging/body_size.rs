@@ -1,7 +1,12 @@
-//! The least volume of lungs by the size of the body around them, and the largest that anybody has.
+//! The size of a body: lungs are searched and judged in adults' lengths.
 //!
-//! A newborn has less lung than an adult with one lung collapsed, so no volume tells lungs from other air in the body,
-//! but its share of the body does: as lengths grow, volumes grow with the power 3/2 of cross sections.
+//! Limits in millimetres and millilitres are those of adults. A newborn's lung is no wider than an adult's trachea, and has
+//! less volume than an adult with one lung collapsed. So the images of a small body are looked at as if all
+//! its lengths were an adult's; what is said is in the true lengths. As lengths grow, volumes grow with the power 3/2 of
+//! cross sections.
+
+use std::f64::consts::FRAC_PI_4;
+use std::ops::Range;
 
 use crate::step::StepReservation;
 
@@ -11,11 +16,66 @@ use super::{Lungs, Volume};
 
 /// The cross section of an adult's chest, about 35 × 22 cm.
 const ADULT_CM2: f64 = 600.0;
+/// Adults have at least this one, about 31 × 20 cm.
+const SMALL_ADULT_CM2: f64 = 480.0;
+/// The width of a chest as a multiple of its depth.
+const WIDTH_BY_DEPTH: f64 = 1.55;
+/// Children up to about 8 years have less.
+const CHILD_CM2: f64 = 300.0;
 /// Less than this in a body as wide as an adult's, or wider, is not a pair of lungs.
 const ADULT_LUNGS_ML: f64 = 200.0;
 
 /// More than the lungs of anybody: the largest ones known have some 11 L at full inspiration.
 const LARGEST_LUNGS_ML: f64 = 12_000.0;
+
+/// The lengths of a body as a share of an adult's, from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BodyScale(f64);
+
+impl BodyScale {
+    pub const ADULT: BodyScale = BodyScale(1.0);
+
+    /// The scale of the body in some images; an adult's if nothing in it is air.
+    pub fn of(volume: &Volume) -> BodyScale {
+        let first = body_share(volume);
+        // The cells of an adult's images are too large for a small body.
+        BodyScale(if first < 1.0 { first * body_share(&volume.scaled(1.0 / first)) } else { 1.0 }.min(1.0))
+    }
+
+    pub fn is_adult(self) -> bool {
+        self == BodyScale::ADULT
+    }
+
+    /// The images with lengths as if the body were an adult's.
+    pub fn adult(self, volume: &Volume) -> Volume {
+        if self.is_adult() { volume.clone() } else { volume.scaled(1.0 / self.0) }
+    }
+
+    /// The true length of one in the images of an adult.
+    pub fn mm(self, adult_mm: f64) -> f64 {
+        adult_mm * self.0
+    }
+
+    /// The true area of one in the images of an adult.
+    pub fn cm2(self, adult_cm2: f64) -> f64 {
+        adult_cm2 * self.0.powi(2)
+    }
+
+    /// The true volume of one in the images of an adult.
+    pub fn ml(self, adult_ml: f64) -> f64 {
+        adult_ml * self.0.powi(3)
+    }
+
+    /// A reservation of a child's body.
+    pub fn reservation(self) -> Option<StepReservation> {
+        let body_cm2 = self.cm2(SMALL_ADULT_CM2);
+        let text = format!(
+            "the body has a cross section of {body_cm2:.0} cm², as a small child's: lungs are found and checked as in an \
+             adult of whom all lengths are smaller, and no child's images were there to try that on, so look at the pictures"
+        );
+        (body_cm2 < CHILD_CM2).then(|| StepReservation { code: "small_body".to_owned(), text })
+    }
+}
 
 /// A reservation if nobody has lungs as large as these: then a scale in the headers is wrong.
 pub fn impossible_size(volume: &Volume, lung_ml: f64) -> Option<StepReservation> {
@@ -58,10 +118,26 @@ fn cross_section_cm2(volume: &Volume, lungs: &Lungs) -> Option<f64> {
     body_cm2(&grid, &body, heights.flat_map(|bounds| bounds.low[2]..bounds.high[2]))
 }
 
-/// The cross section of the body around its air, as a share of an adult's; at most 1.
-pub fn adult_share(grid: &CoarseGrid, body: &BodyInside) -> f64 {
-    let heights = body.region.bounds().map_or(0..0, |bounds| bounds.low[2]..bounds.high[2]);
-    body_cm2(grid, body, heights).map_or(1.0, |cm2| (cm2 / ADULT_CM2).min(1.0))
+/// The lengths of the body around its air as a share of a small adult's.
+fn body_share(volume: &Volume) -> f64 {
+    let grid = volume.coarse();
+    let body = body_inside(&grid, volume.axes[1][1] >= 0.0);
+    let cm2 = body.and_then(|body| {
+        let heights = body.region.bounds().map(|bounds| bounds.low[2]..bounds.high[2])?;
+        let seen = body_cm2(&grid, &body, heights.clone())?;
+        Some(if body.spine.is_cut { seen.max(cm2_by_depth(&grid, &body, heights)?) } else { seen })
+    });
+    cm2.map_or(1.0, |cm2| (cm2 / SMALL_ADULT_CM2).sqrt())
+}
+
+/// The cross section of a body that the images cut at a side, by its median depth.
+fn cm2_by_depth(grid: &CoarseGrid, body: &BodyInside, heights: Range<usize>) -> Option<f64> {
+    let [columns, rows, _] = grid.size;
+    let has_body = |y: usize, z: usize| body.outside.columns(y, z).count() < columns;
+    let mut depths: Vec<usize> = heights.map(|z| (0..rows).filter(|y| has_body(*y, z)).count()).collect();
+    depths.sort_unstable();
+    let median = *depths.get(depths.len() / 2)?;
+    Some(FRAC_PI_4 * WIDTH_BY_DEPTH * (median as f64 * grid.spacing[1] / 10.0).powi(2))
 }
 
 /// The median cross section of a body in some slices of a grid.
@@ -79,7 +155,7 @@ mod tests {
     use crate::imaging::VoxelSet;
 
     /// A body of 240 × 240 mm (576 cm²) with a lung of a width in voxels, all lengths times a scale.
-    fn reserved(width: usize, scale: f64) -> Option<StepReservation> {
+    fn chest(width: usize, scale: f64) -> (Volume, Lungs) {
         let size = [80, 80, 30];
         let place = |index: usize| [index % 80, index / 80 % 80];
         let is_lung = |index: usize| {
@@ -94,9 +170,26 @@ mod tests {
         let axes = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
         let voxels = (0..size.iter().product()).map(hu).collect();
         let volume = Volume { voxels, size, spacing: [4.0 * scale; 3], origin: [0.0; 3], axes };
-        let lung = VoxelSet::of(size, is_lung);
-        let lung_ml = lung.count() as f64 * volume.voxel_ml();
-        small_for_body(&volume, &Lungs::of(lung, VoxelSet::empty(size)), lung_ml)
+        (volume, Lungs::of(VoxelSet::of(size, is_lung), VoxelSet::empty(size)))
+    }
+
+    fn reserved(width: usize, scale: f64) -> Option<StepReservation> {
+        let (volume, lungs) = chest(width, scale);
+        small_for_body(&volume, &lungs, lungs.right.count() as f64 * volume.voxel_ml())
+    }
+
+    #[test]
+    fn a_small_body_is_looked_at_as_an_adults() {
+        let (adult, _) = chest(20, 1.0);
+        assert_eq!(BodyScale::of(&adult), BodyScale::ADULT);
+        let (child, _) = chest(20, 0.5);
+        let scale = BodyScale::of(&child);
+        // 144 of 480 cm².
+        assert!((scale.mm(100.0) - 54.8).abs() < 1.0, "{scale:?}");
+        assert!((scale.ml(100.0) - 16.4).abs() < 1.0 && (scale.cm2(480.0) - 144.0).abs() < 5.0, "{scale:?}");
+        assert!((scale.mm(scale.adult(&child).spacing[0]) - child.spacing[0]).abs() < 1e-9);
+        assert!(scale.reservation().is_some_and(|one| one.text.contains("as a small child's")));
+        assert_eq!(BodyScale::ADULT.reservation(), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! and body. So in each slice of the airways' lower end the shortest way to a lung is measured; the median is compared.
 
 use super::bits::{VoxelSet, WORD};
+use super::body_size::BodyScale;
 use super::{Lungs, Volume};
 use crate::printable::beyond;
 use crate::step::StepReservation;
@@ -22,9 +23,9 @@ const STEP_MM: f64 = 2.0;
 /// pixels of 1.5 mm have 14 and 34 mm, with 30 mm, which take 42 to 48 %, 28 and 45 mm; in voxels of 4 mm it is 17 mm.
 const WAY_MM_MOST: f64 = 12.0;
 
-/// A reservation if the airways lie far from both lungs, of which none is missing. Where the images are perhaps turned, their
-/// lower end is not known.
-pub fn central_tissue(volume: &Volume, lungs: &Lungs) -> Option<StepReservation> {
+/// A reservation if the airways lie far from both lungs, of which none is missing. The volume has the lengths of an adult.
+/// Where the images are perhaps turned, the airways' lower end is not known.
+pub fn central_tissue(volume: &Volume, scale: BodyScale, lungs: &Lungs) -> Option<StepReservation> {
     let is_turned = lungs.reservations.0.iter().any(|one| one.code == "orientation");
     if is_turned || lungs.right.is_empty() || lungs.left.is_empty() {
         return None;
@@ -34,10 +35,11 @@ pub fn central_tissue(volume: &Volume, lungs: &Lungs) -> Option<StepReservation>
     let most = WAY_MM_MOST + volume.spacing[0].max(volume.spacing[1]);
     let mm = ways.median_mm(volume.axes[2][2] >= 0.0).filter(|mm| *mm > most)?;
     let text = format!(
-        "{} mm of tissue lie between the trachea or main bronchi and the nearest lung, more than {most:.1} mm: \
+        "{} mm of tissue lie between the trachea or main bronchi and the nearest lung, more than {:.1} mm: \
          consolidation or oedema beside the mediastinum of both lungs may be left out of them, or lymph nodes, fat or an \
          enlarged heart keep them apart",
-        beyond(mm, most, 1)
+        beyond(scale.mm(mm), scale.mm(most), 1),
+        scale.mm(most)
     );
     Some(StepReservation { code: "dense_tissue".to_owned(), text })
 }
@@ -158,7 +160,7 @@ mod tests {
         let voxels = vec![0; SIZE.iter().product()].into();
         let volume = Volume { voxels, size: SIZE, spacing: [3.0; 3], origin: [0.0; 3], axes };
         let lungs = Lungs { airways, ..Lungs::of(right, left) };
-        central_tissue(&volume, &lungs).map(|one| one.text)
+        central_tissue(&volume, BodyScale::ADULT, &lungs).map(|one| one.text)
     }
 
     #[test]

@@ -16,6 +16,8 @@ const CORE_MM: f64 = 8.0;
 const POCKET_ML: f64 = 20.0;
 /// Voxels in and beside a pocket that belong to it are less than this above that mean.
 const POCKET_ABOVE_HU: i16 = 20;
+/// Half the thickness of what lies between a pocket and the wall around it.
+const RIM_MM: f64 = 1.5;
 
 /// Mean of a cell in a layer of gas, which has no vessels in it.
 const LAYER_HU: i16 = -965;
@@ -59,7 +61,7 @@ pub fn gas_pockets(
     lungs: &VoxelSet,
     airways: &VoxelSet,
     gas_hu: i16,
-) -> Option<VoxelSet> {
+) -> VoxelSet {
     let mut inside = grid.cells_in(lungs, bounds);
     inside.remove(&grid.cells_in(airways, bounds));
     let below = |hu: i16| {
@@ -69,7 +71,7 @@ pub fn gas_pockets(
     };
     let core = below(gas_hu - CORE_BELOW_HU);
     if (core.count() as f64) * grid.cell_ml() < POCKET_ML {
-        return None;
+        return VoxelSet::empty(lungs.size());
     }
     let ball = VoxelBall::new(CORE_MM.max(1.01 * grid.spacing[0]), grid.spacing);
     let eroded = core.clone().erode(&ball);
@@ -81,12 +83,58 @@ pub fn gas_pockets(
     let components = VoxelComponents::of(&pockets);
     let large = components.by_size(|region| region.voxels as f64 * grid.cell_ml() >= POCKET_ML);
     if large.is_empty() {
-        return None;
+        return VoxelSet::empty(lungs.size());
     }
     let reached = components.select(&large).dilate(&VoxelBall::new(1.8, [1.0; 3]));
     let mut voxels = grid.refine(&reached, bounds);
     voxels.keep_below(|y, z| volume.row(y, z), bounds, gas_hu + POCKET_ABOVE_HU);
     voxels.keep(lungs);
     voxels.remove(airways);
-    Some(voxels)
+    voxels.add(&rim(volume, &voxels, lungs));
+    voxels
+}
+
+/// What is thin between gas and the wall around it: there both share voxels, and these are as dense as lung.
+fn rim(volume: &Volume, gas: &VoxelSet, lungs: &VoxelSet) -> VoxelSet {
+    let Some(bounds) = gas.bounds() else { return gas.clone() };
+    let thin_mm = RIM_MM.max(1.01 * volume.spacing[0].max(volume.spacing[1]));
+    let [thin, wide] = [1.0, 2.0].map(|radii| VoxelBall::new(radii * thin_mm, volume.spacing));
+    let bounds = bounds.widened(4.0 * thin_mm, volume.spacing, gas.size());
+    let gas = gas.crop(&bounds);
+    let mut air = lungs.crop(&bounds);
+    air.remove(&gas);
+    let mut rim = gas.dilate(&wide);
+    rim.keep(&air);
+    rim.remove(&air.erode(&thin).dilate(&thin));
+    rim.uncrop(&bounds, lungs.size())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rim_of_a_pocket_is_no_lung() {
+        let size = [60, 60, 40];
+        let place = |index: usize| [index % 60, index / 60 % 60, index / 3600];
+        let is_air =
+            |[x, y, z]: [usize; 3]| (5..55).contains(&x) && (5..55).contains(&y) && (5..35).contains(&z);
+        // Gas over the lung, 40 mm deep; the outermost voxels are gas and wall.
+        let is_rim = |at: [usize; 3]| at[1] < 25 && (at[0] == 5 || at[0] == 54 || at[1] == 5 || at[1] == 24);
+        let hu = |index: usize| match place(index) {
+            at if !is_air(at) => 40,
+            at if is_rim(at) => -700,
+            [_, y, _] if y < 25 => -1000,
+            _ => -860,
+        };
+        let axes = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+        let voxels = (0..size.iter().product()).map(hu).collect();
+        let volume = Volume { voxels, size, spacing: [2.0; 3], origin: [0.0; 3], axes };
+        let air = VoxelSet::of(size, |index| is_air(place(index)));
+        let bounds = VoxelBounds { low: [0; 3], high: size };
+        let none = VoxelSet::empty(size);
+        let gas = gas_pockets(&volume, &volume.coarse(), &bounds, &air, &none, -950);
+        assert!(gas.contains([30, 15, 20]) && gas.contains([5, 15, 20]) && gas.contains([30, 5, 20]));
+        assert!(!gas.contains([30, 30, 20]) && !gas.contains([5, 40, 20]) && !gas.contains([30, 54, 20]));
+    }
 }

@@ -9,6 +9,7 @@
 //! voxels.
 
 use super::bits::VoxelSet;
+use super::body_size::BodyScale;
 use super::coarse::CoarseGrid;
 use crate::step::StepReservation;
 
@@ -81,7 +82,7 @@ pub fn is_heart_higher(lung: &VoxelSet) -> Option<bool> {
     (more > FACE_TIMES * less).then_some(is_higher)
 }
 
-/// The hollows at the ends of two lungs.
+/// The hollows at the ends of two lungs, in the lengths of an adult.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EndHollows {
     /// At the feet's and at the head's end, if the header is right.
@@ -114,15 +115,17 @@ impl EndHollows {
     }
 
     /// A reservation if the hollows are at the head's end.
-    pub fn reservation(&self) -> Option<StepReservation> {
+    pub fn reservation(&self, scale: BodyScale) -> Option<StepReservation> {
         let [feet_ml, head_ml] = self.ends_ml;
         if head_ml < (END_TIMES * feet_ml).max(HOLLOW_SHARE * self.lungs_ml) {
             return None;
         }
         let text = format!(
-            "the outlines of the lungs are hollow at the head's end, as above the diaphragm, by {head_ml:.0} mL, and by \
-             {feet_ml:.0} mL at the feet's: if the images are turned against what their header says, upper and lower parts \
-             are exchanged, and right and left may be, too"
+            "the outlines of the lungs are hollow at the head's end, as above the diaphragm, by {:.0} mL, and by \
+             {:.0} mL at the feet's: if the images are turned against what their header says, upper and lower parts \
+             are exchanged, and right and left may be, too",
+            scale.ml(head_ml),
+            scale.ml(feet_ml)
         );
         Some(StepReservation { code: "orientation".to_owned(), text })
     }
@@ -172,9 +175,9 @@ mod tests {
         let ([lower, higher], grid) = (lungs(), grid());
         let ends = |head_last| EndHollows::of(&grid, [&lower, &higher], head_last);
         let [right, turned] = [true, false].map(|head_last| ends(head_last).unwrap());
-        assert_eq!(right.reservation(), None, "{right:?}");
+        assert_eq!(right.reservation(BodyScale::ADULT), None, "{right:?}");
         assert_eq!(turned.ends_ml, [right.ends_ml[1], right.ends_ml[0]]);
-        assert_eq!(turned.reservation().expect("it is turned").code, "orientation");
+        assert_eq!(turned.reservation(BodyScale::ADULT).expect("it is turned").code, "orientation");
         let one = EndHollows::of(&grid, [&lower, &VoxelSet::empty(SIZE)], false);
         assert_eq!(one, None, "a single lung tells nothing");
     }

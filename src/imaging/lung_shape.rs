@@ -13,14 +13,8 @@ const TRACHEA_MM: std::ops::Range<f64> = 5.0..40.0;
 const WIDTH_MM_MOST: f64 = 30.0;
 /// The fewest cross sections whose median means something.
 const SECTIONS_LEAST: usize = 5;
-/// Half the width of a bay in the surface of a lung that counts as surrounded, in a body of an adult's cross section,
-/// about 35 × 22 cm.
+/// Half the width of a bay in the surface of a lung that counts as surrounded.
 const BAY_MM: f64 = 24.0;
-const ADULT_CM2: f64 = 600.0;
-/// In bodies with a smaller cross section, as of small children, bays are as much narrower as the body.
-const CHILD_CM2: f64 = 300.0;
-/// A cell of this mean is solid.
-const SOLID_HU: i16 = -200;
 /// Dense tissue: consolidated lung, fluid and masses, without bone.
 const DENSE_HU: std::ops::RangeInclusive<i16> = -250..=150;
 
@@ -92,11 +86,10 @@ fn hull_area(mut points: Vec<[f64; 2]>) -> f64 {
 pub fn enclosed_percent(grid: &CoarseGrid, lungs: &Lungs) -> [Option<f64>; 2] {
     let (right, left) = (grid.cells_of(&lungs.right), grid.cells_of(&lungs.left));
     let dense = grid.set(|cell| DENSE_HU.contains(&grid.means[cell]));
-    let bay_mm = bay_mm(grid, [&right, &left]);
     let percent = |lung: &VoxelSet, other: &VoxelSet| {
-        let bounds = lung.bounds()?.widened(bay_mm, grid.spacing, grid.size);
+        let bounds = lung.bounds()?.widened(BAY_MM, grid.spacing, grid.size);
         let inner = lung.crop(&bounds);
-        let mut tissue = inner.close(&VoxelBall::new(bay_mm, grid.spacing));
+        let mut tissue = inner.close(&VoxelBall::new(BAY_MM, grid.spacing));
         tissue.keep(&dense.crop(&bounds));
         tissue.remove(&inner);
         tissue.remove(&other.crop(&bounds));
@@ -104,49 +97,4 @@ pub fn enclosed_percent(grid: &CoarseGrid, lungs: &Lungs) -> [Option<f64>; 2] {
         Some(100.0 * tissue / (tissue + lung))
     };
     [percent(&right, &left), percent(&left, &right)]
-}
-
-/// Half the width of a bay in a body of this size, by the median cross section of the slices with lung.
-fn bay_mm(grid: &CoarseGrid, lungs: [&VoxelSet; 2]) -> f64 {
-    let solid = grid.set(|cell| grid.means[cell] >= SOLID_HU);
-    let cells = |z: usize| {
-        let [right, left] = lungs.map(|lung| lung.slice_count(z));
-        (right + left > 0).then(|| right + left + solid.slice_count(z))
-    };
-    let mut areas: Vec<u64> = (0..grid.size[2]).filter_map(cells).collect();
-    areas.sort_unstable();
-    let Some(median) = areas.get(areas.len() / 2) else { return BAY_MM };
-    let cm2 = *median as f64 * grid.spacing[0] * grid.spacing[1] / 100.0;
-    if cm2 < CHILD_CM2 { BAY_MM * (cm2 / ADULT_CM2).sqrt() } else { BAY_MM }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What a lung encloses that has a bay of a sixth of the body's width, in a body of 360 × 240 mm times a scale.
-    fn enclosed(scale: f64) -> f64 {
-        let size = [100, 70, 30];
-        let is_lung = |index: usize| {
-            let [x, y] = [index % 100, index / 100 % 70];
-            let is_bay = (40..56).contains(&x) && y >= 25;
-            (20..76).contains(&x) && (15..55).contains(&y) && !is_bay
-        };
-        let hu = |index: usize| match [index % 100, index / 100 % 70] {
-            _ if is_lung(index) => -860,
-            [x, y] if (5..95).contains(&x) && (5..65).contains(&y) => 40,
-            _ => -1000,
-        };
-        let voxels: Vec<i16> = (0..size.iter().product()).map(hu).collect();
-        let grid = CoarseGrid::of(&voxels, size, [4.0 * scale; 3]);
-        let lung = VoxelSet::of(size, is_lung);
-        let [right, _] = enclosed_percent(&grid, &Lungs::of(lung, VoxelSet::empty(size)));
-        right.expect("there is a right lung")
-    }
-
-    #[test]
-    fn a_childs_lung_encloses_no_more_than_an_adults() {
-        let [adult, child] = [1.0, 0.5].map(enclosed);
-        assert!(adult < 6.0 && child < 6.0, "{adult} and {child} %");
-    }
 }

@@ -13,6 +13,7 @@ use std::ops::Range;
 
 use super::bits::{VoxelBall, VoxelSet};
 use super::body::{BodyInside, body_inside};
+use super::body_size::BodyScale;
 use super::coarse::CoarseGrid;
 use super::{Lungs, Volume};
 use crate::step::StepReservation;
@@ -63,20 +64,23 @@ const REACH_MM: [f64; 2] = [200.0, 240.0];
 /// A reservation if the heart lies to the patient's right and the liver below the left lung. `lungs` are on the grid
 /// of the volume.
 pub fn mirrored_organs(volume: &Volume, lungs: &Lungs) -> Option<StepReservation> {
-    match volume.has_rows_sideways() {
-        true => mirrored_sideways(volume, lungs),
-        false => mirrored_sideways(&volume.transposed(), &lungs.clone().transposed()),
-    }
+    let scale = BodyScale::of(volume);
+    let adult = scale.adult(volume);
+    let organs = match volume.has_rows_sideways() {
+        true => organs_sideways(&adult, lungs),
+        false => organs_sideways(&adult.transposed(), &lungs.clone().transposed()),
+    };
+    organs?.reservation(scale)
 }
 
-fn mirrored_sideways(volume: &Volume, lungs: &Lungs) -> Option<StepReservation> {
+fn organs_sideways(volume: &Volume, lungs: &Lungs) -> Option<OrganSides> {
     let grid = &volume.coarse();
     let body = body_inside(grid, volume.axes[1][1] >= 0.0)?;
     let [right, left] = [&lungs.right, &lungs.left].map(|lung| grid.cells_of(lung));
-    OrganSides::of(volume, grid, &body, [&right, &left])?.reservation()
+    OrganSides::of(volume, grid, &body, [&right, &left])
 }
 
-/// Where liver and heart lie.
+/// Where liver and heart lie, in the lengths of an adult.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OrganSides {
     /// Solid tissue at a distance from fat and gas, below the right and the left lung.
@@ -117,17 +121,19 @@ impl OrganSides {
     }
 
     /// A reservation if both signs say that right and left are exchanged.
-    pub fn reservation(&self) -> Option<StepReservation> {
+    pub fn reservation(&self, scale: BodyScale) -> Option<StepReservation> {
         let [right_ml, left_ml] = self.solid_ml;
         let is_liver_left = left_ml >= LIVER_ML_LEAST.max(LIVER_TIMES * right_ml);
         if !is_liver_left || self.heart_left_mm > -HEART_MM_LEAST {
             return None;
         }
         let text = format!(
-            "the heart lies to the patient's right, by {:.0} mm, and the liver below the left lung, with {left_ml:.0} mL of \
-             solid tissue there and {right_ml:.0} mL below the right lung: the images are mirrored against what their \
+            "the heart lies to the patient's right, by {:.0} mm, and the liver below the left lung, with {:.0} mL of \
+             solid tissue there and {:.0} mL below the right lung: the images are mirrored against what their \
              header says, so that right and left are exchanged, or the organs are (situs inversus)",
-            -self.heart_left_mm
+            scale.mm(-self.heart_left_mm),
+            scale.ml(left_ml),
+            scale.ml(right_ml)
         );
         Some(StepReservation { code: "mirrored".to_owned(), text })
     }
@@ -386,10 +392,10 @@ mod tests {
             assert!((6.0..18.0).contains(&organs.heart_left_mm), "{towards:?} {degrees}: {organs:?}");
             let [right_ml, left_ml] = organs.solid_ml;
             assert!(right_ml > 500.0 && left_ml < 50.0, "{towards:?} {degrees}: {organs:?}");
-            assert_eq!(organs.reservation(), None);
+            assert_eq!(organs.reservation(BodyScale::ADULT), None);
             // The pixels' columns in the opposite order, and the same header.
             let mirrored = ChestParts { heart_left_mm: -12.0, liver_side: 1.0, ..usual };
-            let text = mirrored.organs().unwrap().reservation().expect("it is mirrored").text;
+            let text = mirrored.organs().unwrap().reservation(BodyScale::ADULT).expect("it is mirrored").text;
             assert!(text.contains("mirrored against what their header says"), "{text}");
         }
     }
@@ -404,7 +410,7 @@ mod tests {
         ];
         for parts in alone {
             let organs = parts.organs().unwrap();
-            assert_eq!(organs.reservation(), None, "{organs:?}");
+            assert_eq!(organs.reservation(BodyScale::ADULT), None, "{organs:?}");
         }
         let single = ChestParts { heart_left_mm: -12.0, liver_side: 1.0, has_left: false, ..USUAL };
         assert_eq!(single.organs(), None);

@@ -11,7 +11,6 @@ use std::ops::Range;
 use super::Volume;
 use super::bits::VoxelSet;
 use super::body::BodyInside;
-use super::body_size::adult_share;
 use super::coarse::CoarseGrid;
 
 /// The mean of a cell with bone in it.
@@ -22,7 +21,7 @@ const DEGREES: std::ops::RangeInclusive<i32> = -40..=80;
 const STEP_DEGREES: usize = 5;
 const STEP_MM: f64 = 2.0;
 const REACH_MM: f64 = 240.0;
-/// Ribs repeat within this distance along the body of an adult.
+/// Ribs repeat within this distance along the body.
 const RIB_MM: f64 = 32.0;
 /// The thickness of a rib: what is less far behind its inner surface lies beside it.
 const RIB_THICK_MM: f64 = 10.0;
@@ -33,9 +32,8 @@ const GAP_MM: f64 = 8.0;
 /// volume's rows run from side to side.
 pub fn outside_ribs_ml(volume: &Volume, grid: &CoarseGrid, body: &BodyInside, lungs: [&VoxelSet; 2]) -> f64 {
     let [left, back] = [0, 1].map(|axis| if volume.axes[axis][axis] >= 0.0 { 1.0 } else { -1.0 });
-    let rib_mm = RIB_MM * adult_share(grid, body).sqrt();
     let of = |(lung, side): (&VoxelSet, f64)| {
-        CageRays { grid, outside: &body.outside, lung, towards: [side, back], rib_mm }.beyond_ml()
+        CageRays { grid, outside: &body.outside, lung, towards: [side, back] }.beyond_ml()
     };
     lungs.into_iter().zip([-left, left]).map(of).sum()
 }
@@ -46,7 +44,6 @@ struct CageRays<'a> {
     lung: &'a VoxelSet,
     /// The directions of the grid to the lung's side and to the back.
     towards: [f64; 2],
-    rib_mm: f64,
 }
 
 /// The bone and the lung on the way of a ray.
@@ -69,7 +66,7 @@ impl CageRays<'_> {
 
     /// The area of lung beyond the ribs in a direction, over all slices. Slices without lung have no rays.
     fn beyond_mm2(&self, slices: &[Vec<CageRay>], ray: usize) -> f64 {
-        let window = (self.rib_mm / self.grid.spacing[2]) as usize;
+        let window = (RIB_MM / self.grid.spacing[2]) as usize;
         let nearest = |slices: Range<usize>, all: &[Vec<CageRay>]| {
             let bones = all[slices].iter().filter_map(|rays| rays.get(ray)?.bone_mm);
             bones.reduce(f64::min)

@@ -1,4 +1,4 @@
-//! Thin layers of gas at the surface of the lungs, as in a small pneumothorax.
+//! Thin layers of gas at the surface of the lungs, as in a small pneumothorax or in the mediastinum beside them.
 //!
 //! A layer of some millimetres does not fill the cells of a coarse grid ([`super::gas`] tells thicker ones). Lines of
 //! voxels go from the outermost surface inwards, along rows and columns. The mean over neighbouring lines falls far
@@ -29,17 +29,15 @@ const LEAST_HU: i16 = -1024;
 /// A line from the outermost voxel of lung inwards: CT numbers by depth.
 type DepthLine = Vec<f64>;
 
-/// The volume in mL of thin layers of gas at the outer surface of lungs, on the grid of a box: what the lines along
+/// The volume in mL of thin layers of gas at the surface of lungs, on the grid of a box: what the lines along
 /// rows find, or those along columns if they find more.
 pub fn thin_layers_ml(volume: &Volume, bounds: &VoxelBounds, lungs: [&VoxelSet; 2]) -> f64 {
     if volume.spacing[0].max(volume.spacing[1]) > VOXEL_MM_MOST {
         return 0.0;
     }
-    let mut both = lungs[0].clone();
-    both.add(lungs[1]);
     let along = |axis: usize| {
-        let ends = [SurfaceEnd::Low, SurfaceEnd::High].into_iter();
-        ends.map(|end| SurfaceLines { volume, bounds, lung: &both, axis, end }.layers_ml()).sum::<f64>()
+        let ends = lungs.into_iter().flat_map(|lung| [(lung, SurfaceEnd::Low), (lung, SurfaceEnd::High)]);
+        ends.map(|(lung, end)| SurfaceLines { volume, bounds, lung, axis, end }.layers_ml()).sum::<f64>()
     };
     along(0).max(along(1))
 }
@@ -138,7 +136,12 @@ mod tests {
 
     /// The layers of a lung of 80 × 70 × 80 mm in voxels of 1 × 1 × 4 mm, whose CT numbers depend on the depth from the
     /// front, with noise of 45 HU.
-    fn layers(hu: fn(f64) -> f64) -> f64 {
+    fn layers(hu: impl Fn(f64) -> f64) -> f64 {
+        layers_of(|[_, y, _]| hu(y as f64 - 15.0), 100)
+    }
+
+    /// The layers of such a lung, of which what lies from a column on is the other lung, with CT numbers by place.
+    fn layers_of(hu: impl Fn([usize; 3]) -> f64, middle: usize) -> f64 {
         let mut state = 7_u32;
         let mut random = || {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -149,16 +152,17 @@ mod tests {
         let place = |index: usize| [index % 128, index / 128 % 100, index / 12_800];
         let mut voxel = |index: usize| {
             let noise = 45.0 * ((0..12).map(|_| random()).sum::<f64>() - 6.0);
-            let depth = place(index)[1] as f64 - 15.0;
-            (noise + if is_lung(place(index)) { hu(depth) } else { 40.0 }).round() as i16
+            (noise + if is_lung(place(index)) { hu(place(index)) } else { 40.0 }).round() as i16
         };
         let voxels: Vec<i16> = (0..SIZE.iter().product()).map(&mut voxel).collect();
         let axes = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
         let volume =
             Volume { voxels: voxels.into(), size: SIZE, spacing: [1.0, 1.0, 4.0], origin: [0.0; 3], axes };
-        let lung = VoxelSet::of(SIZE, |index| is_lung(place(index)));
+        let [right, left] = [false, true].map(|is_left| {
+            VoxelSet::of(SIZE, |index| is_lung(place(index)) && is_left == (place(index)[0] >= middle))
+        });
         let bounds = VoxelBounds { low: [0; 3], high: SIZE };
-        thin_layers_ml(&volume, &bounds, [&lung, &VoxelSet::empty(SIZE)])
+        thin_layers_ml(&volume, &bounds, [&right, &left])
     }
 
     #[test]
@@ -166,6 +170,13 @@ mod tests {
         let ml = layers(|depth| if depth < 3.0 { -1000.0 } else { -860.0 });
         // 80 × 80 × 3 mm, of which the outermost voxel does not count.
         assert!((11.0..18.0).contains(&ml), "{ml} mL");
+    }
+
+    #[test]
+    fn a_layer_between_the_lungs_is_found() {
+        let ml = layers_of(|[x, _, _]| if (55..60).contains(&x) { -1000.0 } else { -860.0 }, 60);
+        // 70 × 80 × 5 mm, of which the outermost voxel does not count.
+        assert!((15.0..28.0).contains(&ml), "{ml} mL");
     }
 
     #[test]

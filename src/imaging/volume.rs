@@ -42,6 +42,13 @@ impl Volume {
         if kept.fits(self.size, self.spacing) { Arc::clone(kept) } else { make() }
     }
 
+    /// The same voxels, which are not copied, with all lengths times a factor.
+    pub fn scaled(&self, factor: f64) -> Volume {
+        let voxels = VolumeVoxels { block: Arc::clone(&self.voxels.block), coarse: OnceLock::new() };
+        let [spacing, origin] = [self.spacing, self.origin].map(|lengths| lengths.map(|mm| mm * factor));
+        Volume { voxels, size: self.size, spacing, origin, axes: self.axes }
+    }
+
     /// Volume of one voxel in mL.
     pub fn voxel_ml(&self) -> f64 {
         self.spacing.iter().product::<f64>() / 1000.0
@@ -52,7 +59,7 @@ impl Volume {
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct VolumeVoxels {
-    block: NumberBlock<i16>,
+    block: Arc<NumberBlock<i16>>,
     #[serde(skip)]
     coarse: OnceLock<Arc<CoarseGrid>>,
 }
@@ -66,7 +73,7 @@ impl VolumeVoxels {
 
 impl From<NumberBlock<i16>> for VolumeVoxels {
     fn from(block: NumberBlock<i16>) -> VolumeVoxels {
-        VolumeVoxels { block, coarse: OnceLock::new() }
+        VolumeVoxels { block: Arc::new(block), coarse: OnceLock::new() }
     }
 }
 
@@ -84,7 +91,7 @@ impl FromIterator<i16> for VolumeVoxels {
 
 impl Clone for VolumeVoxels {
     fn clone(&self) -> VolumeVoxels {
-        VolumeVoxels { block: self.block.clone(), coarse: self.coarse.clone() }
+        VolumeVoxels { block: Arc::clone(&self.block), coarse: self.coarse.clone() }
     }
 }
 
@@ -105,7 +112,7 @@ impl Deref for VolumeVoxels {
 impl DerefMut for VolumeVoxels {
     fn deref_mut(&mut self) -> &mut [i16] {
         self.coarse.take();
-        &mut self.block
+        Arc::<NumberBlock<i16>>::make_mut(&mut self.block)
     }
 }
 

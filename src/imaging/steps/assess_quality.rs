@@ -1,15 +1,17 @@
 //! `assess-quality`: measures a scan where lung densities depend on it, and says what limits their meaning.
 
 use crate::imaging::blood_pool::unnamed_contrast;
-use crate::imaging::body_size::{impossible_size, small_for_body};
+use crate::imaging::body_size::{BodyScale, impossible_size, small_for_body};
 use crate::imaging::caveats::caveats;
 use crate::imaging::ct_scale::CtScale;
+use crate::imaging::dense_patches::dense_patches;
 use crate::imaging::foreign_slices::foreign_slices;
 use crate::imaging::kernels::is_sharp;
+use crate::imaging::lung_base::broad_bases;
 use crate::imaging::lung_doubt::perhaps_no_lung;
 use crate::imaging::lung_shape::{enclosed_percent, trachea_solidity};
 use crate::imaging::noise::{airway_air, tissue_noise_hu};
-use crate::imaging::rib_gap::{front_gaps, rib_gap_percent};
+use crate::imaging::rib_gap::{other_gaps, rib_gap_percent};
 use crate::imaging::wrapped_numbers::wrapped_numbers;
 use crate::imaging::{
     InstanceHeader, LungDensities, LungRegion, Lungs, NoisePlace, RegionDensity, ScanQuality, SortedSeries,
@@ -17,22 +19,21 @@ use crate::imaging::{
 };
 use crate::step::{AttributeValues, BuiltIn, Request, Step, StepOutputs, StepReservation, StepReservations};
 
-/// Measures the quality of a scan.
+/// Measures the quality of a scan. `adult` has the voxels of the volume, with the lengths of an adult.
 ///
 /// # Panics
 /// If the series has no slices, or no region was measured.
-pub fn measure_quality(
+fn measure_quality(
     series: &SortedSeries,
-    volume: &Volume,
+    [volume, adult]: [&Volume; 2],
     lungs: &Lungs,
     densities: &LungDensities,
 ) -> ScanQuality {
     let both = densities.regions.first().expect("both lungs are measured");
     debug_assert_eq!(both.lung, LungRegion::Both);
-    let grid = volume.coarse();
     let scale = CtScale::of(volume, lungs);
     // Ribs that the scale does not show are no limit of the chest.
-    let rib_gap_percent = if scale.ceiling_hu.is_some() { [None; 2] } else { rib_gap_percent(volume, lungs) };
+    let rib_gap_percent = if scale.ceiling_hu.is_some() { [None; 2] } else { rib_gap_percent(adult, lungs) };
     let slice_thickness_mm = thickest_mm(series);
     let air = airway_air(volume, &lungs.airways, slice_thickness_mm.unwrap_or(series.slice_spacing));
     let in_air = air.as_ref().map(|air| (air.noise_hu, NoisePlace::Airways));
@@ -52,11 +53,11 @@ pub fn measure_quality(
         scale_floor_hu: scale.floor_hu,
         scale_ceiling_hu: scale.ceiling_hu,
         scale_step_hu: scale.step_hu,
-        trachea_solidity: trachea_solidity(volume, &lungs.airways),
+        trachea_solidity: trachea_solidity(adult, &lungs.airways),
         lung_ml: both.volume_ml,
         mean_hu: both.mean_hu,
         high_attenuation_percent: high_attenuation_percent(both),
-        enclosed_percent: enclosed_percent(&grid, lungs),
+        enclosed_percent: enclosed_percent(&adult.coarse(), lungs),
         rib_gap_percent,
     }
 }
@@ -118,7 +119,7 @@ fn mixed_versions(request: &Request, series: &SortedSeries) -> Option<StepReserv
 fn step() -> Step {
     Step::new(
         "assess-quality",
-        12,
+        13,
         "Measures noise, resolution and lung shape, and says what limits the results.",
     )
     .takes::<Request>("request")
@@ -130,19 +131,25 @@ fn step() -> Step {
     .gives::<StepReservations>("reservations")
     .runs(|call| {
         let (series, lungs) = (call.input::<SortedSeries>("series"), call.input::<Lungs>("lungs"));
-        let quality = measure_quality(series, call.input("volume"), lungs, call.input("densities"));
+        let volume = call.input::<Volume>("volume");
+        let body = BodyScale::of(volume);
+        let adult = &body.adult(volume);
+        let quality = measure_quality(series, [volume, adult], lungs, call.input("densities"));
         let mut reservations = lungs.reservations.clone();
         reservations.0.extend(caveats(&quality, manufacturer(series)).0);
         if quality.scale_ceiling_hu.is_none() {
-            let front = front_gaps(call.input("volume"), lungs, &reservations);
-            reservations.0.extend(front);
+            let gaps = other_gaps(adult, lungs, &reservations);
+            reservations.0.extend(gaps);
         }
-        reservations.0.extend(unnamed_contrast(call.input("volume"), lungs, &quality));
-        reservations.0.extend(wrapped_numbers(call.input("volume"), lungs));
-        reservations.0.extend(perhaps_no_lung(call.input("volume"), lungs, &quality));
-        reservations.0.extend(impossible_size(call.input("volume"), quality.lung_ml));
-        reservations.0.extend(small_for_body(call.input("volume"), lungs, quality.lung_ml));
-        reservations.0.extend(foreign_slices(series, call.input("volume")));
+        reservations.0.extend(broad_bases(volume, lungs));
+        reservations.0.extend(dense_patches(adult, lungs));
+        reservations.0.extend(unnamed_contrast(adult, body, lungs, &quality));
+        reservations.0.extend(wrapped_numbers(volume, lungs));
+        reservations.0.extend(perhaps_no_lung(adult, lungs, &quality));
+        reservations.0.extend(impossible_size(volume, quality.lung_ml));
+        reservations.0.extend(body.reservation());
+        reservations.0.extend(small_for_body(volume, lungs, quality.lung_ml));
+        reservations.0.extend(foreign_slices(series, volume));
         reservations.0.extend(series.reservations.iter().cloned());
         reservations.0.extend(mixed_versions(call.input("request"), series));
         Ok(StepOutputs::default().with("quality", quality).with("reservations", reservations))

@@ -25,12 +25,15 @@
 //!
 //! All operations work on runs and on bits ([`VoxelSet`]), on a coarse grid, and in the lungs' box only.
 
+use std::ops::RangeInclusive;
+
 use crate::imaging::account::AirAccount;
-use crate::imaging::airways::{AirwayEnd, AirwayLimits, TrackedAirways, find_airways};
+use crate::imaging::airways::{AirwayEnd, TrackedAirways, find_airways};
 use crate::imaging::bits::{VoxelBall, VoxelBounds, VoxelSet};
 use crate::imaging::body::body_inside;
-use crate::imaging::body_size::adult_share;
+use crate::imaging::body_size::BodyScale;
 use crate::imaging::central_tissue::central_tissue;
+use crate::imaging::coarse::CoarseGrid;
 use crate::imaging::components::VoxelComponents;
 use crate::imaging::gas::{gas_pockets, surface_gas_ml};
 use crate::imaging::lung_hollows::EndHollows;
@@ -74,7 +77,7 @@ fn step() -> Step {
         .about("Vessels and nodules up to twice this wide are counted as lung.");
     let least = Parameter::number("volume_least_ml", default.volume_least_ml, 0.0, 10_000.0, "mL")
         .about("Less air than this inside the body is not taken for lungs.");
-    Step::new("find-lungs", 12, "Finds the right and the left lung in a CT volume.")
+    Step::new("find-lungs", 13, "Finds the right and the left lung in a CT volume.")
         .takes::<Volume>("volume")
         .gives::<Lungs>("lungs")
         .gives::<StepReservations>("reservations")
@@ -112,17 +115,20 @@ pub fn plain_lungs(volume: &Volume, threshold_hu: i16, second_share: f64) -> Vox
 /// If there is too little air in the body, if the air is no lung, if the lungs are cut, or if the token is
 /// set.
 pub fn find_lungs(volume: &Volume, settings: &LungSettings, token: &CancelToken) -> Result<Lungs, Fault> {
+    let scale = BodyScale::of(volume);
+    let adult = scale.adult(volume);
     let found = match volume.has_rows_sideways() {
-        true => find_sideways(volume, settings, token),
-        false => find_sideways(&volume.transposed(), settings, token).map(Lungs::transposed),
+        true => find_sideways(&adult, scale, settings, token),
+        false => find_sideways(&adult.transposed(), scale, settings, token).map(Lungs::transposed),
     };
     let found = found.map(|mut lungs| {
-        let central = central_tissue(volume, &lungs);
+        let central = central_tissue(&adult, scale, &lungs);
         lungs.reservations.0.extend(central);
         lungs
     });
     // Whatever is amiss with the lungs then follows from that.
-    let numbers = || impossible_numbers(volume).or_else(|| wrapped_fault(volume));
+    let numbers =
+        || impossible_numbers(volume).or_else(|| wrapped_fault(volume)).or_else(|| without_air(volume));
     found.map_err(|fault| numbers().filter(|_| token.check().is_ok()).unwrap_or(fault))
 }
 
@@ -139,14 +145,37 @@ fn impossible_numbers(volume: &Volume) -> Option<Fault> {
     })
 }
 
-/// Finds the lungs in a volume whose rows run from side to side.
-fn find_sideways(volume: &Volume, settings: &LungSettings, token: &CancelToken) -> Result<Lungs, Fault> {
+/// A fault if no CT numbers are those of air.
+fn without_air(volume: &Volume) -> Option<Fault> {
+    let air = volume.voxels.iter().filter(|hu| **hu < THICK_AIR_HU).count();
+    let percent = 100.0 * air as f64 / volume.voxels.len() as f64;
+    let lowest = volume.voxels.iter().min()?;
+    (percent < AIR_PERCENT_LEAST).then(|| {
+        Fault::new(
+            format!(
+                "{percent:.2} % of the CT numbers are below {THICK_AIR_HU} HU, and the lowest is {lowest} HU: there is no \
+                 air in the images, or it has other CT numbers than air"
+            ),
+            "See whether Rescale Intercept is missing (most scanners have -1024), and whether the images were cut to a part \
+             of the scale, as by a converter to 256 greys.",
+        )
+    })
+}
+
+/// Finds the lungs in a volume whose rows run from side to side, with the lengths of an adult.
+fn find_sideways(
+    volume: &Volume,
+    scale: BodyScale,
+    settings: &LungSettings,
+    token: &CancelToken,
+) -> Result<Lungs, Fault> {
     let coarse = volume.coarse();
     let grid = coarse.as_ref();
     let Some(body) = body_inside(grid, volume.axes[1][1] >= 0.0) else {
         return Err(no_lungs("nothing in the images is solid"));
     };
-    let Some(cells) = body.region.bounds() else { return Err(too_little(0.0)) };
+    let limit = LungLimit { ml_least: settings.volume_least_ml, scale, grid, inside: &body.region };
+    let Some(cells) = body.region.bounds() else { return Err(limit.too_little(0.0)) };
     let around =
         |bounds: &VoxelBounds, size| bounds.widened(settings.closing_radius_mm, volume.spacing, size);
     let bounds = around(&grid.voxels_of(&cells), volume.size);
@@ -155,34 +184,34 @@ fn find_sideways(volume: &Volume, settings: &LungSettings, token: &CancelToken) 
     let judge = |air: &VoxelSet, bounds: &VoxelBounds, gas_hu: i16| {
         AirPieces::judge(volume, grid, &body, air, bounds, gas_hu)
     };
-    let (all_pieces, gas_hu) = judge_all(|gas_hu| judge(&air, &bounds, gas_hu), settings)?;
+    let (all_pieces, gas_hu) = judge_all(|gas_hu| judge(&air, &bounds, gas_hu), limit)?;
     token.check()?;
 
     let lung_air = all_pieces.select(PieceKind::Lung);
     let inner = around(&lung_air.bounds().expect("there is air in the lungs"), air.size());
     let (air, lung_air) = (air.crop(&inner), lung_air.crop(&inner));
     let bounds = bounds.inner(&inner);
-    let airways = airways(volume, &bounds, [&lung_air, &air], adult_share(grid, &body));
+    let airways = airways(volume, &bounds, [&lung_air, &air]);
     token.check()?;
-    check_thin(gas_hu, &all_pieces, &airways)?;
+    check_thin(gas_hu, scale.ml(all_pieces.kind_ml(PieceKind::Lung)), &airways)?;
 
     let mut lungs = lung_air;
     lungs.remove(&airways.walled);
     let gas = gas_pockets(volume, grid, &bounds, &lungs, &airways.walled, gas_hu);
-    let gas = gas.unwrap_or_else(|| VoxelSet::empty(lungs.size()));
     lungs.remove(&gas);
     let pieces = judge(&lungs, &bounds, gas_hu);
+    if pieces.kind_ml(PieceKind::Lung) == 0.0 {
+        return Err(limit.too_little(0.0));
+    }
     let mut sides = tell_sides(volume, grid, &bounds, &pieces, body.spine);
     token.check()?;
-    let mut kept_out = airways.walled.clone();
-    kept_out.add(&gas);
-    let dense_ml = close(volume, &mut sides, &kept_out, settings.closing_radius_mm);
+    let dense_ml = close(volume, &mut sides, [&airways.walled, &gas], settings.closing_radius_mm);
     let cells = [&sides.right, &sides.left].map(|side| grid.cells_in(side, &bounds));
     let mut counted = cells[0].clone();
     counted.add(&cells[1]);
     let mut accounted = grid.cells_in(&airways.walled, &bounds);
     accounted.add(&counted);
-    let mut account = AirAccount::of(&all_pieces, grid, &accounted);
+    let mut account = AirAccount::of(&all_pieces, grid, &accounted, scale);
     account.describe_wall(&body.flooded);
     account.describe_thin(gas_hu != GAS_HU);
     account.describe_airways(volume, &airways.lumen);
@@ -199,16 +228,10 @@ fn find_sideways(volume: &Volume, settings: &LungSettings, token: &CancelToken) 
     let found = [&sides.right, &sides.left];
     let layers_ml = surface_gas_ml(grid, &bounds, found).max(thin_layers_ml(volume, &bounds, found));
     account.describe_surface(layers_ml, outside_ribs_ml(volume, grid, &body, cells));
-    let whole = |set: VoxelSet| set.uncrop(&bounds, volume.size);
-    Ok(Lungs {
-        right: whole(sides.right),
-        left: whole(sides.left),
-        airways: whole(airways.lumen),
-        gas: whole(gas),
-        remarks: account.remarks,
-        reservations: account.reservations,
-        made_by: None,
-    })
+    let [right, left, airways, gas] =
+        [sides.right, sides.left, airways.lumen, gas].map(|set| set.uncrop(&bounds, volume.size));
+    let AirAccount { remarks, reservations, .. } = account;
+    Ok(Lungs { right, left, airways, gas, remarks, reservations, made_by: None })
 }
 
 /// The lumen of trachea and main bronchi, and the same with its walls.
@@ -221,11 +244,9 @@ struct FoundAirways {
     are_of_lungs: bool,
 }
 
-/// Finds the airways in the air of the lungs, or else in all air around it, in a body with a share of an adult's cross
-/// section.
-fn airways(volume: &Volume, bounds: &VoxelBounds, airs: [&VoxelSet; 2], adult_share: f64) -> FoundAirways {
-    let limits = AirwayLimits::of(adult_share, airs[0].count());
-    let from = |air, end| find_airways(volume, bounds, air, &limits, end);
+/// Finds the airways in the air of the lungs, or else in all air around it.
+fn airways(volume: &Volume, bounds: &VoxelBounds, airs: [&VoxelSet; 2]) -> FoundAirways {
+    let from = |air, end| find_airways(volume, bounds, air, airs[0].count(), end);
     let of_lungs = from(airs[0], AirwayEnd::Head);
     let are_of_lungs = of_lungs.is_some();
     let from_head = of_lungs.or_else(|| from(airs[1], AirwayEnd::Head));
@@ -241,20 +262,26 @@ fn airways(volume: &Volume, bounds: &VoxelBounds, airs: [&VoxelSet; 2], adult_sh
         return FoundAirways { lumen: none.clone(), walled: none, certain_end: None, are_of_lungs };
     };
     let voxel_mm = volume.spacing[0].max(volume.spacing[1]);
-    let walled = lumen
-        .dilate(&VoxelBall::new((AIRWAY_WALL_MM * adult_share.sqrt()).max(1.01 * voxel_mm), volume.spacing));
+    let walled = lumen.dilate(&VoxelBall::new(AIRWAY_WALL_MM.max(1.01 * voxel_mm), volume.spacing));
     FoundAirways { lumen, walled, certain_end, are_of_lungs }
 }
 
 /// Closes each lung and fills its holes; voxels that both would take go to the right one. Gives the volumes of large
 /// bodies that the right and the left lung enclose, in mL.
-fn close(volume: &Volume, sides: &mut LungSides, kept_out: &VoxelSet, radius_mm: f64) -> [f64; 2] {
-    let closed = |lung: &VoxelSet| enclosing(volume, lung, kept_out, radius_mm);
+fn close(
+    volume: &Volume,
+    sides: &mut LungSides,
+    [airways, gas]: [&VoxelSet; 2],
+    radius_mm: f64,
+) -> [f64; 2] {
+    let mut kept_out = airways.clone();
+    kept_out.add(gas);
+    let closed = |lung: &VoxelSet| enclosing(volume, lung, &kept_out, radius_mm);
     let ((mut right, right_ml), (mut left, left_ml)) =
         rayon::join(|| closed(&sides.right), || closed(&sides.left));
-    right.remove(kept_out);
+    right.remove(&kept_out);
     right.remove(&sides.left);
-    left.remove(kept_out);
+    left.remove(&kept_out);
     left.remove(&right);
     (sides.right, sides.left) = (right, left);
     [right_ml, left_ml]
@@ -288,6 +315,10 @@ fn holes(lung: &VoxelSet) -> VoxelSet {
 
 /// Metal has less, where a scale goes so far.
 const BEYOND_HU: i16 = 20_000;
+/// Air is below this, and most lungs are.
+const THICK_AIR_HU: i16 = -600;
+/// A chest whose images show nothing around it has some 10 % and more.
+const AIR_PERCENT_LEAST: f64 = 0.1;
 /// Less may be a damaged slice.
 const BEYOND_PERCENT_LEAST: f64 = 2.0;
 
@@ -296,53 +327,93 @@ const BEYOND_PERCENT_LEAST: f64 = 2.0;
 const THIN_GAS_HU: i16 = -980;
 
 /// All pieces of air, and the mean below which cells of theirs are gas: a lower one where there is nothing but gas.
-fn judge_all(judge: impl Fn(i16) -> AirPieces, settings: &LungSettings) -> Result<(AirPieces, i16), Fault> {
+fn judge_all(judge: impl Fn(i16) -> AirPieces, limit: LungLimit<'_>) -> Result<(AirPieces, i16), Fault> {
     let pieces = judge(GAS_HU);
-    let least = settings.volume_least_ml.max(1.0);
-    let gas_ml = pieces.kind_ml(PieceKind::Gas) + pieces.kind_ml(PieceKind::Bowel);
-    let is_all_gas = pieces.kind_ml(PieceKind::Lung) < least && gas_ml >= least;
-    let thin = is_all_gas.then(|| judge(THIN_GAS_HU)).filter(|thin| check_volume(thin, settings).is_ok());
+    let least = limit.ml_least.max(1.0);
+    let [lung, thin, dense] =
+        [&[PieceKind::Lung][..], &THIN_KINDS, &[PieceKind::Dense]].map(|kinds| limit.ml(&pieces, kinds));
+    let is_all_gas = lung < least && thin >= least.max(dense);
+    let thin = is_all_gas.then(|| judge(THIN_GAS_HU)).filter(|thin| limit.check(thin).is_ok());
     match thin {
         Some(thin) => Ok((thin, THIN_GAS_HU)),
-        None => check_volume(&pieces, settings).map(|()| (pieces, GAS_HU)),
+        None => limit.check(&pieces).map(|()| (pieces, GAS_HU)),
     }
 }
 
 /// Air as thin as gas is lung only if a trachea leads into it for certain.
-fn check_thin(gas_hu: i16, pieces: &AirPieces, airways: &FoundAirways) -> Result<(), Fault> {
+fn check_thin(gas_hu: i16, lung_ml: f64, airways: &FoundAirways) -> Result<(), Fault> {
     let leads_in = airways.are_of_lungs && airways.certain_end == Some(AirwayEnd::Head);
     if gas_hu == GAS_HU || leads_in {
         return Ok(());
     }
     Err(no_lungs(&format!(
-        "{:.0} mL inside the body are as thin as gas, and no trachea leads into them",
-        pieces.kind_ml(PieceKind::Lung)
+        "{lung_ml:.0} mL inside the body are as thin as gas, and no trachea leads into them"
     )))
 }
 
-/// Too little air, or none that is lung.
-fn check_volume(pieces: &AirPieces, settings: &LungSettings) -> Result<(), Fault> {
-    let ml = pieces.kind_ml(PieceKind::Lung);
-    if ml > 0.0 && ml >= settings.volume_least_ml {
-        return Ok(());
-    }
-    let gas = pieces.kind_ml(PieceKind::Gas) + pieces.kind_ml(PieceKind::Bowel);
-    if gas >= settings.volume_least_ml {
-        return Err(no_lungs(&format!(
-            "{gas:.0} mL inside the body are air, not lung, and {ml:.0} mL could be lung"
-        )));
-    }
-    let dense = pieces.kind_ml(PieceKind::Dense);
-    if dense >= settings.volume_least_ml.max(ml) {
-        return Err(no_lungs(&format!(
-            "{dense:.0} mL of air inside the body are too dense to be taken for lung, over {DENSE_HU:.0} HU on average, and {ml:.0} mL could be lung"
-        )));
-    }
-    Err(too_little(ml))
+/// Lung with little air, as with oedema or blood in it; the region inside the body ends at solid tissue.
+const DENSE_LUNG_HU: RangeInclusive<i16> = -500..=-200;
+
+/// The kinds of air that are thinner than lung.
+const THIN_KINDS: [PieceKind; 2] = [PieceKind::Gas, PieceKind::Bowel];
+
+/// The least volume of lungs, in a body of a scale with cells inside it.
+#[derive(Clone, Copy)]
+struct LungLimit<'a> {
+    ml_least: f64,
+    scale: BodyScale,
+    grid: &'a CoarseGrid,
+    inside: &'a VoxelSet,
 }
 
-fn too_little(ml: f64) -> Fault {
-    no_lungs(&format!("the air-filled spaces inside the body that could be lung have {ml:.0} mL"))
+impl LungLimit<'_> {
+    /// The true volume of pieces of some kinds.
+    fn ml(self, pieces: &AirPieces, kinds: &[PieceKind]) -> f64 {
+        kinds.iter().map(|kind| self.scale.ml(pieces.kind_ml(*kind))).sum()
+    }
+
+    /// Too little air, or none that is lung.
+    fn check(self, pieces: &AirPieces) -> Result<(), Fault> {
+        let ml = self.ml(pieces, &[PieceKind::Lung]);
+        if ml > 0.0 && ml >= self.ml_least {
+            return Ok(());
+        }
+        let gas = self.ml(pieces, &THIN_KINDS);
+        let dense = self.ml(pieces, &[PieceKind::Dense]);
+        if gas >= self.ml_least.max(dense) {
+            return Err(no_lungs(&format!(
+                "{gas:.0} mL inside the body are air, not lung, and {ml:.0} mL could be lung"
+            )));
+        }
+        if dense >= self.ml_least.max(ml) {
+            return Err(too_dense(dense, ml));
+        }
+        Err(self.too_little(ml))
+    }
+
+    /// The volume of what could be lung without the airways is `ml`.
+    fn too_little(self, ml: f64) -> Fault {
+        let places = self.grid.rows().flat_map(|(y, z, _)| self.inside.columns(y, z).map(move |x| [x, y, z]));
+        let dense = places.filter(|at| DENSE_LUNG_HU.contains(&self.grid.mean(*at))).count();
+        let dense_ml = self.scale.ml(dense as f64 * self.grid.cell_ml());
+        let could_be_lung =
+            format!("the air-filled spaces inside the body that could be lung have {ml:.0} mL");
+        if dense_ml < self.ml_least.max(ml) {
+            return no_lungs(&could_be_lung);
+        }
+        no_lungs(&format!(
+            "{could_be_lung}, and {dense_ml:.0} mL have {} to {} HU, too dense to be taken for lung",
+            DENSE_LUNG_HU.start(),
+            DENSE_LUNG_HU.end()
+        ))
+    }
+}
+
+fn too_dense(dense_ml: f64, ml: f64) -> Fault {
+    no_lungs(&format!(
+        "{dense_ml:.0} mL of air inside the body are too dense to be taken for lung, over {DENSE_HU:.0} HU on average, and \
+         {ml:.0} mL could be lung"
+    ))
 }
 
 fn no_lungs(because: &str) -> Fault {

@@ -53,6 +53,12 @@ impl Chest {
         Chest { volume, labels, airways }
     }
 
+    /// A body with lengths of 0.4 of this one.
+    pub fn small(&self) -> Chest {
+        let spacing = self.volume.spacing.map(|mm| 0.4 * mm);
+        Chest { volume: Volume { spacing, ..self.volume.clone() }, ..self.clone() }
+    }
+
     pub fn place(&self, at: usize) -> [usize; 3] {
         let [columns, rows, _] = self.volume.size;
         [at % columns, at / columns % rows, at / columns / rows]

@@ -186,10 +186,33 @@ fn what_is_no_chest_is_refused() {
     assert!(solid.contains("no lungs were found: the air-filled spaces inside the body"), "{solid}");
     let dense = refused(&|at| (lung(at, 1.0) || lung(at, -1.0)).then_some(-450));
     assert!(dense.contains("too dense to be taken for lung"), "{dense}");
+    let with_gas = |at: VoxelPlace| lung(at, 1.0) && ball(at, [70.0, 0.0, -20.0], [40.0; 3]);
+    let denser = refused(&|at| match () {
+        () if with_gas(at) => Some(-1000),
+        () => (lung(at, 1.0) || lung(at, -1.0)).then_some(-450),
+    });
+    assert!(denser.contains("too dense to be taken for lung"), "{denser}");
+    let oedema = refused(&|at| (lung(at, 1.0) || lung(at, -1.0)).then_some(-300));
+    assert!(oedema.contains("HU, too dense to be taken for lung"), "{oedema}");
     let hollow = refused(&|at| (lung(at, 1.0) || lung(at, -1.0)).then_some(-1000));
     assert!(hollow.contains("air, not lung"), "{hollow}");
     let cut = refused(&|at| lung([at[0], at[1], at[2] + 100.0], 1.0).then_some(-860));
     assert!(cut.contains("the lungs are cut: in the first slice"), "{cut}");
+}
+
+#[test]
+fn images_without_the_numbers_of_air_are_refused_for_that() {
+    let chest = chest(STRAIGHT, |_| None);
+    let refused = |hu: &dyn Fn(i16) -> i16| {
+        let voxels = chest.voxels.iter().map(|voxel| hu(*voxel)).collect();
+        let volume = Volume { voxels, ..chest.clone() };
+        find_lungs(&volume, &LungSettings::default(), &CancelToken::default()).unwrap_err()
+    };
+    let unscaled = refused(&|hu| hu + 1024);
+    assert!(unscaled.reason.contains("the lowest is 24 HU"), "{unscaled:?}");
+    assert!(unscaled.remedy.contains("Rescale Intercept"), "{unscaled:?}");
+    let window = refused(&|hu| hu.clamp(-160, 240));
+    assert!(window.reason.contains("the lowest is -160 HU"), "{window:?}");
 }
 
 /// Bone behind the lungs' middle has less than a shoulder blade at the side, as in old age.
@@ -305,11 +328,13 @@ impl ChestVariant {
         ChestVariant { columns, ..self }
     }
 
-    fn volume(&self) -> Volume {
+    /// The images of a body with lengths times a scale.
+    fn volume(&self, scale: f64) -> Volume {
         let whole = chest(self.axes, self.extra);
         let rows = (0..SIZE[2]).flat_map(|z| (0..SIZE[1]).map(move |y| (y, z)));
         let voxels: Vec<i16> = rows.flat_map(|(y, z)| whole.row(y, z)[..self.columns].to_vec()).collect();
-        Volume { voxels: voxels.into(), size: [self.columns, SIZE[1], SIZE[2]], ..whole }
+        let spacing = SPACING.map(|mm| scale * mm);
+        Volume { voxels: voxels.into(), size: [self.columns, SIZE[1], SIZE[2]], spacing, ..whole }
     }
 
     /// The volumes of lung in the images by formula, right and left.
@@ -328,9 +353,10 @@ impl ChestVariant {
         ml
     }
 
-    fn check(&self) -> Result<(), String> {
-        let volume = self.volume();
-        let found = find_lungs(&volume, &LungSettings::default(), &CancelToken::default());
+    fn check(&self, scale: f64) -> Result<(), String> {
+        let volume = self.volume(scale);
+        let settings = LungSettings { volume_least_ml: 20.0, ..LungSettings::default() };
+        let found = find_lungs(&volume, &settings, &CancelToken::default());
         let (lungs, word) = match (found, &self.verdict) {
             (Err(fault), VariantVerdict::Refused(word)) if fault.reason.contains(word) => return Ok(()),
             (Err(fault), _) => return Err(format!("refused: {}", fault.reason)),
@@ -458,12 +484,13 @@ fn variants() -> Vec<ChestVariant> {
 }
 
 #[test]
-fn no_variant_is_silent_and_wrong() {
-    let wrong: Vec<String> = variants()
-        .iter()
-        .filter_map(|variant| {
-            let problem = variant.check().err()?;
-            Some(format!("{} {:?}: {problem}", variant.name, variant.axes))
+fn no_variant_of_any_size_is_silent_and_wrong() {
+    let all = variants();
+    let sizes = [1.0, 0.35].into_iter().flat_map(|scale| all.iter().map(move |variant| (variant, scale)));
+    let wrong: Vec<String> = sizes
+        .filter_map(|(variant, scale)| {
+            let problem = variant.check(scale).err()?;
+            Some(format!("{} {:?}, scale {scale}: {problem}", variant.name, variant.axes))
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
