@@ -57,7 +57,7 @@ const DENSE_LEAST_ML: f64 = 10.0;
 pub struct LungSettings {
     /// Air and lung are below this CT number.
     pub threshold_hu: i16,
-    /// Vessels and nodules up to twice this wide are included.
+    /// Vessels and nodules up to twice this wide are included, in an adult; in smaller bodies it is less in proportion.
     pub closing_radius_mm: f64,
     /// The least volume of a pair of lungs.
     pub volume_least_ml: f64,
@@ -74,7 +74,7 @@ fn step() -> Step {
     let threshold = Parameter::number("threshold_hu", default.threshold_hu.into(), -900.0, -100.0, "HU")
         .about("Air and lung are below this CT number.");
     let closing = Parameter::number("closing_radius_mm", default.closing_radius_mm, 0.0, 20.0, "mm")
-        .about("Vessels and nodules up to twice this wide are counted as lung.");
+        .about("Vessels and nodules up to twice this wide are counted as lung, in small bodies in proportion.");
     let least = Parameter::number("volume_least_ml", default.volume_least_ml, 0.0, 10_000.0, "mL")
         .about("Less air than this inside the body is not taken for lungs.");
     Step::new("find-lungs", 13, "Finds the right and the left lung in a CT volume.")
