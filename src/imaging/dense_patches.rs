@@ -61,7 +61,15 @@ fn patches_percent(grid: &CoarseGrid, lung: &VoxelSet, other: &VoxelSet, is_oute
     between.remove(&other.crop(&around));
     let between = between.uncrop(&around, grid.size);
     let places = grid.rows().flat_map(|(y, z, _)| between.columns(y, z).map(move |x| [x, y, z]));
-    let patches = places.filter(|at| outer.contains(&at[0]) && PATCH_HU.contains(&grid.mean(*at))).count();
+    // At the border of the images, what would lie on the other side of a patch is not known.
+    let is_inner = |at: [usize; 3]| {
+        (0..3).all(|axis| {
+            let reach = (PATCH_MM / grid.spacing[axis]).ceil() as usize;
+            (reach..grid.size[axis].saturating_sub(reach)).contains(&at[axis])
+        })
+    };
+    let dense = places.filter(|at| outer.contains(&at[0]) && PATCH_HU.contains(&grid.mean(*at)));
+    let patches = dense.filter(|at| is_inner(*at)).count();
     Some(100.0 * patches as f64 / lung.count() as f64)
 }
 
