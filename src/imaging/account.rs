@@ -11,6 +11,7 @@ use super::body_size::BodyScale;
 use super::border::chord_mm;
 use super::coarse::CoarseGrid;
 use super::components::VoxelComponents;
+use super::gas::FoundGas;
 use super::lung_hollows::EndHollows;
 use super::organ_sides::OrganSides;
 use super::pieces::{AirPieces, LungColumns, PieceKind};
@@ -364,15 +365,14 @@ impl AirAccount {
         grid: &CoarseGrid,
         bounds: &VoxelBounds,
         sides: &LungSides,
-        gas: &VoxelSet,
+        gas: &FoundGas,
     ) {
-        let apart_ml = self.chest_gas_ml;
         self.limit(
             "chest_gas",
-            apart_ml,
+            self.chest_gas_ml,
             "of gas beside the lungs, as in a pneumothorax or in the stomach, are not counted as lung",
         );
-        if gas.is_empty() {
+        if gas.pockets.is_empty() {
             return;
         }
         let mut all = sides.right.clone();
@@ -425,12 +425,15 @@ impl GasPockets {
         grid: &CoarseGrid,
         bounds: &VoxelBounds,
         lung: &VoxelSet,
-        gas: &VoxelSet,
+        gas: &FoundGas,
     ) -> GasPockets {
-        let columns = LungColumns::of(grid, &grid.cells_in(lung, bounds), volume.axes[2][2] >= 0.0);
-        let components = VoxelComponents::of(gas);
+        let all = &gas.all();
+        let mut around = grid.cells_in(lung, bounds);
+        around.add(&grid.cells_in(&gas.rim, bounds));
+        let columns = LungColumns::of(grid, &around, volume.axes[2][2] >= 0.0);
+        let components = VoxelComponents::of(all);
         let mut places = vec![Vec::new(); components.regions.len()];
-        let cells = grid.cells_in(gas, bounds);
+        let cells = grid.cells_in(all, bounds);
         for (y, z, _) in grid.rows() {
             for at in cells.columns(y, z).map(|x| [x, y, z]) {
                 let middle = std::array::from_fn(|axis| grid.middle(axis, at[axis]) - bounds.low[axis]);

@@ -26,6 +26,24 @@ const SURFACE_MM: f64 = 14.0;
 const SURFACE_SHARE: f64 = 0.8;
 const LAYER_ML: f64 = 10.0;
 
+/// Pockets of gas, and the rims between them and the walls around them.
+pub struct FoundGas {
+    pub pockets: VoxelSet,
+    pub rim: VoxelSet,
+}
+
+impl FoundGas {
+    fn none(size: [usize; 3]) -> FoundGas {
+        FoundGas { pockets: VoxelSet::empty(size), rim: VoxelSet::empty(size) }
+    }
+
+    pub fn all(&self) -> VoxelSet {
+        let mut all = self.pockets.clone();
+        all.add(&self.rim);
+        all
+    }
+}
+
 /// The volume in mL of gas in layers at the surface of lungs, on the grid of a box.
 pub fn surface_gas_ml(grid: &CoarseGrid, bounds: &VoxelBounds, lungs: [&VoxelSet; 2]) -> f64 {
     lungs.into_iter().map(|lung| layers_ml(grid, grid.cells_in(lung, bounds))).sum()
@@ -61,7 +79,7 @@ pub fn gas_pockets(
     lungs: &VoxelSet,
     airways: &VoxelSet,
     gas_hu: i16,
-) -> VoxelSet {
+) -> FoundGas {
     let mut inside = grid.cells_in(lungs, bounds);
     inside.remove(&grid.cells_in(airways, bounds));
     let below = |hu: i16| {
@@ -71,7 +89,7 @@ pub fn gas_pockets(
     };
     let core = below(gas_hu - CORE_BELOW_HU);
     if (core.count() as f64) * grid.cell_ml() < POCKET_ML {
-        return VoxelSet::empty(lungs.size());
+        return FoundGas::none(lungs.size());
     }
     let ball = VoxelBall::new(CORE_MM.max(1.01 * grid.spacing[0]), grid.spacing);
     let eroded = core.clone().erode(&ball);
@@ -83,15 +101,15 @@ pub fn gas_pockets(
     let components = VoxelComponents::of(&pockets);
     let large = components.by_size(|region| region.voxels as f64 * grid.cell_ml() >= POCKET_ML);
     if large.is_empty() {
-        return VoxelSet::empty(lungs.size());
+        return FoundGas::none(lungs.size());
     }
     let reached = components.select(&large).dilate(&VoxelBall::new(1.8, [1.0; 3]));
     let mut voxels = grid.refine(&reached, bounds);
     voxels.keep_below(|y, z| volume.row(y, z), bounds, gas_hu + POCKET_ABOVE_HU);
     voxels.keep(lungs);
     voxels.remove(airways);
-    voxels.add(&rim(volume, &voxels, lungs));
-    voxels
+    let rim = rim(volume, &voxels, lungs);
+    FoundGas { pockets: voxels, rim }
 }
 
 /// What is thin between gas and the wall around it: there both share voxels, and these are as dense as lung.
@@ -133,7 +151,7 @@ mod tests {
         let air = VoxelSet::of(size, |index| is_air(place(index)));
         let bounds = VoxelBounds { low: [0; 3], high: size };
         let none = VoxelSet::empty(size);
-        let gas = gas_pockets(&volume, &volume.coarse(), &bounds, &air, &none, -950);
+        let gas = gas_pockets(&volume, &volume.coarse(), &bounds, &air, &none, -950).all();
         assert!(gas.contains([30, 15, 20]) && gas.contains([5, 15, 20]) && gas.contains([30, 5, 20]));
         assert!(!gas.contains([30, 30, 20]) && !gas.contains([5, 40, 20]) && !gas.contains([30, 54, 20]));
     }

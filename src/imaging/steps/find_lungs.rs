@@ -73,8 +73,9 @@ fn step() -> Step {
     let default = LungSettings::default();
     let threshold = Parameter::number("threshold_hu", default.threshold_hu.into(), -900.0, -100.0, "HU")
         .about("Air and lung are below this CT number.");
-    let closing = Parameter::number("closing_radius_mm", default.closing_radius_mm, 0.0, 20.0, "mm")
-        .about("Vessels and nodules up to twice this wide are counted as lung, in small bodies in proportion.");
+    let closing = Parameter::number("closing_radius_mm", default.closing_radius_mm, 0.0, 20.0, "mm").about(
+        "Vessels and nodules up to twice this wide are counted as lung, in small bodies in proportion.",
+    );
     let least = Parameter::number("volume_least_ml", default.volume_least_ml, 0.0, 10_000.0, "mL")
         .about("Less air than this inside the body is not taken for lungs.");
     Step::new("find-lungs", 13, "Finds the right and the left lung in a CT volume.")
@@ -169,8 +170,7 @@ fn find_sideways(
     settings: &LungSettings,
     token: &CancelToken,
 ) -> Result<Lungs, Fault> {
-    let coarse = volume.coarse();
-    let grid = coarse.as_ref();
+    let grid: &CoarseGrid = &volume.coarse();
     let Some(body) = body_inside(grid, volume.axes[1][1] >= 0.0) else {
         return Err(no_lungs("nothing in the images is solid"));
     };
@@ -197,7 +197,8 @@ fn find_sideways(
 
     let mut lungs = lung_air;
     lungs.remove(&airways.walled);
-    let gas = gas_pockets(volume, grid, &bounds, &lungs, &airways.walled, gas_hu);
+    let found = gas_pockets(volume, grid, &bounds, &lungs, &airways.walled, gas_hu);
+    let gas = found.all();
     lungs.remove(&gas);
     let pieces = judge(&lungs, &bounds, gas_hu);
     if pieces.kind_ml(PieceKind::Lung) == 0.0 {
@@ -224,9 +225,9 @@ fn find_sideways(
     account.check_border(grid, &body, &pieces, &sides, volume.voxel_ml())?;
     account.describe_sides(&sides);
     account.describe_dense(dense_ml);
-    account.describe_gas(volume, grid, &bounds, &sides, &gas);
-    let found = [&sides.right, &sides.left];
-    let layers_ml = surface_gas_ml(grid, &bounds, found).max(thin_layers_ml(volume, &bounds, found));
+    account.describe_gas(volume, grid, &bounds, &sides, &found);
+    let both = [&sides.right, &sides.left];
+    let layers_ml = surface_gas_ml(grid, &bounds, both).max(thin_layers_ml(volume, &bounds, both));
     account.describe_surface(layers_ml, outside_ribs_ml(volume, grid, &body, cells));
     let [right, left, airways, gas] =
         [sides.right, sides.left, airways.lumen, gas].map(|set| set.uncrop(&bounds, volume.size));
@@ -268,12 +269,7 @@ fn airways(volume: &Volume, bounds: &VoxelBounds, airs: [&VoxelSet; 2]) -> Found
 
 /// Closes each lung and fills its holes; voxels that both would take go to the right one. Gives the volumes of large
 /// bodies that the right and the left lung enclose, in mL.
-fn close(
-    volume: &Volume,
-    sides: &mut LungSides,
-    [airways, gas]: [&VoxelSet; 2],
-    radius_mm: f64,
-) -> [f64; 2] {
+fn close(volume: &Volume, sides: &mut LungSides, [airways, gas]: [&VoxelSet; 2], radius_mm: f64) -> [f64; 2] {
     let mut kept_out = airways.clone();
     kept_out.add(gas);
     let closed = |lung: &VoxelSet| enclosing(volume, lung, &kept_out, radius_mm);

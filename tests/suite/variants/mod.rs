@@ -124,7 +124,7 @@ fn chests() -> Vec<RealVariant> {
     vec![
         of("emphysema", emphysema, Right),
         of("bulla", bulla, Reserved("gas")),
-        of("pneumothorax", pneumothorax, Reserved("gas")),
+        of("pneumothorax", pneumothorax, Reserved("gas in the lungs' place")),
         with_gas("gas under the skin", gas_under_skin),
         with_gas("gas under the skin, oblique by 15°", |chest| gas_under_skin(chest).turned(0, 15.0)),
         with_gas("gas under the skin, noise of 50 HU", |chest| noisy(&gas_under_skin(chest), 50.0)),
@@ -192,7 +192,7 @@ fn infants() -> Vec<RealVariant> {
             |chest| chest.small().upside_down(),
             Reserved("turned against"),
         ),
-        hard("small, pneumothorax", |chest| pneumothorax(chest).small(), Reserved("gas")),
+        hard("small, pneumothorax", |chest| pneumothorax(chest).small(), Reserved("gas in the lungs' place")),
         of("small, bulla", |chest| bulla(chest).small(), Reserved("gas")),
         of(
             "small, right lung removed",

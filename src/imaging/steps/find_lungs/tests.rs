@@ -472,7 +472,7 @@ fn variants() -> Vec<ChestVariant> {
                 left_removed_with_stomach,
                 Reserved("only the right lung"),
             ),
-            variant("pneumothorax", axes, pneumothorax, Reserved("gas")),
+            variant("pneumothorax", axes, pneumothorax, Reserved("gas in the lungs' place")),
             variant("tumour below the apex", axes, tumour_below_apex, Reserved("apart from the lungs")),
             variant("bands", axes, bands, Reserved("apart from the lungs")),
             variant("thin wall", axes, thin_wall, Reserved("the chest wall is thin or open")),
