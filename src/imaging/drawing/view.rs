@@ -30,7 +30,9 @@ const SURROUNDINGS_MM: f64 = 16.0;
 /// Shading of vessels in projection: from aerated lung to soft tissue.
 const PROJECTION: PlaneShading =
     PlaneShading { window_centre_hu: -350.0, window_width_hu: 1100.0, low_density_hu: None };
-const SCALE_MM: f64 = 50.0;
+/// Lengths of the bar that shows the scale, and the most pixels that it takes: beside it there are words.
+const SCALES_MM: [f64; 6] = [50.0, 20.0, 10.0, 5.0, 2.0, 1.0];
+const SCALE_PIXELS_MOST: f64 = 200.0;
 
 /// Draws the axial, coronal and sagittal planes and the projection, in this order.
 pub fn draw_views(volume: &Volume, lungs: &Lungs, look: &ViewSettings, notes: &PageNotes) -> Vec<Picture> {
@@ -252,17 +254,23 @@ fn legend(canvas: &mut Canvas, shading: &PlaneShading, middle: f32, pixels_per_m
         key(canvas, [x, middle], LOW_DENSITY, &format!("below {} HU", signed(low_hu, 0)));
     }
     let right = WIDTH as f32 - MARGIN;
-    let left = right - (SCALE_MM * pixels_per_mm) as f32;
+    let scale_mm = scale_mm(pixels_per_mm);
+    let left = right - (scale_mm * pixels_per_mm) as f32;
     let bar = [right, left].map(|x| ([x, middle - 5.0], [x, middle + 5.0]));
     for (from, to) in [([left, middle], [right, middle]), bar[0], bar[1]] {
         canvas.line(from, to, 2.0, [235; 3]);
     }
     let top = middle - SMALL.size / 2.0;
-    let label = format!("{} cm", SCALE_MM / 10.0);
+    let label = if scale_mm < 10.0 { format!("{scale_mm} mm") } else { format!("{} cm", scale_mm / 10.0) };
     let width = canvas.text(&label, left - 12.0, top, TextAlign::Right, SMALL);
     let centre = signed(shading.window_centre_hu, 0);
     let window = format!("window {centre} / {} HU", shading.window_width_hu);
     canvas.text(&window, left - width - 40.0, top, TextAlign::Right, SMALL.coloured(MUTED));
+}
+
+/// The longest bar that there is room for.
+fn scale_mm(pixels_per_mm: f64) -> f64 {
+    SCALES_MM.into_iter().find(|mm| mm * pixels_per_mm <= SCALE_PIXELS_MOST).unwrap_or(1.0)
 }
 
 /// Draws a swatch with its meaning; returns the x of the next one.
@@ -271,4 +279,17 @@ fn key(canvas: &mut Canvas, [x, middle]: [f32; 2], colour: RgbColour, meaning: &
     let top = middle - SMALL.size / 2.0;
     let width = canvas.text(meaning, x + 32.0, top, TextAlign::Left, SMALL.coloured(BODY.colour));
     x + 32.0 + width + 28.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_is_as_long_as_there_is_room() {
+        // An adult, an infant and a mouse.
+        for (pixels_per_mm, mm) in [(2.6, 50.0), (6.6, 20.0), (33.0, 5.0), (1000.0, 1.0)] {
+            assert_eq!(scale_mm(pixels_per_mm), mm, "{pixels_per_mm} pixels per mm");
+        }
+    }
 }

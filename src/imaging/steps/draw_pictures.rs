@@ -50,7 +50,7 @@ fn series_text(series: &SortedSeries) -> Option<String> {
 
 fn step() -> Step {
     let number = Parameter::number;
-    Step::new("draw-pictures", 3, "Draws views of the lungs and the histogram of their densities.")
+    Step::new("draw-pictures", 4, "Draws views of the lungs and the histogram of their densities.")
         .takes::<Volume>("volume")
         .takes::<Lungs>("lungs")
         .takes::<LungDensities>("densities")
