@@ -210,7 +210,7 @@ fn utc_offset_min(text: &str) -> Option<i32> {
     };
     let (hours, minutes) = rest.split_once(':')?;
     let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
-    ((0..=14).contains(&hours) && (0..60).contains(&minutes)).then_some(sign * (hours * 60 + minutes))
+    ((0..=14).contains(&hours) && (0..60).contains(&minutes)).then(|| sign * (hours * 60 + minutes))
 }
 
 fn tls(reader: &mut SectionReader) -> (Option<TlsIdentity>, Option<PathBuf>) {

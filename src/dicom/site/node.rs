@@ -148,7 +148,7 @@ const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 fn minutes(text: &str) -> Option<u16> {
     let (hours, minutes) = text.split_once(':')?;
     let (hours, minutes): (u16, u16) = (hours.parse().ok()?, minutes.parse().ok()?);
-    (hours <= 24 && minutes < 60 && (hours < 24 || minutes == 0)).then_some(hours * 60 + minutes)
+    (hours <= 24 && minutes < 60 && (hours < 24 || minutes == 0)).then(|| hours * 60 + minutes)
 }
 
 #[cfg(test)]
@@ -163,7 +163,16 @@ mod tests {
             window("sat,sun 00:00-24:00"),
             Some(DeliveryWindow { from_min: 0, to_min: 1440, weekdays: weekend })
         );
-        for wrong in ["", "20:00", "25:00-26:00", "sat", "so 10:00-11:00", "24:30-25:00", "10:60-11:00"] {
+        for wrong in [
+            "",
+            "20:00",
+            "25:00-26:00",
+            "sat",
+            "so 10:00-11:00",
+            "24:30-25:00",
+            "10:60-11:00",
+            "65000:00-06:00",
+        ] {
             assert_eq!(window(wrong), None, "{wrong}");
         }
     }
