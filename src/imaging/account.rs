@@ -7,7 +7,7 @@ use super::Volume;
 use super::airways::AirwayEnd;
 use super::bits::{VoxelBall, VoxelBounds, VoxelSet};
 use super::body::{BodyInside, FloodedVolumes};
-use super::body_size::BodyScale;
+use super::body_size::{BodyScale, amount};
 use super::border::chord_mm;
 use super::coarse::CoarseGrid;
 use super::components::VoxelComponents;
@@ -171,8 +171,8 @@ impl AirAccount {
                 "no trachea was found in the lungs' air: airways in it are counted as lung",
             );
         }
-        let ml = self.scale.ml(lumen.count() as f64 * volume.voxel_ml());
-        self.remark(format!("the trachea and the main bronchi, {ml:.0} mL, are not counted as lung"));
+        let ml = amount(self.scale.ml(lumen.count() as f64 * volume.voxel_ml()));
+        self.remark(format!("the trachea and the main bronchi, {ml} mL, are not counted as lung"));
     }
 
     /// Signs that the images are turned against what their header says. A certain trachea at either end outweighs the shape
@@ -219,13 +219,13 @@ impl AirAccount {
 
     fn note(&mut self, ml: f64, what: &str) {
         if ml >= NAMED_ML {
-            self.remark(format!("{:.0} mL {what}", self.scale.ml(ml)));
+            self.remark(format!("{} mL {what}", amount(self.scale.ml(ml))));
         }
     }
 
     fn limit(&mut self, code: &str, ml: f64, what: &str) {
         if ml >= NAMED_ML {
-            self.reserve(code, format!("{:.0} mL {what}", self.scale.ml(ml)));
+            self.reserve(code, format!("{} mL {what}", amount(self.scale.ml(ml))));
         }
     }
 
@@ -383,18 +383,18 @@ impl AirAccount {
             pockets.below_ml,
             "of gas under the lungs, as in the stomach, are not counted",
         );
-        if pockets.inside.is_empty() {
+        let pockets_ml = pockets.inside.count() as f64 * volume.voxel_ml();
+        if pockets_ml < NAMED_ML {
             return;
         }
-        let pockets_ml = pockets.inside.count() as f64 * volume.voxel_ml();
         all.add(&pockets.inside);
         let mut low = all.clone();
         low.keep_below(|y, z| volume.row(y, z), bounds, LOW_DENSITY_HU);
-        let [ml, pockets_ml] =
-            [all.count() as f64 * volume.voxel_ml(), pockets_ml].map(|ml| self.scale.ml(ml));
+        let ml = self.scale.ml(all.count() as f64 * volume.voxel_ml());
+        let gas_ml = amount(self.scale.ml(pockets_ml));
         let percent = 100.0 * low.count() as f64 / all.count() as f64;
         self.reserve("gas_in_lungs", format!(
-            "{pockets_ml:.0} mL of gas in the lungs' place, as in a pneumothorax or a bulla, are not counted as lung; with it the volume is {ml:.0} mL, of which {percent:.1} % are below {LOW_DENSITY_HU} HU"
+            "{gas_ml} mL of gas in the lungs' place, as in a pneumothorax or a bulla, are not counted as lung; with it the volume is {ml:.0} mL, of which {percent:.1} % are below {LOW_DENSITY_HU} HU"
         ));
     }
 }

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::bits::{VoxelBounds, VoxelSet};
-use super::body_size::BodyScale;
+use super::body_size::{BodyScale, amount};
 use super::coarse::CoarseGrid;
 use super::components::VoxelComponents;
 use super::{Lungs, ScanQuality, Volume};
@@ -42,9 +42,9 @@ pub fn unnamed_contrast(
     cells.add(&grid.cells_of(&lungs.left));
     let pool = largest_pool(&grid, &cells, volume.axes)?;
     let text = format!(
-        "no header names a contrast agent, but at least {:.0} mL between the lungs have {} HU throughout, as blood with one: \
+        "no header names a contrast agent, but at least {} mL between the lungs have {} HU throughout, as blood with one: \
          blood in the lungs is denser, so mean and percentiles are higher and low attenuation areas smaller than without",
-        scale.ml(pool.ml),
+        amount(scale.ml(pool.ml)),
         pool.hu
     );
     (pool.ml >= POOL_ML_LEAST).then(|| StepReservation { code: "contrast_agent".to_owned(), text })

@@ -5,10 +5,8 @@
 //! its lengths were an adult's; what is said is in the true lengths. As lengths grow, volumes grow with the power 3/2 of
 //! cross sections.
 
-use std::f64::consts::FRAC_PI_4;
-use std::ops::Range;
-
 use crate::step::StepReservation;
+use std::f64::consts::FRAC_PI_4;
 
 use super::body::{BodyInside, body_inside};
 use super::coarse::CoarseGrid;
@@ -18,6 +16,8 @@ use super::{Lungs, Volume};
 const ADULT_CM2: f64 = 600.0;
 /// Adults have at least this one, about 31 × 20 cm.
 const SMALL_ADULT_CM2: f64 = 480.0;
+/// The share of an adult's lengths below which cells of an adult's images are too large.
+const SMALL_SHARE: f64 = 0.8;
 /// The width of a chest as a multiple of its depth.
 const WIDTH_BY_DEPTH: f64 = 1.55;
 /// Children up to about 8 years have less.
@@ -35,11 +35,13 @@ pub struct BodyScale(f64);
 impl BodyScale {
     pub const ADULT: BodyScale = BodyScale(1.0);
 
-    /// The scale of the body in some images; an adult's if nothing in it is air.
+    /// The scale of the body in some images; an adult's if nothing in it is air, or if its size is not known.
     pub fn of(volume: &Volume) -> BodyScale {
+        let volume = &if volume.has_rows_sideways() { volume.clone() } else { volume.transposed() };
         let first = body_share(volume);
         // The cells of an adult's images are too large for a small body.
-        BodyScale(if first < 1.0 { first * body_share(&volume.scaled(1.0 / first)) } else { 1.0 }.min(1.0))
+        let share = if first < SMALL_SHARE { first * body_share(&volume.scaled(1.0 / first)) } else { first };
+        BodyScale(share.min(1.0))
     }
 
     pub fn is_adult(self) -> bool {
@@ -75,6 +77,16 @@ impl BodyScale {
         );
         (body_cm2 < CHILD_CM2).then(|| StepReservation { code: "small_body".to_owned(), text })
     }
+}
+
+/// A volume for people: with as many decimals as give two digits.
+pub fn amount(ml: f64) -> String {
+    let decimals = match ml {
+        ..0.95 => 2,
+        ..9.5 => 1,
+        _ => 0,
+    };
+    format!("{ml:.decimals$}")
 }
 
 /// A reservation if nobody has lungs as large as these: then a scale in the headers is wrong.
@@ -123,18 +135,31 @@ fn body_share(volume: &Volume) -> f64 {
     let grid = volume.coarse();
     let body = body_inside(&grid, volume.axes[1][1] >= 0.0);
     let cm2 = body.and_then(|body| {
-        let heights = body.region.bounds().map(|bounds| bounds.low[2]..bounds.high[2])?;
-        let seen = body_cm2(&grid, &body, heights.clone())?;
-        Some(if body.spine.is_cut { seen.max(cm2_by_depth(&grid, &body, heights)?) } else { seen })
+        let heights = heights_of_chest(&body);
+        let seen = body_cm2(&grid, &body, heights.iter().copied())?;
+        Some(if body.spine.is_cut { seen.max(cm2_by_depth(&grid, &body, &heights)?) } else { seen })
     });
     cm2.map_or(1.0, |cm2| (cm2 / SMALL_ADULT_CM2).sqrt())
 }
 
-/// The cross section of a body that the images cut at a side, by its median depth.
-fn cm2_by_depth(grid: &CoarseGrid, body: &BodyInside, heights: Range<usize>) -> Option<f64> {
+/// The slices with at least half as much air in the body as any has: neither neck nor head, however many show these.
+fn heights_of_chest(body: &BodyInside) -> Vec<usize> {
+    let areas: Vec<u64> = (0..body.region.size()[2]).map(|z| body.region.slice_count(z)).collect();
+    let largest = areas.iter().copied().max().unwrap_or(0);
+    (0..areas.len()).filter(|z| areas[*z] > 0 && 2 * areas[*z] >= largest).collect()
+}
+
+/// The cross section of a body that the images cut at a side, by its median depth; `None` if they cut that, too. Rows run
+/// from side to side.
+fn cm2_by_depth(grid: &CoarseGrid, body: &BodyInside, heights: &[usize]) -> Option<f64> {
     let [columns, rows, _] = grid.size;
     let has_body = |y: usize, z: usize| body.outside.columns(y, z).count() < columns;
-    let mut depths: Vec<usize> = heights.map(|z| (0..rows).filter(|y| has_body(*y, z)).count()).collect();
+    let is_cut = |z: &&usize| has_body(0, **z) || has_body(rows - 1, **z);
+    if 2 * heights.iter().filter(is_cut).count() > heights.len() {
+        return None;
+    }
+    let depths = heights.iter().map(|z| (0..rows).filter(|y| has_body(*y, *z)).count());
+    let mut depths: Vec<usize> = depths.collect();
     depths.sort_unstable();
     let median = *depths.get(depths.len() / 2)?;
     Some(FRAC_PI_4 * WIDTH_BY_DEPTH * (median as f64 * grid.spacing[1] / 10.0).powi(2))
@@ -176,6 +201,35 @@ mod tests {
     fn reserved(width: usize, scale: f64) -> Option<StepReservation> {
         let (volume, lungs) = chest(width, scale);
         small_for_body(&volume, &lungs, lungs.right.count() as f64 * volume.voxel_ml())
+    }
+
+    #[test]
+    fn small_volumes_have_two_digits() {
+        assert_eq!([123.4, 9.6, 9.4, 0.41].map(amount), ["123", "10", "9.4", "0.41"]);
+    }
+
+    /// An adult's chest with a neck that is three times as long.
+    #[test]
+    fn a_long_neck_makes_nobody_small() {
+        let (adult, _) = chest(20, 1.0);
+        let neck = |index: usize| match [index % 80, index / 80 % 80] {
+            [x, y] if (38..42).contains(&x) && (38..42).contains(&y) => -990,
+            [x, y] if (28..52).contains(&x) && (28..52).contains(&y) => 40,
+            _ => -1000,
+        };
+        let [columns, rows, slices] = adult.size;
+        let above = (0..3 * columns * rows * slices).map(neck);
+        let voxels: Vec<i16> = adult.voxels.iter().copied().chain(above).collect();
+        let volume = Volume { voxels: voxels.into(), size: [columns, rows, 4 * slices], ..adult };
+        assert_eq!(BodyScale::of(&volume), BodyScale::ADULT);
+    }
+
+    #[test]
+    fn the_size_of_a_body_turned_in_its_plane_is_the_same() {
+        let (child, _) = chest(20, 0.5);
+        let turned = child.transposed();
+        assert!(!turned.has_rows_sideways());
+        assert_eq!(BodyScale::of(&turned), BodyScale::of(&child));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::bits::{VoxelBounds, VoxelSet, WORD};
 /// Width of a cell.
 const CELL_MM: f64 = 4.0;
 /// No material has such a CT number, and noise hardly reaches it: the voxel lies outside the field of view.
-const PADDING_HU: i16 = -1500;
+pub const PADDING_HU: i16 = -1500;
 /// The share of such voxels in a cell outside the field of view.
 const PADDING_SHARE: usize = 8;
 /// Where all slices have one and the same value up to this, the field of view has ended, too. With a higher one it

@@ -116,14 +116,19 @@ pub fn gas_pockets(
 fn rim(volume: &Volume, gas: &VoxelSet, lungs: &VoxelSet) -> VoxelSet {
     let Some(bounds) = gas.bounds() else { return gas.clone() };
     let thin_mm = RIM_MM.max(1.01 * volume.spacing[0].max(volume.spacing[1]));
-    let [thin, wide] = [1.0, 2.0].map(|radii| VoxelBall::new(radii * thin_mm, volume.spacing));
+    let thin = VoxelBall::new(thin_mm, volume.spacing);
     let bounds = bounds.widened(4.0 * thin_mm, volume.spacing, gas.size());
     let gas = gas.crop(&bounds);
     let mut air = lungs.crop(&bounds);
     air.remove(&gas);
-    let mut rim = gas.dilate(&wide);
+    air.remove(&air.clone().erode(&thin).dilate(&thin));
+    // What touches the pocket, and what touches that.
+    let mut rim = gas.dilate(&thin);
     rim.keep(&air);
-    rim.remove(&air.erode(&thin).dilate(&thin));
+    let mut around = gas;
+    around.add(&rim);
+    rim = around.dilate(&thin);
+    rim.keep(&air);
     rim.uncrop(&bounds, lungs.size())
 }
 

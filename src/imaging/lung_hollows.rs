@@ -9,7 +9,7 @@
 //! voxels.
 
 use super::bits::VoxelSet;
-use super::body_size::BodyScale;
+use super::body_size::{BodyScale, amount};
 use super::coarse::CoarseGrid;
 use crate::step::StepReservation;
 
@@ -121,11 +121,11 @@ impl EndHollows {
             return None;
         }
         let text = format!(
-            "the outlines of the lungs are hollow at the head's end, as above the diaphragm, by {:.0} mL, and by \
-             {:.0} mL at the feet's: if the images are turned against what their header says, upper and lower parts \
+            "the outlines of the lungs are hollow at the head's end, as above the diaphragm, by {} mL, and by \
+             {} mL at the feet's: if the images are turned against what their header says, upper and lower parts \
              are exchanged, and right and left may be, too",
-            scale.ml(head_ml),
-            scale.ml(feet_ml)
+            amount(scale.ml(head_ml)),
+            amount(scale.ml(feet_ml))
         );
         Some(StepReservation { code: "orientation".to_owned(), text })
     }

@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use super::bits::{VoxelBall, VoxelSet};
 use super::body::{BodyInside, body_inside};
-use super::body_size::BodyScale;
+use super::body_size::{BodyScale, amount};
 use super::coarse::CoarseGrid;
 use super::{Lungs, Volume};
 use crate::step::StepReservation;
@@ -128,12 +128,12 @@ impl OrganSides {
             return None;
         }
         let text = format!(
-            "the heart lies to the patient's right, by {:.0} mm, and the liver below the left lung, with {:.0} mL of \
-             solid tissue there and {:.0} mL below the right lung: the images are mirrored against what their \
+            "the heart lies to the patient's right, by {:.0} mm, and the liver below the left lung, with {} mL of \
+             solid tissue there and {} mL below the right lung: the images are mirrored against what their \
              header says, so that right and left are exchanged, or the organs are (situs inversus)",
             scale.mm(-self.heart_left_mm),
-            scale.ml(left_ml),
-            scale.ml(right_ml)
+            amount(scale.ml(left_ml)),
+            amount(scale.ml(right_ml))
         );
         Some(StepReservation { code: "mirrored".to_owned(), text })
     }

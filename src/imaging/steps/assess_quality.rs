@@ -141,7 +141,10 @@ fn step() -> Step {
             let gaps = other_gaps(adult, lungs, &reservations);
             reservations.0.extend(gaps);
         }
-        reservations.0.extend(broad_bases(volume, lungs));
+        // Where the images are perhaps turned, a base can be an apex.
+        if lungs.reservations.0.iter().all(|one| one.code != "orientation") {
+            reservations.0.extend(broad_bases(volume, lungs));
+        }
         reservations.0.extend(dense_patches(adult, lungs));
         reservations.0.extend(unnamed_contrast(adult, body, lungs, &quality));
         reservations.0.extend(wrapped_numbers(volume, lungs));

@@ -33,7 +33,7 @@ use crate::imaging::bits::{VoxelBall, VoxelBounds, VoxelSet};
 use crate::imaging::body::body_inside;
 use crate::imaging::body_size::BodyScale;
 use crate::imaging::central_tissue::central_tissue;
-use crate::imaging::coarse::CoarseGrid;
+use crate::imaging::coarse::{CoarseGrid, PADDING_HU};
 use crate::imaging::components::VoxelComponents;
 use crate::imaging::gas::{gas_pockets, surface_gas_ml};
 use crate::imaging::lung_hollows::EndHollows;
@@ -148,14 +148,11 @@ fn impossible_numbers(volume: &Volume) -> Option<Fault> {
 
 /// A fault if no CT numbers are those of air.
 fn without_air(volume: &Volume) -> Option<Fault> {
-    let air = volume.voxels.iter().filter(|hu| **hu < THICK_AIR_HU).count();
-    let percent = 100.0 * air as f64 / volume.voxels.len() as f64;
-    let lowest = volume.voxels.iter().min()?;
-    (percent < AIR_PERCENT_LEAST).then(|| {
+    let lowest = volume.voxels.iter().filter(|hu| **hu >= PADDING_HU).min()?;
+    (*lowest > THICK_AIR_HU).then(|| {
         Fault::new(
             format!(
-                "{percent:.2} % of the CT numbers are below {THICK_AIR_HU} HU, and the lowest is {lowest} HU: there is no \
-                 air in the images, or it has other CT numbers than air"
+                "the lowest CT number is {lowest} HU: there is no air in the images, or it has other CT numbers than air"
             ),
             "See whether Rescale Intercept is missing (most scanners have -1024), and whether the images were cut to a part \
              of the scale, as by a converter to 256 greys.",
@@ -313,8 +310,6 @@ fn holes(lung: &VoxelSet) -> VoxelSet {
 const BEYOND_HU: i16 = 20_000;
 /// Air is below this, and most lungs are.
 const THICK_AIR_HU: i16 = -600;
-/// A chest whose images show nothing around it has some 10 % and more.
-const AIR_PERCENT_LEAST: f64 = 0.1;
 /// Less may be a damaged slice.
 const BEYOND_PERCENT_LEAST: f64 = 2.0;
 
@@ -394,7 +389,7 @@ impl LungLimit<'_> {
         let dense_ml = self.scale.ml(dense as f64 * self.grid.cell_ml());
         let could_be_lung =
             format!("the air-filled spaces inside the body that could be lung have {ml:.0} mL");
-        if dense_ml < self.ml_least.max(ml) {
+        if dense_ml < self.ml_least.max(1.0).max(ml) {
             return no_lungs(&could_be_lung);
         }
         no_lungs(&format!(

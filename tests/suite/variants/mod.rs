@@ -193,7 +193,7 @@ fn infants() -> Vec<RealVariant> {
             Reserved("turned against"),
         ),
         hard("small, pneumothorax", |chest| pneumothorax(chest).small(), Reserved("gas in the lungs' place")),
-        of("small, bulla", |chest| bulla(chest).small(), Reserved("gas")),
+        of("small, bulla", |chest| bulla(chest).small(), Reserved("gas in the lungs' place")),
         of(
             "small, right lung removed",
             |chest| without(chest, Lungs::RIGHT).small(),

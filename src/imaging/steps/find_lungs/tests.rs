@@ -209,10 +209,10 @@ fn images_without_the_numbers_of_air_are_refused_for_that() {
         find_lungs(&volume, &LungSettings::default(), &CancelToken::default()).unwrap_err()
     };
     let unscaled = refused(&|hu| hu + 1024);
-    assert!(unscaled.reason.contains("the lowest is 24 HU"), "{unscaled:?}");
+    assert!(unscaled.reason.contains("the lowest CT number is 24 HU"), "{unscaled:?}");
     assert!(unscaled.remedy.contains("Rescale Intercept"), "{unscaled:?}");
     let window = refused(&|hu| hu.clamp(-160, 240));
-    assert!(window.reason.contains("the lowest is -160 HU"), "{window:?}");
+    assert!(window.reason.contains("the lowest CT number is -160 HU"), "{window:?}");
 }
 
 /// Bone behind the lungs' middle has less than a shoulder blade at the side, as in old age.
