@@ -18,6 +18,8 @@ const ADULT_CM2: f64 = 600.0;
 const SMALL_ADULT_CM2: f64 = 480.0;
 /// The share of an adult's lengths below which cells of an adult's images are too large.
 const SMALL_SHARE: f64 = 0.8;
+/// A newborn mouse has more.
+const LEAST_SHARE: f64 = 0.01;
 /// The width of a chest as a multiple of its depth.
 const WIDTH_BY_DEPTH: f64 = 1.55;
 /// Children up to about 8 years have less.
@@ -38,10 +40,13 @@ impl BodyScale {
     /// The scale of the body in some images; an adult's if nothing in it is air, or if its size is not known.
     pub fn of(volume: &Volume) -> BodyScale {
         let volume = &if volume.has_rows_sideways() { volume.clone() } else { volume.transposed() };
-        let first = body_share(volume);
+        let (first, _) = body_share(volume);
+        if first >= SMALL_SHARE {
+            return BodyScale(first.min(1.0));
+        }
         // The cells of an adult's images are too large for a small body.
-        let share = if first < SMALL_SHARE { first * body_share(&volume.scaled(1.0 / first)) } else { first };
-        BodyScale(share.min(1.0))
+        let (again, is_known) = body_share(&volume.scaled(1.0 / first.max(LEAST_SHARE)));
+        if is_known { BodyScale((first * again).min(1.0)) } else { BodyScale::ADULT }
     }
 
     pub fn is_adult(self) -> bool {
@@ -130,16 +135,19 @@ fn cross_section_cm2(volume: &Volume, lungs: &Lungs) -> Option<f64> {
     body_cm2(&grid, &body, heights.flat_map(|bounds| bounds.low[2]..bounds.high[2]))
 }
 
-/// The lengths of the body around its air as a share of a small adult's.
-fn body_share(volume: &Volume) -> f64 {
+/// The lengths of the body around its air as a share of a small adult's, and whether the images show how large it is.
+fn body_share(volume: &Volume) -> (f64, bool) {
     let grid = volume.coarse();
     let body = body_inside(&grid, volume.axes[1][1] >= 0.0);
-    let cm2 = body.and_then(|body| {
+    let seen = body.and_then(|body| {
         let heights = heights_of_chest(&body);
-        let seen = body_cm2(&grid, &body, heights.iter().copied())?;
-        Some(if body.spine.is_cut { seen.max(cm2_by_depth(&grid, &body, &heights)?) } else { seen })
+        let cm2 = body_cm2(&grid, &body, heights.iter().copied())?;
+        let by_depth = body.spine.is_cut.then(|| cm2_by_depth(&grid, &body, &heights));
+        let is_known = by_depth.is_none_or(|by_depth| by_depth.is_some());
+        Some((by_depth.flatten().map_or(cm2, |by_depth| cm2.max(by_depth)), is_known))
     });
-    cm2.map_or(1.0, |cm2| (cm2 / SMALL_ADULT_CM2).sqrt())
+    let (cm2, is_known) = seen.unwrap_or((SMALL_ADULT_CM2, false));
+    ((cm2 / SMALL_ADULT_CM2).sqrt(), is_known)
 }
 
 /// The slices with at least half as much air in the body as any has: neither neck nor head, however many show these.
