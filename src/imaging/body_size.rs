@@ -37,16 +37,15 @@ pub struct BodyScale(f64);
 impl BodyScale {
     pub const ADULT: BodyScale = BodyScale(1.0);
 
-    /// The scale of the body in some images; an adult's if nothing in it is air, or if its size is not known.
+    /// The scale of the body in some images; an adult's if nothing in it is air.
     pub fn of(volume: &Volume) -> BodyScale {
         let volume = &if volume.has_rows_sideways() { volume.clone() } else { volume.transposed() };
-        let (first, _) = body_share(volume);
+        let first = body_share(volume);
         if first >= SMALL_SHARE {
             return BodyScale(first.min(1.0));
         }
         // The cells of an adult's images are too large for a small body.
-        let (again, is_known) = body_share(&volume.scaled(1.0 / first.max(LEAST_SHARE)));
-        if is_known { BodyScale((first * again).min(1.0)) } else { BodyScale::ADULT }
+        BodyScale((first * body_share(&volume.scaled(1.0 / first.max(LEAST_SHARE)))).min(1.0))
     }
 
     pub fn is_adult(self) -> bool {
@@ -135,19 +134,16 @@ fn cross_section_cm2(volume: &Volume, lungs: &Lungs) -> Option<f64> {
     body_cm2(&grid, &body, heights.flat_map(|bounds| bounds.low[2]..bounds.high[2]))
 }
 
-/// The lengths of the body around its air as a share of a small adult's, and whether the images show how large it is.
-fn body_share(volume: &Volume) -> (f64, bool) {
+/// The lengths of the body around its air as a share of a small adult's.
+fn body_share(volume: &Volume) -> f64 {
     let grid = volume.coarse();
     let body = body_inside(&grid, volume.axes[1][1] >= 0.0);
-    let seen = body.and_then(|body| {
+    let cm2 = body.and_then(|body| {
         let heights = heights_of_chest(&body);
-        let cm2 = body_cm2(&grid, &body, heights.iter().copied())?;
-        let by_depth = body.spine.is_cut.then(|| cm2_by_depth(&grid, &body, &heights));
-        let is_known = by_depth.is_none_or(|by_depth| by_depth.is_some());
-        Some((by_depth.flatten().map_or(cm2, |by_depth| cm2.max(by_depth)), is_known))
+        let seen = body_cm2(&grid, &body, heights.iter().copied())?;
+        Some(if body.spine.is_cut { seen.max(cm2_by_depth(&grid, &body, &heights)?) } else { seen })
     });
-    let (cm2, is_known) = seen.unwrap_or((SMALL_ADULT_CM2, false));
-    ((cm2 / SMALL_ADULT_CM2).sqrt(), is_known)
+    cm2.map_or(1.0, |cm2| (cm2 / SMALL_ADULT_CM2).sqrt())
 }
 
 /// The slices with at least half as much air in the body as any has: neither neck nor head, however many show these.
@@ -157,15 +153,10 @@ fn heights_of_chest(body: &BodyInside) -> Vec<usize> {
     (0..areas.len()).filter(|z| areas[*z] > 0 && 2 * areas[*z] >= largest).collect()
 }
 
-/// The cross section of a body that the images cut at a side, by its median depth; `None` if they cut that, too. Rows run
-/// from side to side.
+/// The cross section of a body that the images cut at a side, by its median depth in them. Rows run from side to side.
 fn cm2_by_depth(grid: &CoarseGrid, body: &BodyInside, heights: &[usize]) -> Option<f64> {
     let [columns, rows, _] = grid.size;
     let has_body = |y: usize, z: usize| body.outside.columns(y, z).count() < columns;
-    let is_cut = |z: &&usize| has_body(0, **z) || has_body(rows - 1, **z);
-    if 2 * heights.iter().filter(is_cut).count() > heights.len() {
-        return None;
-    }
     let depths = heights.iter().map(|z| (0..rows).filter(|y| has_body(*y, *z)).count());
     let mut depths: Vec<usize> = depths.collect();
     depths.sort_unstable();
