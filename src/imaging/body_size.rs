@@ -18,7 +18,7 @@ const ADULT_CM2: f64 = 600.0;
 const SMALL_ADULT_CM2: f64 = 480.0;
 /// The share of an adult's lengths below which cells of an adult's images are too large.
 const SMALL_SHARE: f64 = 0.8;
-/// A newborn mouse has more.
+/// No body is smaller: a scale of 0 would make its images endless.
 const LEAST_SHARE: f64 = 0.01;
 /// The width of a chest as a multiple of its depth.
 const WIDTH_BY_DEPTH: f64 = 1.55;

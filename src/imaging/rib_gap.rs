@@ -51,26 +51,24 @@ pub fn other_gaps(volume: &Volume, lungs: &Lungs, known: &StepReservations) -> V
         let words = format!("between the {side} lung and the ribs");
         known.0.iter().any(|one| one.code == "dense_tissue" && one.text.contains(&words))
     };
-    let front = ["right", "left"].into_iter().zip(gap_percent(volume, lungs, &TO_THE_FRONT, GAP_MM));
-    let front = front.filter_map(|(side, percent)| {
-        let percent = percent.filter(|percent| *percent > FRONT_PERCENT_MOST)?;
-        let shown = beyond(percent, FRONT_PERCENT_MOST, 0);
-        let text = format!(
-            "dense tissue thicker than a chest wall lies before the {side} lung, up to the ribs, in {shown} % of directions to the front, more than {FRONT_PERCENT_MOST:.0} %: a lobe may contain no air, or fluid or a mass may be left out of the lung"
-        );
-        Some((side, text))
+    let wide = |degrees: &RangeInclusive<i32>, gap_mm: f64, most: f64| {
+        let sides = ["right", "left"].into_iter().zip(gap_percent(volume, lungs, degrees, gap_mm));
+        let wide = sides.filter_map(move |(side, percent)| {
+            Some((side, beyond(percent.filter(|percent| *percent > most)?, most, 0)))
+        });
+        wide.filter(|(side, _)| !is_known(side)).collect::<Vec<_>>()
+    };
+    let front = wide(&TO_THE_FRONT, GAP_MM, FRONT_PERCENT_MOST).into_iter().map(|(side, percent)| {
+        format!(
+            "dense tissue thicker than a chest wall lies before the {side} lung, up to the ribs, in {percent} % of directions to the front, more than {FRONT_PERCENT_MOST:.0} %: a lobe may contain no air, or fluid or a mass may be left out of the lung"
+        )
     });
-    let layers = ["right", "left"].into_iter().zip(gap_percent(volume, lungs, &TO_THE_BACK, LAYER_MM));
-    let layers = layers.filter_map(|(side, percent)| {
-        let percent = percent.filter(|percent| *percent > LAYER_PERCENT_MOST)?;
-        let shown = beyond(percent, LAYER_PERCENT_MOST, 0);
-        let text = format!(
-            "a layer of dense tissue lies between the {side} lung and the ribs in {shown} % of directions, more than {LAYER_PERCENT_MOST:.0} %: fluid or consolidation may be left out of the lung"
-        );
-        Some((side, text))
+    let layers = wide(&TO_THE_BACK, LAYER_MM, LAYER_PERCENT_MOST).into_iter().map(|(side, percent)| {
+        format!(
+            "a layer of dense tissue lies between the {side} lung and the ribs in {percent} % of directions, more than {LAYER_PERCENT_MOST:.0} %: fluid or consolidation may be left out of the lung"
+        )
     });
-    let unknown = front.chain(layers).filter(|(side, _)| !is_known(side));
-    unknown.map(|(_, text)| StepReservation { code: "dense_tissue".to_owned(), text }).collect()
+    front.chain(layers).map(|text| StepReservation { code: "dense_tissue".to_owned(), text }).collect()
 }
 
 fn gap_percent(
